@@ -1,0 +1,1 @@
+"""Suites for other people's runners: pytest, pytest-benchmark and asv."""
