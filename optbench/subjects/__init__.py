@@ -1,0 +1,63 @@
+"""The declarations, one file an algorithm. Importing this needs no torch."""
+
+from __future__ import annotations
+
+import fnmatch
+import importlib
+from collections.abc import Iterable
+
+from optbench.errors import UsageError, unknown
+
+from ._declare import Illegal, Option, Paper, StateEntry, Subject
+
+__all__ = ["NAMES", "Illegal", "Option", "Paper", "StateEntry", "Subject", "load", "select"]
+
+NAMES = ("adam", "adamw", "sgd")
+_KINDS = {"optimizers": "optimizer", "schedulers": "scheduler", "averaging": "averager"}
+
+
+def load(name: str) -> Subject:
+    """The declaration of one algorithm, by its lower-case name.
+
+    Raises:
+        UsageError: there is no such algorithm.
+
+    Example:
+        >>> load("adam").class_name
+        'Adam'
+    """
+    if name not in NAMES:
+        raise unknown("algorithm", name, NAMES, "optbench list algos")
+    subject: Subject = importlib.import_module(f"optbench.subjects.{name}").SUBJECT
+    return subject
+
+
+def select(expression: str) -> list[Subject]:
+    """The algorithms that `--algo` names: names, commas, globs, `all`, `optimizers`, `schedulers`, `averaging`.
+
+    Example:
+        >>> [subject.name for subject in select("adam*")]
+        ['adam', 'adamw']
+    """
+    chosen: list[str] = []
+    for item in filter(None, (part.strip().lower() for part in expression.split(","))):
+        for name in _matching(item):
+            if name not in chosen:
+                chosen.append(name)
+    if not chosen:
+        raise UsageError(f"--algo {expression!r} names no algorithm: `optbench list algos` shows all.")
+    return [load(name) for name in chosen]
+
+
+def _matching(item: str) -> Iterable[str]:
+    if item == "all":
+        return NAMES
+    if item in _KINDS:
+        names = [name for name in NAMES if load(name).kind == _KINDS[item]]
+        if not names:
+            raise UsageError(f"--algo {item!r}: no {_KINDS[item]} is declared yet: `optbench list algos` shows all.")
+        return names
+    names = fnmatch.filter(NAMES, item)
+    if not names:
+        raise unknown("algorithm", item, NAMES, "optbench list algos")
+    return names

@@ -1,0 +1,60 @@
+"""Adam's declaration."""
+
+from optbench.case import AsTensor
+
+from ._declare import Illegal, Option, Paper, StateEntry, Subject
+
+LR = Option("lr", 1e-3, (1e-3, 0.1, AsTensor(0.0625)), "lr >= 0, a float or a 1-element tensor", "step size")
+BETAS = Option("betas", (0.9, 0.999), ((0.9, 0.999), (0.5, 0.8)), "0 <= beta < 1, both floats or both tensors",
+               "decay rates of the first and second moment")  # fmt: skip
+EPS = Option("eps", 1e-8, (1e-8, 1e-3), "eps >= 0", "added to the root of the second moment")
+AMSGRAD = Option("amsgrad", False, (False, True), "bool", "divide by the running maximum of the second moment")
+MAXIMIZE = Option("maximize", False, (False, True), "bool", "ascend instead of descend")
+CAPTURABLE = Option("capturable", False, (False, True), "bool", "keep the step counter on the parameter's device")
+
+STATE = (
+    StateEntry("step", False, "number of steps taken, a 0-d float tensor"),
+    StateEntry("exp_avg", True, "running mean of the gradient"),
+    StateEntry("exp_avg_sq", True, "running mean of the squared gradient"),
+    StateEntry("max_exp_avg_sq", True, "running maximum of exp_avg_sq", when="amsgrad"),
+)
+
+ILLEGAL = (
+    Illegal({"lr": -0.5}, "ValueError", "-0.5"),
+    Illegal({"lr": float("nan")}, "ValueError", "nan"),
+    Illegal({"eps": -0.25}, "ValueError", "-0.25"),
+    Illegal({"betas": (1.0, 0.999)}, "ValueError", "1.0"),
+    Illegal({"betas": (0.9, -0.125)}, "ValueError", "-0.125"),
+    Illegal({"betas": (0.9, 1.5)}, "ValueError", "1.5"),
+    Illegal({"weight_decay": -0.75}, "ValueError", "-0.75"),
+    Illegal({"betas": (0.9, AsTensor(0.999))}, "ValueError", "betas"),
+    Illegal({"fused": True, "foreach": True}, "RuntimeError", "fused"),
+)
+
+PAPER = Paper("D. P. Kingma, J. Ba", "Adam: A Method for Stochastic Optimization", 2015, "https://arxiv.org/abs/1412.6980")
+AMSGRAD_PAPER = Paper("S. J. Reddi, S. Kale, S. Kumar", "On the Convergence of Adam and Beyond", 2018,
+                      "https://openreview.net/forum?id=ryQu7f-RZ")  # fmt: skip
+
+SUBJECT = Subject(
+    name="adam",
+    class_name="Adam",
+    kind="optimizer",
+    summary="steps by the ratio of the gradient's running mean to the root of its running mean square",
+    papers=(PAPER, AMSGRAD_PAPER),
+    rule="""\
+g = -g                                  if maximize
+g = g + weight_decay*p                  if weight_decay (coupled)
+p = p - lr*weight_decay*p               if decoupled_weight_decay
+m = beta1*m + (1 - beta1)*g
+v = beta2*v + (1 - beta2)*g*g
+v_max = max(v_max, v)                   if amsgrad, which then divides by v_max
+p = p - lr/(1 - beta1**t) * m / (sqrt(v)/sqrt(1 - beta2**t) + eps)""",
+    options=(
+        LR, BETAS, EPS,
+        Option("weight_decay", 0, (0, 0.1), "weight_decay >= 0", "L2 penalty, added to the gradient"),
+        AMSGRAD, MAXIMIZE, CAPTURABLE,
+        Option("decoupled_weight_decay", False, (False, True), "bool", "shrink the parameter instead (AdamW)"),
+    ),
+    state=STATE,
+    illegal=ILLEGAL,
+)  # fmt: skip
