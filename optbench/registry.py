@@ -1,0 +1,233 @@
+"""The implementations at hand. The harness knows them only through this table, which imports one when it is asked for.
+
+Importing this module needs no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from optbench.case import AsTensor, Case
+from optbench.errors import NothingToRun, unknown
+
+if TYPE_CHECKING:
+    import torch
+
+    Factory = Callable[..., torch.optim.Optimizer]
+
+TORCH_PEERS = "optbench.impls.peers.torch_optim"
+
+
+@dataclass(frozen=True)
+class Implementation:
+    """Where an implementation lives and what it is.
+
+    Args:
+        name: as on the command line.
+        summary: one line.
+        module: the module that holds one class an algorithm, under torch's class names; for peers, a module of factories.
+        factory: name of the function in `module` that makes the class from torch's class name; empty: the class itself.
+        ours: judged when `--impl` is absent.
+        default: part of a run that names no implementation.
+        worker: runs in a process of its own, with `environment` set there.
+        backend: what runs it, on a device type ("cpu", "cuda"); "*" for all others.
+        refuses: documented refusals: (predicate over a case, reason); such a case is a `skip` with that reason.
+        target: "module:Class" or "path.py:Class" of foreign code, judged on math and state.
+    """
+
+    name: str
+    summary: str
+    module: str = ""
+    factory: str = ""
+    ours: bool = False
+    default: bool = True
+    worker: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)
+    backend: Mapping[str, str] = field(default_factory=dict)
+    refuses: tuple[tuple[Callable[[Case], bool], str], ...] = ()
+    target: str = ""
+
+    def backend_on(self, device: str) -> str:
+        """What runs this implementation's arithmetic on a device."""
+        kind = device.partition(":")[0]
+        return self.backend.get(kind) or self.backend.get("*") or self.name
+
+    def refusal(self, case: Case) -> str | None:
+        """Why this implementation does not take the case, if it documents that it does not."""
+        return next((reason for predicate, reason in self.refuses if predicate(case)), None)
+
+    def load(self, class_name: str) -> Factory:
+        """The class (or factory with the same arguments) that implements torch.optim's `class_name`.
+
+        Raises:
+            NothingToRun: the implementation has no such class, or a package it needs is missing.
+        """
+        if self.target:
+            from optbench.foreign import load_class
+
+            return load_class(self.target)
+        try:
+            module = importlib.import_module(self.module)
+        except ImportError as error:
+            raise NothingToRun(f"{self.name} cannot be imported here: {error}") from error
+        found = getattr(module, self.factory)(class_name) if self.factory else getattr(module, class_name, None)
+        if found is None:
+            raise NothingToRun(f"{self.name} has no {class_name}.")
+        return found  # type: ignore[no-any-return]
+
+
+def _has_tensor(case: Case) -> bool:
+    return any(isinstance(value, AsTensor) for value in case.options.values())
+
+
+def _capturable_on_cpu(case: Case) -> bool:
+    return bool(case.options.get("capturable")) and case.device.startswith("cpu")
+
+
+def _tensor_without_capture(case: Case) -> bool:
+    return _has_tensor(case) and not case.options.get("capturable")
+
+
+def _complex(case: Case) -> bool:
+    return case.dtype.startswith("complex")
+
+
+_NEEDS_ACCELERATOR = (_capturable_on_cpu, "torch takes capturable=True on accelerators only")
+_TENSOR_LR = (_tensor_without_capture, "torch's foreach path takes a tensor lr only with capturable=True")
+_NO_COMPLEX = (_complex, "torch's fused path takes real floating-point parameters only")
+_TRITON_INTERPRETER = {"TRITON_INTERPRET": "1", "OPTBENCH_FUSED_BACKEND": "triton"}
+
+IMPLEMENTATIONS: dict[str, Implementation] = {
+    implementation.name: implementation
+    for implementation in (
+        Implementation(
+            "reference",
+            "for loop over parameters, plain torch operations, a formula above each line",
+            module="optbench.reference",
+            ours=True,
+            backend={"*": "torch"},
+        ),
+        Implementation(
+            "foreach",
+            "torch._foreach_* operations over all parameters at once",
+            module="optbench.impls.foreach",
+            ours=True,
+            backend={"*": "foreach"},
+        ),
+        Implementation(
+            "fused",
+            "one pass over memory for all parameters: Numba on a CPU, Triton on a GPU",
+            module="optbench.impls.fused",
+            ours=True,
+            backend={"cpu": "numba", "*": "triton"},
+        ),
+        Implementation(
+            "fused-triton",
+            "the Triton kernels; on a CPU in Triton's interpreter, for conformance only",
+            module="optbench.impls.fused",
+            ours=True,
+            worker=True,
+            environment=_TRITON_INTERPRETER,
+            backend={"cpu": "triton-interpreter", "*": "triton"},
+        ),
+        Implementation(
+            "torch-forloop",
+            "torch.optim with foreach=False, fused=False",
+            module=TORCH_PEERS,
+            factory="forloop",
+            backend={"*": "torch"},
+            refuses=(_NEEDS_ACCELERATOR,),
+        ),
+        Implementation(
+            "torch-foreach",
+            "torch.optim with foreach=True",
+            module=TORCH_PEERS,
+            factory="foreach",
+            backend={"*": "torch"},
+            refuses=(_NEEDS_ACCELERATOR, _TENSOR_LR),
+        ),
+        Implementation(
+            "torch-fused",
+            "torch.optim with fused=True",
+            module=TORCH_PEERS,
+            factory="fused",
+            backend={"*": "torch"},
+            refuses=(_NEEDS_ACCELERATOR, _NO_COMPLEX),
+        ),
+        Implementation(
+            "torch-compile",
+            "torch.optim's step under torch.compile; only when named, because it compiles for many seconds",
+            module=TORCH_PEERS,
+            factory="compiled",
+            default=False,
+            backend={"*": "inductor"},
+            refuses=(_NEEDS_ACCELERATOR,),
+        ),
+    )
+}
+
+
+def triton_installed() -> bool:
+    """Whether Triton can be imported, without importing it."""
+    try:
+        return importlib.util.find_spec("triton") is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def select(names: list[str], device: str = "cpu") -> list[Implementation]:
+    """The implementations that take part in a run.
+
+    Args:
+        names: what `--impl` said, each a name of this table, `module:Class` or `path.py:Class`; empty: every default one.
+        device: a torch device; on other devices than the CPU `fused-triton` is `fused`.
+
+    Raises:
+        UsageError: a name that is neither in the table nor of the form `where:Class`.
+    """
+    if names:
+        return [find(name) for name in dict.fromkeys(names)]
+    on_cpu = device.startswith("cpu")
+    return [
+        implementation
+        for implementation in IMPLEMENTATIONS.values()
+        if implementation.default and (implementation.name != "fused-triton" or (on_cpu and triton_installed()))
+    ]
+
+
+def find(name: str) -> Implementation:
+    """One implementation by name, or a foreign class by `module:Class` or `path.py:Class`."""
+    if name in IMPLEMENTATIONS:
+        return IMPLEMENTATIONS[name]
+    if ":" in name:
+        return Implementation(name, "foreign code", target=name, worker=True)
+    raise unknown("implementation", name, IMPLEMENTATIONS, "optbench list impls")
+
+
+def judged(implementation: Implementation, named: list[str]) -> bool:
+    """Judged: our tiers when `--impl` is absent, otherwise exactly those named."""
+    return implementation.name in named if named else implementation.ours
+
+
+def build(implementation: Implementation, class_name: str, params: Any, options: Mapping[str, Any]) -> Any:
+    """Construct an optimizer, turning `AsTensor` values into 0-d float32 tensors."""
+    return implementation.load(class_name)(params, **materialise(options))
+
+
+def materialise(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options as the constructor takes them."""
+    return {name: _materialise(value) for name, value in options.items()}
+
+
+def _materialise(value: Any) -> Any:
+    if isinstance(value, AsTensor):
+        import torch
+
+        return torch.tensor(value.value, dtype=torch.float32)
+    if isinstance(value, tuple):
+        return tuple(_materialise(item) for item in value)
+    return value
