@@ -40,14 +40,15 @@ class AdamBase(OptimizerBase):
     ) -> None:
         check_tensors = bool(foreach) and not capturable
         _check_tensor("lr", lr, refused=check_tensors)
-        if not 0.0 <= lr:
+        # `not x >= 0` refuses NaN as well
+        if not lr >= 0.0:
             raise ValueError(f"Invalid learning rate: {lr}")
-        if not 0.0 <= eps:
+        if not eps >= 0.0:
             raise ValueError(f"Invalid epsilon value: {eps}")
         for index in range(2):
             if not 0.0 <= betas[index] < 1.0:
                 raise ValueError(f"Invalid beta parameter at index {index}: {betas[index]}")
-        if not 0.0 <= weight_decay:
+        if not weight_decay >= 0.0:
             raise ValueError(f"Invalid weight_decay value: {weight_decay}")
         if not any(all(isinstance(beta, kind) for beta in betas[:2]) for kind in (float, Tensor)):
             raise ValueError(f"betas must be either both floats or both Tensors, got {betas}")
