@@ -1,0 +1,1 @@
+"""One kernel launch for all parameters: Numba on a CPU, Triton on a GPU."""
