@@ -1,0 +1,65 @@
+# `make help` lists the targets. The first run of any of them creates .venv; later runs start at once.
+
+ALGO ?= adam
+ARGS ?=
+OUT ?= evidence
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+SOURCES := optbench reference impls suites reports tests
+
+.DEFAULT_GOAL := help
+.PHONY: help compare test test-slow lint types wheel gpu-evidence clean
+
+help:  ## this list
+	@awk -F ':.*##' '/^[a-z0-9-]+:.*##/ {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  variables: ALGO=adam  ARGS='--suite full'  OUT=evidence  PYTHON=python3.11"
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "optbench needs Python 3.11 or newer: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "Setting up $(VENV) with $(PYTHON); this happens once and downloads torch."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt setuptools
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		--no-build-isolation --editable '.[dev]'
+	@touch $@
+
+compare: $(STAMP)  ## check and time ALGO, all implementations; ARGS go to optbench
+	@$(BIN)/optbench compare --algo '$(ALGO)' $(ARGS)
+
+test: $(STAMP)  ## the tests
+	@$(BIN)/python -m pytest $(ARGS)
+
+test-slow: $(STAMP)  ## the tests that take more than a few seconds
+	@$(BIN)/python -m pytest -m slow $(ARGS)
+
+lint: $(STAMP)  ## ruff: rules and format of imports
+	@$(BIN)/ruff check $(SOURCES)
+
+# mypy sees the packages as they are installed: optbench.reference is the folder reference, and so on.
+types: $(STAMP)  ## mypy, strict
+	@rm -rf build/types && mkdir -p build/types/optbench
+	@ln -s $(CURDIR)/optbench/* $(CURDIR)/reference $(CURDIR)/impls $(CURDIR)/suites $(CURDIR)/reports build/types/optbench
+	@cd build/types && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml \
+		--cache-dir $(CURDIR)/.mypy_cache/installed --package optbench
+
+wheel: $(STAMP)  ## dist/optbench-*.whl
+	@rm -rf dist build/lib build/bdist.*
+	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
+	@ls dist/*.whl
+
+# From a checkout with nothing installed: the current python, unless only .venv has what is needed.
+gpu-evidence:  ## conformance and timing on CUDA; records and report go to OUT
+	@python=$$(command -v python3 || command -v python); \
+	if [ -x $(BIN)/python ] && ! $$python -c 'import torch; assert torch.cuda.is_available()' 2>/dev/null; then \
+		python=$(BIN)/python; \
+	fi; \
+	mkdir -p '$(OUT)' && $$python -m optbench compare --algo all --device cuda \
+		--format json -o '$(OUT)/record.json' --html '$(OUT)/report.html' $(ARGS)
+
+clean:  ## everything that make made, but not .venv and .optbench
+	@rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	@find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
