@@ -1,70 +1,70 @@
-"""Write the Triton kernels of one rule: a launch that prepares scalars, and a launch that updates every element once.
+"""Writes the Triton kernels of a rule: one launch prepares scalars, one launch updates every element of every tensor.
 
-A kernel must name each array and scalar of its rule, because Triton 3.6 takes neither `*FLAGS` of a constexpr tuple nor a
-return arity chosen by a flag. So the kernels of a rule are text, made from its `Rule` record around the rule's own
-source, and compiled from there; `kernel_source` returns the text. Nothing here needs torch.
+A kernel names each array and scalar of its rule, because Triton 3.6 takes neither `*FLAGS` of a constexpr tuple nor a
+return arity chosen by a flag. So a rule's kernels are text written around calls of the rule; `kernel_source` shows it.
+What does not depend on the rule stands here as functions. Nothing in this module needs torch.
 
-Tables are int64 and row-major, [rows, tensors]: one row of pointers per array (param, grad, then the rule's state), then
-the element counts, then the pointers of the steps.
+The launches read a table of int64 records, one a tensor: an address per array (param, grad, then the rule's state),
+the number of elements, and the address of the step (without stored steps, the bits of its float64 number).
 """
 
-import inspect
+from __future__ import annotations
+
+import functools
 import linecache
-from collections.abc import Callable, Iterable
-from functools import cache
+import textwrap
+from collections.abc import Iterable, Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 import triton
 import triton.language as tl
 
-if TYPE_CHECKING:
-    from .lang import Rule
+from .lang import Rule, for_triton
 
-# Threads of one program, whatever the width of a warp, and elements of one program by bytes of storage. A thread then
-# holds eight elements of every array (four of float64), two 16-byte loads in flight per array for 32- and 64-bit storage and one
-# for 16-bit: enough bytes in flight at the 56 to 90 registers that ptxas reports, and small tensors still fill the GPU.
+# Threads of a program on every GPU, and elements of a program by bytes of storage: a thread holds 8 elements of each
+# array (4 in float64), so two 16-byte loads per array are in flight (one for 16-bit storage). ptxas reports 56 to 90
+# registers, which leaves room for five programs on a multiprocessor: with Adam, some 80 KB on their way from memory,
+# where 20 KB would hide its latency. A tensor of 1,024 elements is one unmasked program.
 THREADS = 128
-ELEMENTS = {2: 1024, 4: 1024, 8: 512}
-PREPARED = 128
+BLOCK_BY_ITEMSIZE = {2: 1024, 4: 1024, 8: 512}
+PREPARE_BLOCK = 128
 
-# Plain arithmetic, as written in the rule: an element's result is then the same in the interpreter and on every GPU.
-OPTIONS = {"enable_fp_fusion": False}
+# No contraction into fused multiply-adds: the rule's arithmetic is then the same on every GPU, in the interpreter and
+# on a CPU. The kernels wait for memory, so this costs no time.
+COMPILE_OPTIONS = {"enable_fp_fusion": False}
 
-RESERVED = frozenset(
-    "table block_map scalar_table grad_scale found_inf tensors tensor start offset numel live unscale lr_table hyper_table present"
-    " step_pointer".split()
-)
+# What the kernels call their own; a rule may use none of these.
+_OWN_NAMES = frozenset({
+    "table", "block_map", "scalar_table", "hyper_table", "lr_tensor", "grad_scale", "found_inf", "tensors", "tensor",
+    "record", "present", "start", "offset", "numel", "live", "unscale", "number", "pointer", "scalars", "zero",
+})  # fmt: skip
 
 
 @triton.jit
-def load_pointer(table, row: tl.constexpr, tensor, tensors, STORAGE: tl.constexpr, ALIGNED: tl.constexpr):
-    """Read a tensor's data pointer; a pointer from memory carries no alignment until it is declared."""
-    pointer = tl.load(table + row * tensors + tensor).to(tl.pointer_type(STORAGE))
+def load_pointer(address: Any, STORAGE: tl.constexpr, ALIGNED: tl.constexpr) -> Any:
+    """Read a pointer from a record. Its alignment is unknown to the compiler until declared."""
+    pointer = tl.load(address).to(tl.pointer_type(STORAGE))
     if ALIGNED:
         pointer = tl.multiple_of(pointer, 16)
     return pointer
 
 
 @triton.jit
-def load_block(pointer, offset, numel, WORK: tl.constexpr, MASKED: tl.constexpr):
-    """Load one block in the working type. Storage of uint16 is bfloat16 by its bits, for the interpreter."""
-    if MASKED:
-        value = tl.load(pointer + offset, mask=offset < numel, other=0)
-    else:
-        value = tl.load(pointer + offset)
+def load_block(pointer: Any, offset: Any, numel: Any, WORK: tl.constexpr, MASKED: tl.constexpr) -> Any:
+    """Load elements in the working type. uint16 is the bits of bfloat16, which the interpreter converts wrongly."""
+    value = tl.load(pointer + offset, mask=offset < numel, other=0) if MASKED else tl.load(pointer + offset)
     if value.dtype == tl.uint16:
-        return (value.to(tl.uint32) << 16).to(tl.float32, bitcast=True)
+        value = (value.to(tl.uint32) << 16).to(tl.float32, bitcast=True)
     return value.to(WORK)
 
 
 @triton.jit
-def store_block(pointer, offset, numel, value, MASKED: tl.constexpr):
-    """Round one block to its storage type, once, and store it."""
+def store_block(pointer: Any, offset: Any, numel: Any, value: Any, MASKED: tl.constexpr) -> Any:
+    """Round elements to their storage type, once, and store them."""
     if pointer.dtype.element_ty == tl.uint16:
         bits = value.to(tl.uint32, bitcast=True)
-        rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
-        value = tl.where(value == value, rounded, 0x7FC0)
+        value = tl.where(value == value, (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16, 0x7FC0)
     value = value.to(pointer.dtype.element_ty)
     if MASKED:
         tl.store(pointer + offset, value, mask=offset < numel)
@@ -73,99 +73,164 @@ def store_block(pointer, offset, numel, value, MASKED: tl.constexpr):
 
 
 @triton.jit
-def load_scalar(scalar_table, index: tl.constexpr, value, tensor, tensors, WORK: tl.constexpr):
-    """Read one scalar of a tensor from the table, or from the launch's arguments when all tensors share them."""
-    if scalar_table is None:
-        return tl.full((), value, tl.float64).to(WORK)
+def load_scalar(scalar_table: Any, index: Any, value: Any, WORK: tl.constexpr) -> Any:
+    """One scalar of a tensor: from its table or, when all tensors share it, from the launch's arguments."""
+    return tl.full((), value, tl.float64).to(WORK) if scalar_table is None else tl.load(scalar_table + index)
+
+
+def _guarded(rule: Rule, name: str, statement: str, otherwise: str = "") -> str:
+    """A statement on an array, under the flag by which the array exists."""
+    flag = rule.optional.get(name)
+    if flag is None:
+        return f"    {statement}\n"
+    return f"{otherwise}    if {flag}:\n        {statement}\n"
+
+
+def _listed(names: Iterable[str], indent: int = 4, kind: str = "") -> str:
+    """Names as arguments, or as parameters of a kind, over as many lines as they need."""
+    # A no-break space keeps a name and its kind on one line.
+    text = ", ".join(f"{name}:\xa0{kind}" if kind else name for name in names)
+    return f"\n{' ' * indent}".join(textwrap.wrap(text, 116 - indent)).replace("\xa0", " ") + ","
+
+
+def _update_source(rule: Rule) -> str:
+    results = ("param", *rule.state)
+    arrays = ("param", "grad", *rule.state)
+    pointers = [f"{name}_pointer" for name in arrays]
+    loads = [
+        _guarded(rule, name, f"{name} = load_block({name}_pointer, offset, numel, WORK, MASKED)", f"    {name} = 0.0\n")
+        for name in arrays
+    ]
+    stores = [_guarded(rule, name, f"store_block({name}_pointer, offset, numel, {name}, MASKED)") for name in results]
+    addresses = [f"    {name} = load_pointer(record + {row}, STORAGE, ALIGNED)\n" for row, name in enumerate(pointers)]
+    scalars = [
+        f"    {name} = load_scalar(scalar_table, tensor * {len(rule.scalars)} + {column}, {name}, WORK)\n"
+        for column, name in enumerate(rule.scalars)
+    ]
+    arguments = _listed((*pointers, "offset", "numel", "unscale", *rule.scalars, *rule.flags, "WORK", "SCALED"), 16)
+    return f"""
+@triton.jit
+def update_block(
+    {_listed((*pointers, "offset", "numel", "unscale", *rule.scalars))}
+    {_listed((*rule.flags, "WORK", "SCALED", "MASKED"), kind="tl.constexpr")}
+):
+{"".join(loads)}    if SCALED:
+        grad = grad * unscale
+    {", ".join(results)} = update(
+        {_listed((*arrays, *rule.scalars, *rule.flags), 8)}
+    )
+{"".join(stores)}
+
+@triton.jit(do_not_specialize_on_alignment=["grad_scale", "found_inf"])
+def update_kernel(
+    table, block_map, scalar_table, grad_scale, found_inf,
+    {_listed(rule.scalars, kind="tl.float64")}
+    {_listed((*rule.flags, "STORAGE", "WORK", "BLOCK", "ALIGNED"), kind="tl.constexpr")}
+):
+    tensor = tl.load(block_map + 2 * tl.program_id(0)).to(tl.int64)
+    start = tl.load(block_map + 2 * tl.program_id(0) + 1).to(tl.int64) * BLOCK
+    record = table + tensor * {record_length(rule)}
+{"".join(addresses)}    numel = tl.load(record + {len(arrays)})
+{"".join(scalars)}    SCALED: tl.constexpr = grad_scale is not None
+    unscale = 1.0
+    if SCALED:
+        unscale = (1.0 / tl.load(grad_scale).to(tl.float64)).to(WORK)
+    live = True
+    if found_inf is not None:
+        live = tl.load(found_inf) == 0.0
+    if live:
+        offset = start + tl.arange(0, BLOCK)
+        if start + BLOCK <= numel:
+            update_block(
+                {arguments} MASKED=False,
+            )
+        else:
+            update_block(
+                {arguments} MASKED=True,
+            )
+"""
+
+
+def _prepare_source(rule: Rule) -> str:
+    hyper = [
+        f"    {name} = tl.load(hyper_table + tensor * {len(rule.hyper)} + {column}, mask=present, other=0.5)\n"
+        for column, name in enumerate(rule.hyper)
+    ]
+    stores = [
+        f"    tl.store(scalars + {column}, (zero + {name}).to(WORK), mask=present)\n"
+        for column, name in enumerate(rule.scalars)
+    ]
+    return f"""
+@triton.jit(do_not_specialize=["tensors"], do_not_specialize_on_alignment=["lr_tensor", "found_inf"])
+def prepare_kernel(
+    table, hyper_table, lr_tensor, found_inf, scalar_table, tensors,
+    {_listed((*rule.flags, "STEP", "WORK", "BLOCK"), kind="tl.constexpr")}
+):
+    tensor = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    present = tensor < tensors
+    zero = tl.zeros([BLOCK], tl.float64)
+    number = tl.load(table + tensor * {record_length(rule)} + {record_length(rule) - 1}, mask=present, other=0)
+    if STEP is None:
+        step = number.to(tl.float64, bitcast=True)
     else:
-        return tl.load(scalar_table + index * tensors + tensor)
+        pointer = number.to(tl.pointer_type(STEP))
+        step = tl.load(pointer, mask=present, other=0.0).to(tl.float64) + 1.0
+        live = True
+        if found_inf is not None:
+            live = tl.load(found_inf) == 0.0
+        if live:
+            tl.store(pointer, step.to(STEP), mask=present)
+{"".join(hyper)}    if lr_tensor is not None:
+        lr = zero + tl.load(lr_tensor).to(tl.float64)
+    {", ".join(rule.scalars)} = prepare(
+        {_listed(("step", *rule.hyper, *rule.flags), 8)}
+    )
+    scalars = scalar_table + tensor * {len(rule.scalars)}
+{"".join(stores)}"""
 
 
-class Kernels(NamedTuple):
-    """The two launches of a rule, as `triton.jit` made them."""
-
-    prepare: Any
-    update: Any
+def record_length(rule: Rule) -> int:
+    """How many int64 a tensor's record holds."""
+    return 4 + len(rule.state)
 
 
-def _lines(template: str, names: Iterable[str]) -> str:
-    return "".join(template.format(name=name, index=index) for index, name in enumerate(names))
-
-
-def _rule_text(function: Callable[..., object], name: str) -> str:
-    """Return a rule's source under `name`, without its decorator and at the margin."""
-    lines, _ = inspect.getsourcelines(inspect.unwrap(function))
-    lines = inspect.cleandoc("".join(lines)).splitlines()
-    first = next(number for number, line in enumerate(lines) if line.startswith("def "))
-    header = lines[first]
-    lines[first] = f"def {name}" + header[header.index("(") :]
-    return "@triton.jit\n" + "\n".join(lines[first:]) + "\n"
-
-
-def _loads(rule: "Rule") -> str:
-    text = ""
-    for name in ("param", "grad", *rule.state):
-        load = f"{name} = load_block({name}_pointer, offset, numel, WORK, MASKED)\n"
-        flag = rule.optional.get(name)
-        text += f"    {name} = 0.0\n    if {flag}:\n        {load}" if flag else f"    {load}"
-        if name == "grad":
-            text += "    if SCALED:\n        grad = grad * unscale\n"
-    return text
-
-
-def _stores(rule: "Rule") -> str:
-    text = ""
-    for name in ("param", *rule.state):
-        store = f"store_block({name}_pointer, offset, numel, {name}, MASKED)\n"
-        flag = rule.optional.get(name)
-        text += f"    if {flag}:\n        {store}" if flag else f"    {store}"
-    return text
-
-
-def kernel_source(rule: "Rule") -> str:
-    """Return the text of a rule's kernels: `prepare_kernel` and `update_kernel`.
+def kernel_source(rule: Rule) -> str:
+    """Return the text of a rule's kernels, `update_kernel` and `prepare_kernel`.
 
     Args:
-        rule: the record of the rule.
+        rule: what to compute. Its functions are called by the names `update` and `prepare`.
 
     Raises:
-        ValueError: the rule uses a name that the kernels need for themselves.
+        ValueError: the rule uses a name that the kernels need.
 
     Example:
         >>> "def update_kernel(" in kernel_source(RULE)
         True
     """
-    arrays = ("param", "grad", *rule.state)
-    taken = RESERVED.intersection((*arrays, *rule.hyper, *rule.scalars))
+    taken = _OWN_NAMES.intersection((*rule.state, *rule.hyper, *rule.scalars))
     if taken:
-        raise ValueError(f"rule {rule.name!r} names {sorted(taken)}, which its kernels use for themselves: rename them")
-    pointers = ", ".join(f"{name}_pointer" for name in arrays)
-    scalars, states, hyper, flags = map(", ".join, (rule.scalars, rule.state, rule.hyper, rule.flags))
-    typed_flags = "".join(f"{flag}: tl.constexpr, " for flag in rule.flags)
-    results = ", ".join(("param", *rule.state))
-    return f'''"""Triton kernels of the rule {rule.name!r}, written by optbench.impls.fused.triton_kernels."""
-
-import triton
-import triton.language as tl
-from triton.language import constexpr
-
-from .lang import div, expm1, log, maximum, sqrt, where
-from .triton_kernels import load_block, load_pointer, load_scalar, store_block
+        names = ", ".join(sorted(taken))
+        raise ValueError(f"rule {rule.name!r} uses names that its kernels need: {names}; rename them")
+    title = f'"""Triton kernels of the rule {rule.name!r}, written by triton_kernels.kernel_source."""\n'
+    return f"{title}\n{_update_source(rule)}\n{_prepare_source(rule)}"
 
 
-{_rule_text(rule.prepare, "prepare")}
+@functools.cache
+def kernels(rule: Rule) -> ModuleType:
+    """The rule's kernels as a module with `update_kernel` and `prepare_kernel`, made once a rule."""
+    source = kernel_source(rule)
+    module = ModuleType(f"{__package__}.kernels_of_{rule.name}")
+    module.__dict__.update(
+        triton=triton, tl=tl, update=for_triton(rule.update), prepare=for_triton(rule.prepare),
+        load_pointer=load_pointer, load_block=load_block, store_block=store_block, load_scalar=load_scalar,
+    )  # fmt: skip
+    # Triton reads a kernel's source through inspect, which finds it in linecache.
+    file = f"<{module.__name__}>"
+    linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+    exec(compile(source, file, "exec"), module.__dict__)
+    return module
 
-{_rule_text(rule.update, "update")}
 
-@triton.jit
-def prepare_kernel(
-    table, hyper_table, lr_table, found_inf, scalar_table, tensors,
-    {typed_flags}
-    STEP: tl.constexpr, WORK: tl.constexpr, BLOCK: tl.constexpr,
-):
-    tensor = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    present = tensor < tensors
-    step_pointer = tl.load(table + {len(arrays) + 1} * tensors + tensor, mask=present, other=0).to(tl.pointer_type(STEP))
-    step = tl.load(step_pointer, mask=present, other=0.0).to(tl.float64) + 1.0
-{_lines("    {name} = tl.load(hyper_table + {index} * tensors + tensor, mask=present, other=0.5)", rule.hyper)}
-'''
+def flag_values(rule: Rule, flags: Sequence[int]) -> dict[str, bool]:
+    """The flags as a kernel takes them, by name."""
+    return {name: bool(value) for name, value in zip(rule.flags, flags, strict=True)}
