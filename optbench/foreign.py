@@ -1,0 +1,230 @@
+"""Optimizers of other people, by `package.module:Class` or `path/file.py:Class`.
+
+Everything that can be wrong with such a target ends as one line that names it. Importing this needs no torch; loading a
+class runs its code, which the harness does in a worker process only.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from optbench.adapter import Adapter
+from optbench.errors import UsageError
+
+# Named by the constructor, but no hyperparameters: the parameters themselves.
+_PARAMETERS = 1
+
+
+def load_class(target: str) -> type[Any]:
+    """The optimizer class that `--impl` names. The current folder is importable.
+
+    Args:
+        target: "package.module:Class" or "path/file.py:Class".
+
+    Raises:
+        UsageError: no such file or module, an import that raises, no such attribute, not a class, no optimizer.
+
+    Example:
+        >>> load_class("torch.optim:Adam").__name__
+        'Adam'
+    """
+    where, _, name = target.rpartition(":")
+    if not where or not name:
+        raise UsageError(f"--impl {target!r}: expected package.module:Class or path/file.py:Class.")
+    module = _load_file(target, where) if _is_path(where) else _load_module(target, where)
+    found = _attribute(target, module, name)
+    _require_optimizer(target, found)
+    return found  # type: ignore[no-any-return]
+
+
+def load_factory(target: str) -> Callable[..., Any]:
+    """The class that `--impl` names, taking hyperparameters under their declared names.
+
+    Raises:
+        UsageError: as `load_class`.
+    """
+    cls = load_class(target)
+    adapter = adapter_of(cls)
+    return partial(_construct, cls, adapter) if adapter.options else cls
+
+
+def accepted_options(cls: type[Any]) -> set[str] | None:
+    """The hyperparameters that a class takes, under their declared names; None: any, it has `**kwargs`.
+
+    An option that is missing here is a `skip: no such option`.
+
+    Example:
+        >>> class Plain:
+        ...     def __init__(self, params, lr): ...
+        >>> accepted_options(Plain)
+        {'lr'}
+    """
+    try:
+        parameters = list(inspect.signature(cls).parameters.values())
+    except (TypeError, ValueError):
+        return None
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return None
+    adapter = adapter_of(cls)
+    by_name = [
+        parameter.name
+        for parameter in parameters
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    ]
+    return {adapter.declared(name) for name in by_name[_PARAMETERS:]}
+
+
+def adapter_of(cls: type[Any]) -> Adapter:
+    """The Adapter on a class or one of its bases, else in the class's module, else one that renames nothing."""
+    spaces = [vars(base) for base in cls.__mro__]
+    module = sys.modules.get(cls.__module__)
+    if module is not None:
+        spaces.append(vars(module))
+    for space in spaces:
+        for value in list(space.values()):
+            if isinstance(value, Adapter):
+                return value
+    return Adapter()
+
+
+def describe(target: str) -> dict[str, Any]:
+    """What a run needs to know about foreign code, as plain data that a worker process can send.
+
+    Returns:
+        {"name": class name, "options": sorted declared hyperparameters or None, "state": own name -> declared name}
+
+    Raises:
+        UsageError: as `load_class`.
+    """
+    cls = load_class(target)
+    options = accepted_options(cls)
+    return {
+        "name": cls.__name__,
+        "options": None if options is None else sorted(options),
+        "state": dict(adapter_of(cls).state),
+    }
+
+
+def _construct(cls: type[Any], adapter: Adapter, params: Any, **options: Any) -> Any:
+    return cls(params, **adapter.arguments(options))
+
+
+def _is_path(where: str) -> bool:
+    return where.endswith(".py") or "/" in where or "\\" in where
+
+
+def _load_file(target: str, where: str) -> ModuleType:
+    path = Path(where).expanduser().resolve()
+    if not path.is_file():
+        near = difflib.get_close_matches(path.name, [entry.name for entry in path.parent.glob("*.py")], n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"the current folder is {str(Path.cwd())!r}."
+        raise UsageError(f"--impl {target!r}: there is no file {where!r}: {hint}")
+    # A name of its own: a file called random.py must not become, or be taken for, the module `random`.
+    name = f"_optbench_file_{path.stem}_{abs(hash(str(path))):x}"
+    if name in sys.modules:
+        return sys.modules[name]
+    _make_importable(path.parent)
+    _make_importable(Path.cwd())
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise UsageError(f"--impl {target!r}: {where!r} is no Python file.")
+    module = importlib.util.module_from_spec(spec)
+    # Registered before it runs, as import does: dataclasses and pickle look a class's module up by name.
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        del sys.modules[name]
+        raise _import_failed(target, where, error) from error
+    return module
+
+
+def _load_module(target: str, where: str) -> ModuleType:
+    _make_importable(Path.cwd())
+    try:
+        return importlib.import_module(where)
+    except ModuleNotFoundError as error:
+        if error.name and (where == error.name or where.startswith(error.name + ".")):
+            raise UsageError(
+                f"--impl {target!r}: there is no module {error.name!r} here: install it, or run from the folder it is in."
+            ) from error
+        raise _import_failed(target, where, error) from error
+    except (Exception, SystemExit) as error:
+        raise _import_failed(target, where, error) from error
+
+
+def _make_importable(folder: Path) -> None:
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+
+
+def _import_failed(target: str, where: str, error: BaseException) -> UsageError:
+    said = " ".join(str(error).split()) or "without a message"
+    return UsageError(f"--impl {target!r}: importing {where!r} raised {type(error).__name__}: {said} ({_line(error)}).")
+
+
+def _line(error: BaseException) -> str:
+    """Where it was raised: the last line outside Python's import machinery."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{Path(error.filename).name}, line {error.lineno}"
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith("<frozen") and frame.filename not in (__file__, importlib.__file__)
+    ]
+    return f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else "before its first line"
+
+
+def _attribute(target: str, module: ModuleType, name: str) -> Any:
+    if hasattr(module, name):
+        return getattr(module, name)
+    classes = [key for key, value in vars(module).items() if inspect.isclass(value)]
+    near = difflib.get_close_matches(name, classes, n=1, cutoff=0.4)
+    own = [key for key in classes if vars(module)[key].__module__ == module.__name__]
+    hint = f"did you mean {near[0]!r}?" if near else f"its classes are: {', '.join(own) or 'none'}."
+    raise UsageError(f"--impl {target!r}: it has no {name!r}: {hint}")
+
+
+def _require_optimizer(target: str, found: Any) -> None:
+    import torch
+
+    if not inspect.isclass(found):
+        raise UsageError(f"--impl {target!r}: that is a {type(found).__name__}, not a class.")
+    if found is torch.optim.Optimizer:
+        raise UsageError(f"--impl {target!r}: that is the base class, which has no rule of its own.")
+    if issubclass(found, torch.optim.Optimizer):
+        if found.step is torch.optim.Optimizer.step:
+            raise UsageError(f"--impl {target!r}: {found.__name__} has no `step` of its own.")
+        return
+    lacks = [name for name, there in _duck_type(found).items() if not there]
+    if lacks:
+        bases = ", ".join(base.__name__ for base in found.__bases__)
+        raise UsageError(
+            f"--impl {target!r}: {found.__name__} is no optimizer: it lacks {' and '.join(f'`{name}`' for name in lacks)}. "
+            f"Derive it from torch.optim.Optimizer (its bases are: {bases})."
+        )
+
+
+def _duck_type(cls: type[Any]) -> dict[str, bool]:
+    """Which of the things that the laws use a class has that is no torch.optim.Optimizer."""
+    import torch
+
+    has = {"step": callable(getattr(cls, "step", None)), "param_groups": hasattr(cls, "param_groups")}
+    if not has["step"]:
+        return has
+    # param_groups is made by the constructor: only an instance can tell.
+    try:
+        instance = cls([torch.nn.Parameter(torch.zeros(1))])
+    except Exception:
+        return {**has, "param_groups": True}
+    return {**has, "param_groups": hasattr(instance, "param_groups")}
