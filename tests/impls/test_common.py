@@ -4,7 +4,6 @@ import inspect
 
 import pytest
 import torch
-
 from optbench.impls.common.adam import AdamBase
 from optbench.impls.common.adamw import AdamWBase
 from optbench.impls.common.base import OptimizerBase
@@ -75,7 +74,8 @@ def test_refusals(ours, theirs, options):
 
 @both
 @pytest.mark.parametrize(
-    "options", [{}, {"lr": TENSOR}, {"lr": torch.tensor([0.1])}, {"weight_decay": 0.5, "maximize": True, "foreach": True}]
+    "options",
+    [{}, {"lr": TENSOR}, {"lr": torch.tensor([0.1])}, {"weight_decay": 0.5, "maximize": True, "foreach": True}],
 )
 def test_groups_hold_what_torch_holds(ours, theirs, options):
     found, expected = ours([parameter()], **options), theirs([parameter()], **options)
@@ -151,7 +151,9 @@ def test_state_of_adam(default, options, dtype):
         assert not value.any() and not value.requires_grad
 
 
-@pytest.mark.parametrize(("options", "device"), [({}, "cpu"), ({"capturable": True}, "meta"), ({"fused": True}, "meta")])
+@pytest.mark.parametrize(
+    ("options", "device"), [({}, "cpu"), ({"capturable": True}, "meta"), ({"fused": True}, "meta")]
+)
 def test_step_lives_where_torch_keeps_it(options, device):
     param = torch.nn.Parameter(torch.ones(3, device="meta"))
     optimizer = AdamBase([param], **options)
@@ -162,7 +164,7 @@ def test_step_lives_where_torch_keeps_it(options, device):
 def test_fused_refuses_complex_parameters(cls):
     param = parameter(torch.complex64)
     optimizer = cls([param], fused=True)
-    with pytest.raises(RuntimeError, match="floating point Tensors but got torch.complex64"):
+    with pytest.raises(RuntimeError, match=r"floating point Tensors but got torch\.complex64"):
         optimizer._init_state(param, optimizer.param_groups[0])
 
 

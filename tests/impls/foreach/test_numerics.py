@@ -4,9 +4,8 @@ import itertools
 
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-
 from optbench.impls import foreach
+from torch.utils._python_dispatch import TorchDispatchMode
 
 ALGORITHMS = ["Adam", "AdamW", "SGD"]
 ADAM_OPTIONS = {
@@ -171,7 +170,9 @@ def test_float16_denominators_stay_in_range(capturable):
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
-@pytest.mark.parametrize("lazy", ["conjugate gradient", "negative gradient", "conjugate parameter", "negative parameter"])
+@pytest.mark.parametrize(
+    "lazy", ["conjugate gradient", "negative gradient", "conjugate parameter", "negative parameter"]
+)
 def test_lazy_bits(name, lazy):
     def lay(tensor):
         return tensor.conj() if "conjugate" in lazy else tensor.conj().imag
