@@ -1,0 +1,195 @@
+"""What the generated CPU kernels call: memory by address, and the operations of `lang`. Imported only to compile.
+
+No fast-math flag is set anywhere: nothing is reassociated or contracted, so an element's result depends neither on the place of
+the element in its tensor nor on the machine's vector width.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+# More arrays than any rule has. Each array of a kernel is its own alias scope, or LLVM would give up on vectorising loops over
+# many arrays for the number of overlap checks.
+MOST_ARRAYS = 12
+_INT = ir.IntType(64)
+_STORAGE = {
+    "float16": (ir.HalfType(), 2),
+    "bfloat16": (ir.IntType(16), 2),
+    "float32": (ir.FloatType(), 4),
+    "float64": (ir.DoubleType(), 8),
+}
+
+
+def _pointer(builder: Any, address: Any, index: Any, kind: Any) -> Any:
+    return builder.gep(builder.inttoptr(address, kind.as_pointer()), [index])
+
+
+def _plain_load(numba_type: Any, kind: Any) -> Any:
+    def load(typing_context: Any, address: Any, index: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return builder.load(_pointer(builder, *arguments, kind))
+
+        return numba_type(types.int64, types.int64), generate
+
+    return intrinsic(load)
+
+
+def _plain_store(numba_type: Any, kind: Any) -> Any:
+    def store(typing_context: Any, address: Any, index: Any, value: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            builder.store(arguments[2], _pointer(builder, *arguments[:2], kind))
+            return arguments[2]
+
+        return numba_type(types.int64, types.int64, numba_type), generate
+
+    return intrinsic(store)
+
+
+load_int = _plain_load(types.int64, _INT)
+load_float32 = _plain_load(types.float32, ir.FloatType())
+load_float64 = _plain_load(types.float64, ir.DoubleType())
+store_float32 = _plain_store(types.float32, ir.FloatType())
+store_float64 = _plain_store(types.float64, ir.DoubleType())
+
+
+@intrinsic
+def fetch_add(typing_context: Any, address: Any, index: Any) -> Any:
+    """Add one to a counter that threads share; the value before."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.atomic_rmw("add", _pointer(builder, *arguments, _INT), ir.Constant(_INT, 1), "seq_cst")
+
+    return types.int64(types.int64, types.int64), generate
+
+
+def _scope(module: Any, instruction: Any, row: int) -> None:
+    domain = module.add_metadata(["optbench"])
+    scopes = [module.add_metadata([f"array {index}", domain]) for index in range(MOST_ARRAYS)]
+    instruction.set_metadata("alias.scope", module.add_metadata([scopes[row]]))
+    instruction.set_metadata("noalias", module.add_metadata(scopes[:row] + scopes[row + 1 :]))
+
+
+def _working(storage: str) -> Any:
+    return types.float64 if storage == "float64" else types.float32
+
+
+def _widen(builder: Any, value: Any, storage: str) -> Any:
+    if storage == "float16":
+        return builder.fpext(value, ir.FloatType())
+    if storage == "bfloat16":
+        word = builder.zext(value, ir.IntType(32))
+        return builder.bitcast(builder.shl(word, ir.Constant(ir.IntType(32), 16)), ir.FloatType())
+    return value
+
+
+def _narrow(builder: Any, value: Any, storage: str) -> Any:
+    """To the nearest, ties to even; a NaN stays a NaN."""
+    if storage == "float16":
+        return builder.fptrunc(value, ir.HalfType())
+    if storage != "bfloat16":
+        return value
+    word = ir.IntType(32)
+    bits = builder.bitcast(value, word)
+    high = builder.lshr(bits, ir.Constant(word, 16))
+    odd = builder.and_(high, ir.Constant(word, 1))
+    rounded = builder.lshr(builder.add(builder.add(bits, ir.Constant(word, 0x7FFF)), odd), ir.Constant(word, 16))
+    quiet = builder.or_(high, ir.Constant(word, 0x40))
+    is_nan = builder.fcmp_unordered("uno", value, value)
+    return builder.trunc(builder.select(is_nan, quiet, rounded), ir.IntType(16))
+
+
+@intrinsic(prefer_literal=True)
+def load_element(typing_context: Any, address: Any, index: Any, row: Any, storage: Any) -> Any:
+    """Element `index` of an array, in the working type."""
+    if not isinstance(row, types.IntegerLiteral) or not isinstance(storage, types.StringLiteral):
+        return None
+    name, number = storage.literal_value, row.literal_value
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind, size = _STORAGE[name]
+        value = builder.load(_pointer(builder, *arguments[:2], kind))
+        value.align = size
+        _scope(builder.module, value, number)
+        return _widen(builder, value, name)
+
+    return _working(name)(types.int64, types.int64, row, storage), generate
+
+
+@intrinsic(prefer_literal=True)
+def store_element(typing_context: Any, address: Any, index: Any, row: Any, storage: Any, value: Any) -> Any:
+    """Round to the storage type and store as element `index` of an array."""
+    if not isinstance(row, types.IntegerLiteral) or not isinstance(storage, types.StringLiteral):
+        return None
+    name, number = storage.literal_value, row.literal_value
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind, size = _STORAGE[name]
+        stored = builder.store(_narrow(builder, arguments[4], name), _pointer(builder, *arguments[:2], kind))
+        stored.align = size
+        _scope(builder.module, stored, number)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, row, storage, _working(name)), generate
+
+
+@intrinsic
+def where_(typing_context: Any, condition: Any, first: Any, second: Any) -> Any:
+    """See `lang.where`."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.select(*arguments)
+
+    return first(types.boolean, first, first), generate
+
+
+@intrinsic
+def sqrt_(typing_context: Any, value: Any) -> Any:
+    """See `lang.sqrt`."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.call(builder.module.declare_intrinsic("llvm.sqrt", [arguments[0].type]), arguments)
+
+    return value(value), generate
+
+
+@intrinsic
+def div_(typing_context: Any, numerator: Any, denominator: Any) -> Any:
+    """See `lang.div`."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.fdiv(*arguments)
+
+    return numerator(numerator, numerator), generate
+
+
+@intrinsic
+def maximum_(typing_context: Any, first: Any, second: Any) -> Any:
+    """See `lang.maximum`."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        left, right = arguments
+        larger = builder.fcmp_ordered(">", left, right)
+        return builder.select(builder.or_(larger, builder.fcmp_unordered("uno", left, left)), left, right)
+
+    return first(first, first), generate
+
+
+def _library_call(name: str) -> Any:
+    def operation(typing_context: Any, value: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            kind = ir.FunctionType(ir.DoubleType(), [ir.DoubleType()])
+            module = builder.module
+            function = module.globals.get(name) or ir.Function(module, kind, name)
+            return builder.call(function, arguments)
+
+        return types.float64(types.float64), generate
+
+    return intrinsic(operation)
+
+
+expm1_ = _library_call("expm1")
+log_ = _library_call("log")

@@ -1,0 +1,207 @@
+"""Write the CPU kernels of one rule as self-contained Python source that Numba compiles.
+
+The rule's body stands inside the loop, with its flags folded, its literals in the working type and its operations replaced by
+the intrinsics of `numba_intrinsics`. So nothing is left to type inference, and the text is all that a cache key must cover.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .lang import OPERATIONS, Rule
+
+# Places in the array of int64 that a kernel gets the address of. Two threads write the last two: each has its own cache line.
+JOB_SIZE = 32
+NEXT_CHUNK, CHUNKS_DONE = 16, 24
+
+_OPERATION_NAMES = {operation.__name__ for operation in OPERATIONS}
+
+_PREPARE = """
+def prepare(_job):
+    _tensors, _steps, _wide = load_int(_job, 0), load_int(_job, 1), load_int(_job, 2)
+    _numbers, _hyper, _scalars = load_int(_job, 3), load_int(_job, 4), load_int(_job, 5)
+    _previous, _row = 0.0, 0
+    for _tensor in range(_tensors):
+        if _steps == 0:
+            step = load_float64(_numbers, _tensor)
+        elif _wide != 0:
+            step = load_float64(load_int(_steps, _tensor), 0) + 1.0
+            store_float64(load_int(_steps, _tensor), 0, step)
+        else:
+            step = float64(store_float32(load_int(_steps, _tensor), 0, load_float32(load_int(_steps, _tensor), 0) + 1.0))
+        # most tensors share their step and hyperparameters with the tensor before
+        _same = _tensor > 0 and step == _previous
+        for _index in range({hyper_count}):
+            _same = _same and (
+                load_float64(_hyper, _tensor * {hyper_count} + _index) == load_float64(_hyper, _row * {hyper_count} + _index)
+            )
+        if _same:
+            for _index in range({scalar_count}):
+                store_float64(
+                    _scalars, _tensor * {scalar_count} + _index, load_float64(_scalars, _row * {scalar_count} + _index)
+                )
+            continue
+        _previous, _row = step, _tensor
+{load_hyper}
+{body}
+{store_scalars}
+"""
+
+_UPDATE = """
+def update(_job):
+    _arrays, _tensors, _numel, _scalars = load_int(_job, 0), load_int(_job, 1), load_int(_job, 2), load_int(_job, 3)
+    _chunk_tensor, _chunk_start, _chunks = load_int(_job, 4), load_int(_job, 5), load_int(_job, 6)
+    _unscale = {work}(load_float64(_job, 7))
+    while True:
+        _chunk = fetch_add(_job, {next_chunk})
+        if _chunk >= _chunks:
+            return
+        _tensor, _start = load_int(_chunk_tensor, _chunk), load_int(_chunk_start, _chunk)
+        _last, _stop = load_int(_chunk_tensor, _chunk + 1), load_int(_chunk_start, _chunk + 1)
+        while _tensor <= _last:
+            _end = _stop if _tensor == _last else load_int(_numel, _tensor)
+{load_pointers}
+{load_scalars}
+            for _index in range(_start, _end):
+{load_elements}
+                grad = grad * _unscale
+{body}
+{store_elements}
+            _tensor, _start = _tensor + 1, 0
+        fetch_add(_job, {chunks_done})
+"""
+
+
+def prepare_source(rule: Rule, flags: Sequence[int]) -> str:
+    """Source of `prepare(job)`: advance the steps of all tensors and fill their table of scalars."""
+    body, returned = _specialise(rule.prepare, dict(zip(rule.flags, flags, strict=True)), "float64")
+    count = len(rule.scalars)
+    return _PREPARE.format(
+        hyper_count=len(rule.hyper),
+        scalar_count=count,
+        load_hyper=_lines(
+            8,
+            (
+                f"{name} = load_float64(_hyper, _tensor * {len(rule.hyper)} + {index})"
+                for index, name in enumerate(rule.hyper)
+            ),
+        ),
+        body=textwrap.indent(body, " " * 8),
+        store_scalars=_lines(
+            8,
+            (f"store_float64(_scalars, _tensor * {count} + {index}, {name})" for index, name in enumerate(returned)),
+        ),
+    )
+
+
+def update_source(rule: Rule, flags: Sequence[int], storage: str) -> str:
+    """Source of `update(job)`: take chunks of work until none is left.
+
+    Args:
+        storage: "float16", "bfloat16", "float32" or "float64".
+    """
+    work = "float64" if storage == "float64" else "float32"
+    body, returned = _specialise(rule.update, dict(zip(rule.flags, flags, strict=True)), work)
+    arrays = ("param", "grad", *rule.state)
+    present = (True, True, *rule.present(tuple(flags)))
+    used = [(row, name) for row, name in enumerate(arrays) if present[row]]
+    absent = [name for row, name in enumerate(arrays) if not present[row]]
+    results = dict(zip(("param", *rule.state), returned, strict=True))
+    count = len(rule.scalars)
+    return _UPDATE.format(
+        work=work,
+        next_chunk=NEXT_CHUNK,
+        chunks_done=CHUNKS_DONE,
+        load_pointers=_lines(12, (f"_{name} = load_int(_arrays, _tensor + {row} * _tensors)" for row, name in used)),
+        load_scalars=_lines(
+            12,
+            (
+                f"{name} = {work}(load_float64(_scalars, _tensor * {count} + {index}))"
+                for index, name in enumerate(rule.scalars)
+            ),
+        ),
+        load_elements=_lines(
+            16,
+            [f"{name} = load_element(_{name}, _index, {row}, {storage!r})" for row, name in used]
+            + [f"{name} = {work}(0.0)" for name in absent],
+        ),
+        body=textwrap.indent(body, " " * 16),
+        store_elements=_lines(
+            16,
+            (
+                f"store_element(_{name}, _index, {row}, {storage!r}, {results[name]})"
+                for row, name in used
+                if name != "grad"
+            ),
+        ),
+    )
+
+
+def _lines(indent: int, lines: Any) -> str:
+    return textwrap.indent("\n".join(lines), " " * indent)
+
+
+def _specialise(function: Callable[..., Any], flags: dict[str, int], work: str) -> tuple[str, list[str]]:
+    """The function's body without its return, and the names that it returns."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
+    assert isinstance(tree, ast.FunctionDef)
+    folder = _Folder(function, flags, work)
+    body = [node for statement in tree.body for node in folder.statements(statement)]
+    last = body.pop()
+    if not isinstance(last, ast.Return) or any(isinstance(node, ast.Return) for part in body for node in ast.walk(part)):
+        raise ValueError(f"rule {function.__qualname__} must have one return, at its end")
+    values = last.value.elts if isinstance(last.value, ast.Tuple) else [last.value]
+    if not all(isinstance(value, ast.Name) for value in values):
+        raise ValueError(f"rule {function.__qualname__} must return names: {ast.unparse(last)}")
+    lines = [ast.unparse(ast.fix_missing_locations(node)) for node in body]
+    return "\n".join(lines) or "pass", [value.id for value in values]  # type: ignore[union-attr]
+
+
+class _Folder(ast.NodeTransformer):
+    """Folds flags, types literals, and turns operations into the names of intrinsics."""
+
+    def __init__(self, function: Callable[..., Any], flags: dict[str, int], work: str) -> None:
+        self.flags, self.work, self.name = flags, work, function.__qualname__
+        self.operations = {
+            name: value.__name__ for name, value in function.__globals__.items() if value in OPERATIONS
+        }
+
+    def statements(self, node: ast.stmt) -> list[ast.stmt]:
+        """What is left of a statement once the flags are known."""
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            return []
+        if isinstance(node, ast.If):
+            chosen = node.body if self._flag(node.test) else node.orelse
+            return [result for statement in chosen for result in self.statements(statement)]
+        if not isinstance(node, ast.Assign | ast.AugAssign | ast.Return):
+            raise ValueError(f"rule {self.name} may hold assignments, ifs over flags and a return: {ast.unparse(node)}")
+        if isinstance(node, ast.Return):
+            return [node]
+        return [self.visit(node)]
+
+    def _flag(self, test: ast.expr) -> bool:
+        names = {node.id for node in ast.walk(test) if isinstance(node, ast.Name)}
+        if not names <= self.flags.keys():
+            raise ValueError(f"rule {self.name}: an if may test flags only, use where: {ast.unparse(test)}")
+        return bool(eval(compile(ast.Expression(test), self.name, "eval"), {"__builtins__": {}}, dict(self.flags)))
+
+    def visit_Constant(self, node: ast.Constant) -> ast.expr:
+        if isinstance(node.value, bool) or not isinstance(node.value, int | float):
+            raise ValueError(f"rule {self.name} may hold numbers only, not {node.value!r}")
+        return ast.Call(ast.Name(self.work, ast.Load()), [ast.Constant(float(node.value))], [])
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        operation = self.operations.get(node.func.id) if isinstance(node.func, ast.Name) else None
+        if operation not in _OPERATION_NAMES or node.keywords:
+            raise ValueError(f"rule {self.name} may call {sorted(_OPERATION_NAMES)} only: {ast.unparse(node)}")
+        arguments = [self.visit(argument) for argument in node.args]
+        return ast.Call(ast.Name(f"{operation}_", ast.Load()), arguments, [])
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        if node.id in self.flags:
+            return ast.Call(ast.Name(self.work, ast.Load()), [ast.Constant(float(self.flags[node.id]))], [])
+        return node
