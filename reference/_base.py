@@ -1,0 +1,150 @@
+"""What the reference optimizers share and is no algorithm: groups, state, closures, complex views, checkpoints."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.optim.optimizer import ParamsT
+
+_COMMON_OPTIONS = {"maximize": False, "foreach": None, "differentiable": False}
+
+
+class ReferenceOptimizer(torch.optim.Optimizer):
+    """A for loop over parameters. An algorithm supplies `_options`, `_entries` and `_update`.
+
+    Where all of them depart from torch.optim: `foreach` and `fused` are kept in the groups and select nothing;
+    `capturable` works on every device; a complex parameter may carry the conjugate bit; a loaded checkpoint is
+    copied, never shared; a group is refused as a whole, before its first parameter is written.
+    """
+
+    # Options that a checkpoint of an older torch may lack besides _COMMON_OPTIONS, and what their absence stands for.
+    _absent_options: ClassVar[dict[str, Any]] = {}
+    # What to tell the owner of a sparse gradient; None where the algorithm takes them.
+    _sparse_refusal: ClassVar[str | None] = None
+    # Called once a group, with an iterable of (param, grad, *entries) and with the group's hyperparameters as keywords.
+    _update: Callable[..., None]
+
+    def __init__(self, params: ParamsT, defaults: dict[str, Any]) -> None:
+        super().__init__(params, defaults)
+        if defaults["fused"] and defaults["differentiable"]:
+            raise RuntimeError("`fused` does not support `differentiable`")
+        if defaults["fused"] and defaults["foreach"]:
+            raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
+
+    def _options(self, group: dict[str, Any]) -> dict[str, Any]:
+        """The hyperparameters, under the names that `_update` takes."""
+        raise NotImplementedError
+
+    def _entries(self, param: Tensor, grad: Tensor, group: dict[str, Any]) -> tuple[Any, ...]:
+        """A parameter's state in the order in which `_update` takes it, created when it is not there."""
+        raise NotImplementedError
+
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """Update every parameter that has a gradient.
+
+        Args:
+            closure: clears the gradients, computes the loss with gradients enabled, and returns it.
+
+        Returns:
+            What the closure returned, or None without one.
+
+        Raises:
+            RuntimeError: a gradient is sparse where the algorithm takes none.
+        """
+        if "capturable" in self.defaults:
+            self._check_graph_capture()
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        with torch.set_grad_enabled(self.defaults["differentiable"]):
+            for group in self.param_groups:
+                self._refuse_sparse(group)
+                options = {name: _scalar(value, group) for name, value in self._options(group).items()}
+                self._update(self._live(group), **options)
+        return loss
+
+    def _live(self, group: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
+        """Yield (param, grad, *entries) of each parameter that has a gradient: real tensors, to be updated in place."""
+        for param in group["params"]:
+            grad = param.grad
+            if grad is None:
+                continue
+            entries = self._entries(param, grad, group)
+            if not param.is_complex():
+                yield (param, grad) + entries  # noqa: RUF005 - unpacking takes half as long again
+                continue
+            # A complex tensor is updated as pairs of real numbers.
+            views = [_view_as_real(value) for value in (param, grad, *entries)]
+            yield tuple(views)
+            # The update is done by now. Where resolving a conjugate or negative bit made a copy, write it back.
+            for value, view in zip((param, *entries), (views[0], *views[2:]), strict=True):
+                if isinstance(value, Tensor) and (value.is_conj() or value.is_neg()):
+                    value.copy_(torch.view_as_complex(view))
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # torch hands over a loaded checkpoint's own tensors where dtype and device fit: steps would move the caller's.
+        copied = {key: _cloned(entries) for key, entries in state["state"].items()}
+        super().__setstate__({**state, "state": defaultdict(dict, copied)})
+        for group in self.param_groups:
+            for name, value in (_COMMON_OPTIONS | self._absent_options).items():
+                group.setdefault(name, value)
+            for param in group["params"]:
+                entries = self.state.get(param, {})
+                # Old checkpoints hold the step as a number.
+                if "step" in entries and not isinstance(entries["step"], Tensor):
+                    entries["step"] = new_step(param, group, float(entries["step"]))
+
+    def _refuse_sparse(self, group: dict[str, Any]) -> None:
+        if self._sparse_refusal is None:
+            return
+        for param in group["params"]:
+            if param.grad is not None and param.grad.layout is not torch.strided:
+                raise RuntimeError(self._sparse_refusal)
+
+    def _check_graph_capture(self) -> None:
+        # torch 2.11 has this check under its former name.
+        check = getattr(self, "_accelerator_graph_capture_health_check", None)
+        (check or self._cuda_graph_capture_health_check)()
+
+
+def new_step(param: Tensor, group: dict[str, Any], value: float = 0.0) -> Tensor:
+    """A step counter, on the CPU where reading it is free, unless the group wants it on the parameter's device."""
+    wide = torch.get_default_dtype() == torch.float64 and not group["fused"]
+    device = param.device if group["capturable"] or group["fused"] else "cpu"
+    return torch.full((), value, dtype=torch.float64 if wide else torch.float32, device=device)
+
+
+def next_step(state: dict[str, Any], group: dict[str, Any]) -> Any:
+    """Count a step in the state; return its number, the first being 1."""
+    if group["differentiable"] and state["step"].requires_grad:
+        raise RuntimeError("`requires_grad` is not supported for `step` in differentiable mode")
+    state["step"] += 1
+    return _scalar(state["step"], group)
+
+
+def _scalar(value: Any, group: dict[str, Any]) -> Any:
+    """A number as a float. A tensor too, unless the group keeps tensors: then a copy in float64, without dims."""
+    if not isinstance(value, Tensor):
+        return value if isinstance(value, bool) else float(value)
+    if not (group["differentiable"] or group.get("capturable")):
+        return float(value.item())
+    # A copy, because autograd may hold it while the caller writes to the original. MPS has no float64.
+    dtype = torch.float32 if value.device.type == "mps" else torch.float64
+    return value.reshape(()).to(dtype, copy=True)
+
+
+def _view_as_real(value: Any) -> Any:
+    if isinstance(value, Tensor) and value.is_complex():
+        return torch.view_as_real(value.resolve_conj().resolve_neg())
+    return value
+
+
+def _cloned(entries: Any) -> Any:
+    if not isinstance(entries, dict):
+        return entries
+    return {name: value.clone() if isinstance(value, Tensor) else value for name, value in entries.items()}
