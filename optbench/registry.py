@@ -67,9 +67,9 @@ class Implementation:
             NothingToRun: the implementation has no such class, or a package it needs is missing.
         """
         if self.target:
-            from optbench.foreign import load_class
+            from optbench.foreign import load_factory
 
-            return load_class(self.target)
+            return load_factory(self.target)
         try:
             module = importlib.import_module(self.module)
         except ImportError as error:

@@ -1,0 +1,116 @@
+"""Counts comparisons and keeps the first that failed, with enough said to find it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from optbench.error import CANCELLATION_LIMIT, PRECISION_LIMIT, Quantity, real, scaled, worst
+from optbench.results import Verdict
+
+
+class Checker:
+    """What a law tells about one case: every comparison it made, and what came of them.
+
+    Example:
+        >>> checker = Checker()
+        >>> checker.true("two is two", 1 + 1 == 2)
+        >>> checker.verdict, checker.comparisons
+        ('pass', 1)
+    """
+
+    def __init__(self) -> None:
+        self.comparisons = 0
+        self.error: float | None = None
+        self.cap: float | None = None
+        self.failures: list[str] = []
+        self.failed = 0
+        self.imprecise: list[str] = []
+
+    @property
+    def verdict(self) -> Verdict:
+        """ "fail" if anything failed or nothing was compared, else "precision" or "pass"."""
+        if self.failures or not self.comparisons:
+            return "fail"
+        return "precision" if self.imprecise else "pass"
+
+    @property
+    def message(self) -> str:
+        """The first failure, and how many came after it."""
+        if not self.comparisons and not self.failures:
+            return "the law made no comparison"
+        lines = self.failures or self.imprecise
+        more = (self.failed if self.failures else len(self.imprecise)) - 1
+        return (lines[0] + (f" (and {more} more)" if more > 0 else "")) if lines else ""
+
+    def true(self, what: str, fact: bool, detail: str = "") -> None:
+        """A fact that has to hold."""
+        self.comparisons += 1
+        if not fact:
+            self._fail(f"{what}: {detail}" if detail else what)
+
+    def same(self, what: str, actual: object, expected: object) -> None:
+        """Two plain values that have to be equal."""
+        self.true(what, actual == expected, f"got {actual!r}, want {expected!r}")
+
+    def equal(self, what: str, actual: Tensor, expected: Tensor) -> None:
+        """Two tensors that have to be equal to the last bit, with the same dtype and shape; NaN equals NaN."""
+        if actual.shape != expected.shape or actual.dtype != expected.dtype:
+            self.comparisons += 1
+            self._fail(f"{what}: got {_kind(actual)}, want {_kind(expected)}")
+            return
+        self.comparisons += max(1, actual.numel())
+        a, b = real(actual.detach()).cpu(), real(expected.detach()).cpu()
+        wrong = ~((a == b) | (a.isnan() & b.isnan())) if a.is_floating_point() else a != b
+        if bool(wrong.any()):
+            at = tuple(wrong.nonzero()[0].tolist())
+            self._fail(f"{what}: {int(wrong.sum())} of {wrong.numel()} elements differ, the first at {list(at)}: "
+                       f"got {a[at].item():.9g}, want {b[at].item():.9g}")  # fmt: skip
+
+    def close(self, what: str, actual: Tensor, quantity: Quantity, dtype: torch.dtype) -> None:
+        """A tensor within the cap of the scaled error of the oracle's.
+
+        Args:
+            what: names the quantity, "step 2, exp_avg of parameter 0".
+            actual: the result under test.
+            quantity: the oracle's value and what rounding may do to it.
+            dtype: the tested real storage dtype.
+        """
+        value = real(actual.detach()).cpu()
+        if value.shape != quantity.expected.shape:
+            self.comparisons += 1
+            self._fail(f"{what}: shape {list(value.shape)}, want {list(quantity.expected.shape)}")
+            return
+        self.comparisons += max(1, value.numel())
+        error = scaled(value, quantity, dtype)
+        largest = worst(error)
+        if self.error is None or largest > self.error:
+            self.error, self.cap = largest, quantity.cap
+        if quantity.cap < largest <= CANCELLATION_LIMIT and dtype is torch.float64:
+            self.imprecise.append(_describe(what, value, error, quantity))
+        elif largest > quantity.cap:
+            self._fail(_describe(what, value, error, quantity))
+        elif largest > PRECISION_LIMIT:
+            self.imprecise.append(
+                f"{what}: scaled error {largest:.3g}, where the reference in {dtype} has {quantity.honest:.3g}"
+            )
+
+    def _fail(self, message: str) -> None:
+        self.failed += 1
+        if not self.failures:
+            self.failures.append(message)
+
+
+def _kind(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
+
+
+def _describe(what: str, value: Tensor, error: Tensor, quantity: Quantity) -> str:
+    ranked = error.nan_to_num(nan=torch.inf, posinf=torch.inf)
+    at = tuple(torch.unravel_index(ranked.argmax(), ranked.shape)) if error.dim() else ()
+    position = [int(index) for index in at]
+    wrong = int((ranked > quantity.cap).sum())
+    return (
+        f"{what}: scaled error {float(ranked[at]):.3g} (cap {quantity.cap:.3g}) in {wrong} of {error.numel()} elements, "
+        f"worst at {position}: got {float(value[at]):.9g}, want {float(quantity.expected[at]):.9g}"
+    )

@@ -1,0 +1,340 @@
+"""Runs laws: subject x law x case x implementation, and yields a result for each."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from optbench import deviations, laws, pairwise, registry, subjects
+from optbench.case import AsTensor, Case
+from optbench.errors import UsageError
+from optbench.keyword import matches
+from optbench.law import Scope
+from optbench.registry import Implementation
+from optbench.results import Result, Verdict
+from optbench.subjects import Subject
+from optbench.worker import Worker, WorkerCrash, WorkerError
+
+# A case takes milliseconds; in Triton's interpreter seconds. What takes a minute hangs.
+TIME_LIMIT = 60.0
+DTYPES = Scope().dtypes
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a conformance run is about.
+
+    Args:
+        algo: as `--algo` has it: names, commas, globs, `all`.
+        implementations: as `--impl` names them; empty: every implementation at hand, ours judged.
+        device: a torch device.
+        dtypes: storage dtypes; empty: all.
+        suite: "quick" or "full".
+        laws: globs of law ids; empty: all.
+        keyword: `-k`'s expression over `law[case]`.
+        seed: seeds cases, values and perturbations.
+        require_torch: judge foreign code on the level "torch" too.
+    """
+
+    algo: str = "all"
+    implementations: tuple[str, ...] = ()
+    device: str = "cpu"
+    dtypes: tuple[str, ...] = ()
+    suite: str = "quick"
+    laws: tuple[str, ...] = ()
+    keyword: str = ""
+    seed: int = 0
+    require_torch: bool = False
+
+    @property
+    def scope(self) -> Scope:
+        return Scope(self.suite, self.device, self.dtypes or DTYPES, self.seed)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is."""
+
+    done: int
+    total: int
+    doing: str
+
+
+@dataclass(frozen=True)
+class Task:
+    """One law on one case of one implementation, with all that a worker process needs to check it."""
+
+    law: str
+    case: Case
+    implementation: str
+    judged: bool
+    reproduce: str
+    options: frozenset[str] | None = None
+    state: Mapping[str, str] = field(default_factory=dict)
+    asks: tuple[str, ...] = ()
+
+
+def run(
+    plan: Plan,
+    progress: Callable[[Progress], None] | None = None,
+    done: Callable[[str, str, str, str], bool] | None = None,
+) -> Iterator[Result]:
+    """Check every law on every case of every implementation of the plan.
+
+    Args:
+        plan: what to check.
+        progress: called after each result.
+        done: (law, subject, implementation, case) -> whether an earlier run has this result; it is not made again.
+
+    Yields:
+        Results as they come; those of worker processes in between.
+
+    Raises:
+        UsageError: an unknown name, an expression that selects nothing, foreign code that is no optimizer.
+    """
+    chosen = registry.select(list(plan.implementations), plan.device)
+    workers = {item.name: Worker(item.environment) for item in chosen if item.worker}
+    try:
+        about = {item.name: _about(item, workers[item.name]) for item in chosen if item.target}
+        asked = [
+            task
+            for task in tasks(plan, chosen, about)
+            if not (done and done(task.law, task.case.subject, task.implementation, task.case.id))
+        ]
+        for count, result in enumerate(_results(asked, workers), 1):
+            if progress:
+                progress(Progress(count, len(asked), f"{result.subject} {result.law} {result.implementation}"))
+            yield result
+    finally:
+        for worker in workers.values():
+            worker.close()
+
+
+def tasks(
+    plan: Plan, chosen: Sequence[Implementation], about: Mapping[str, Mapping[str, Any]] | None = None
+) -> list[Task]:
+    """What a plan asks for, implementation innermost, so that all share a case's oracle."""
+    named = list(plan.implementations)
+    found = []
+    for subject in subjects.select(plan.algo):
+        for entry in laws.select(plan.laws):
+            if entry.law.kind != subject.kind:
+                continue
+            for case in cases(entry, subject, plan):
+                for item in chosen:
+                    facts = (about or {}).get(item.name, {})
+                    options = facts.get("options")
+                    judged = registry.judged(item, named)
+                    if item.target and entry.law.level == "torch" and not plan.require_torch:
+                        judged = False
+                    found.append(
+                        Task(
+                            entry.law.id,
+                            case,
+                            item.name,
+                            judged,
+                            reproduce(plan, entry.law.id, case, item.name),
+                            None if options is None else frozenset(options),
+                            facts.get("state", {}),
+                            plan.dtypes if plan.require_torch is False else (*plan.dtypes, "torch"),
+                        )
+                    )
+    if not found:
+        raise UsageError(f"-k {plan.keyword!r} selects no case: `optbench list laws` shows the laws.")
+    return found
+
+
+def cases(entry: laws.Entry, subject: Subject, plan: Plan) -> list[Case]:
+    """The cases of a law that the plan's expression selects; cases that repeat one another count once."""
+    found: dict[str, Case] = {}
+    for case in entry.cases(subject, plan.scope):
+        found.setdefault(case.id, case)
+    return [case for case in found.values() if matches(plan.keyword, f"{entry.law.id}[{case.id}]")]
+
+
+def coverage(plan: Plan, results: Iterable[Result]) -> dict[str, dict[str, Any]]:
+    """The pairwise coverage of option x dtype x layout x moment that opt.oracle's results really ran, by subject."""
+    ran: dict[str, set[str]] = {}
+    for result in results:
+        if result.law == "opt.oracle" and result.verdict not in ("skip", "crash", "error"):
+            ran.setdefault(result.subject, set()).add(result.case)
+    entry = laws.entries()["opt.oracle"]
+    from optbench.laws.opt_oracle import factors
+
+    found = {}
+    for subject in subjects.select(plan.algo):
+        combined, forbidden = factors(subject, plan.scope)
+        rows = [
+            {**subject.complete(case.options), "dtype": case.dtype, "layout": case.layout, "moment": case.moment}
+            for case in entry.cases(subject, plan.scope)
+            if case.id in ran.get(subject.name, ())
+        ]
+        pairs = pairwise.coverage(rows, combined, forbidden)
+        found[subject.name] = {
+            "factors": {name: [str(value) for value in values] for name, values in combined.items()},
+            "covered": sum(pair.covered for pair in pairs),
+            "total": sum(pair.total for pair in pairs),
+            "pairs": [[pair.first, pair.second, pair.covered, pair.total] for pair in pairs],
+        }
+    return found
+
+
+def reproduce(plan: Plan, law: str, case: Case, implementation: str) -> str:
+    """The command that reruns one case."""
+    parts = ["optbench check", f"--algo {case.subject}", f"--impl {implementation}", f"-k '{law}[{case.id}]'"]
+    parts += [f"--dtype {','.join(plan.dtypes)}"] if plan.dtypes else []
+    parts += [f"--device {plan.device}"] if plan.device != "cpu" else []
+    parts += [f"--suite {plan.suite}"] if plan.suite != "quick" else []
+    return " ".join([*parts, f"--seed {plan.seed}"])
+
+
+def check(task: Task) -> Result:
+    """Check one law on one case, here and now. Exceptions of the implementation become verdicts."""
+    from optbench.checker import Checker
+    from optbench.trial import Trial, Unsupported
+
+    implementation = registry.find(task.implementation)
+    entry = laws.entries()[task.law]
+    started = time.perf_counter()
+    checker = Checker()
+    reason = _refusal(implementation, task)
+    verdict: Verdict = "skip"
+    message = reason or ""
+    if reason is None:
+        trial = Trial(
+            subjects.load(task.case.subject), implementation, task.case, checker, dict(task.state), task.options
+        )
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                entry.check(trial)
+            verdict, message = checker.verdict, checker.message
+            if entry.law.grade and verdict == "fail" and checker.comparisons:
+                verdict = "precision"
+        except Unsupported as unsupported:
+            verdict, message = "skip", str(unsupported)
+        except Exception as error:
+            verdict, message = "error", f"{type(error).__name__}: {_one_line(error)}"
+    result = _result(task, verdict, message)
+    return replace(
+        result,
+        comparisons=checker.comparisons,
+        error_ulp=checker.error,
+        cap_ulp=checker.cap,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _result(task: Task, verdict: Verdict, message: str) -> Result:
+    law = laws.entries()[task.law].law
+    implementation = registry.find(task.implementation)
+    result = Result(
+        law=law.id,
+        level=law.level,
+        subject=task.case.subject,
+        implementation=task.implementation,
+        backend=implementation.backend_on(task.case.device) if not implementation.target else "foreign",
+        judged=task.judged,
+        case=task.case.id,
+        verdict=verdict,
+        comparisons=0,
+        message=message,
+        reproduce=task.reproduce,
+    )
+    row = deviations.explain(result) if result.broken else None
+    return replace(result, deviation=row.id) if row else result
+
+
+def _refusal(implementation: Implementation, task: Task) -> str | None:
+    """Why a case does not concern an implementation, if it does not."""
+    if not implementation.target:
+        return implementation.refusal(task.case)
+    case = task.case
+    missing = [] if task.options is None else sorted(set(case.options) - task.options)
+    if missing:
+        return f"no such option: {', '.join(missing)}"
+    if "torch" in task.asks:
+        return None
+    if any(isinstance(value, AsTensor) for value in case.options.values()):
+        return "a tensor lr is asked of foreign code with --require torch"
+    if case.options.get("capturable"):
+        return "capturable is asked of foreign code with --require torch"
+    if case.dtype.startswith("complex") and case.dtype not in task.asks:
+        return "complex parameters are asked of foreign code when --dtype names them"
+    return None
+
+
+def _about(item: Implementation, worker: Worker) -> Mapping[str, Any]:
+    """Options and state names of foreign code, read in its worker process."""
+    try:
+        facts: Mapping[str, Any] = worker.call("optbench.foreign:describe", item.target, timeout=TIME_LIMIT)
+    except (WorkerCrash, WorkerError) as error:
+        raise UsageError(f"--impl {item.target!r} cannot be loaded: {_one_line(error)}") from error
+    return facts
+
+
+def _results(asked: Sequence[Task], workers: Mapping[str, Worker]) -> Iterator[Result]:
+    """Results of the tasks, workers running beside this process."""
+    if not workers:
+        yield from map(check, asked)
+        return
+    results: queue.Queue[Result | BaseException] = queue.Queue()
+    stop = threading.Event()
+    threads = [
+        threading.Thread(
+            target=_serve,
+            args=([task for task in asked if task.implementation == name], worker, results, stop),
+            daemon=True,
+        )
+        for name, worker in workers.items()
+    ]
+    for thread in threads:
+        thread.start()
+    expected = sum(task.implementation in workers for task in asked)
+    try:
+        for task in asked:
+            if task.implementation not in workers:
+                yield check(task)
+            while not results.empty():
+                expected -= 1
+                yield _raised(results.get())
+        for _ in range(expected):
+            yield _raised(results.get())
+    finally:
+        stop.set()
+
+
+def _raised(item: Result | BaseException) -> Result:
+    if isinstance(item, BaseException):
+        raise item
+    return item
+
+
+def _serve(
+    asked: Sequence[Task],
+    worker: Worker,
+    results: queue.Queue[Result | BaseException],
+    stop: threading.Event,
+) -> None:
+    for task in asked:
+        if stop.is_set():
+            return
+        try:
+            result = worker.call("optbench.conformance:check", task, timeout=TIME_LIMIT)
+        except WorkerCrash as crash:
+            result = _result(task, "crash", _one_line(crash))
+        except WorkerError as error:
+            result = _result(task, "error", _one_line(error))
+        except BaseException as error:
+            results.put(error)
+            return
+        results.put(result)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:500]

@@ -1,0 +1,51 @@
+"""What a law is. A law is a named property; `optbench/laws/` holds one file a law. Needs no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from optbench.results import Level
+
+
+@dataclass(frozen=True)
+class Law:
+    """A property that every conforming implementation has.
+
+    Args:
+        id: stable name, "opt.layouts".
+        level: "math" (what it computes), "state" (what it keeps) or "torch" (drop-in).
+        statement: one line, printed in reports.
+        catches: the kind of defect it exists to catch.
+        since: the first release that has it.
+        kind: the kind of subject it is about.
+        grade: reported as a grade, never broken.
+    """
+
+    id: str
+    level: Level
+    statement: str
+    catches: str
+    since: str = "0.1"
+    kind: str = "optimizer"
+    grade: bool = False
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a law builds its cases for.
+
+    Args:
+        suite: "quick" or "full".
+        device: a torch device.
+        dtypes: storage dtypes under test.
+        seed: seeds every choice.
+    """
+
+    suite: str = "quick"
+    device: str = "cpu"
+    dtypes: tuple[str, ...] = ("float32", "float64", "bfloat16", "float16", "complex64")
+    seed: int = 0
+
+    def some(self, *wanted: str) -> tuple[str, ...]:
+        """The wanted dtypes that are under test, or the first one under test."""
+        return tuple(dtype for dtype in wanted if dtype in self.dtypes) or self.dtypes[:1]

@@ -1,0 +1,62 @@
+"""The laws, one file a law. A file holds `LAW`, `cases(subject, scope)` and `check(trial)`; adding a law means adding one.
+
+Importing a law needs no torch, so that laws can be listed at once.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from optbench.case import Case
+from optbench.errors import unknown
+from optbench.law import Law, Scope
+from optbench.subjects import Subject
+
+if TYPE_CHECKING:
+    from optbench.trial import Trial
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A law with the functions of its file."""
+
+    law: Law
+    cases: Callable[[Subject, Scope], Iterable[Case]]
+    check: Callable[[Trial], None]
+
+
+@cache
+def entries() -> dict[str, Entry]:
+    """Every law by its id, in the order of their files' names."""
+    found = {}
+    for module in sorted(info.name for info in pkgutil.iter_modules(__path__)):
+        loaded = importlib.import_module(f"{__name__}.{module}")
+        found[loaded.LAW.id] = Entry(loaded.LAW, loaded.cases, loaded.check)
+    return found
+
+
+def select(patterns: Iterable[str] = ()) -> list[Entry]:
+    """The laws that the patterns name, all where there are none.
+
+    Raises:
+        UsageError: a pattern that names no law.
+
+    Example:
+        >>> [entry.law.id for entry in select(["opt.lay*"])]
+        ['opt.layouts']
+    """
+    everything = entries()
+    chosen: dict[str, Entry] = {}
+    wanted = list(patterns)
+    for pattern in wanted:
+        names = fnmatch.filter(everything, pattern)
+        if not names:
+            raise unknown("law", pattern, everything, "optbench list laws")
+        chosen |= {name: everything[name] for name in names}
+    return list(chosen.values()) if wanted else list(everything.values())

@@ -1,0 +1,170 @@
+"""opt.groups: G groups behave as G optimizers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from optbench.case import Case
+from optbench.law import Law, Scope
+from optbench.subjects import Subject
+
+if TYPE_CHECKING:
+    from optbench.trial import Trial
+
+LAW = Law(
+    id="opt.groups",
+    level="state",
+    statement="groups with options of their own behave as single runs; a group may join later; a parameter listed twice is refused",
+    catches="the wrong group's option, work done once per bucket instead of per parameter, a new group that is not seen",
+)
+
+_VARIANTS = ("per-group options", "mixed dtypes", "group joins late", "option changed between steps", "listed twice")
+
+
+def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
+    for variant in _VARIANTS:
+        for dtype in scope.some("float32", "bfloat16") if scope.suite == "full" else scope.some("float32"):
+            yield Case(subject.name, {}, dtype, shapes="pair", variant=variant, steps=3, device=scope.device, seed=scope.seed)
+
+
+def _option_sets(subject: Subject) -> list[dict[str, object]]:
+    """Every option once at a value that is not the first, each group differing from its neighbours."""
+    sets: list[dict[str, object]] = [{}]
+    forbidden = {frozenset(pair) for pair in subject.forbidden}
+    for option in subject.options:
+        if option.name == "capturable":
+            continue
+        value = option.values[1]
+        plain = {**subject.defaults, option.name: value}
+        if not any(frozenset(pair) in forbidden for pair in _pairs(plain)):
+            sets.append({option.name: value, "lr": 0.03125} if option.name != "lr" else {option.name: value})
+    return sets
+
+
+def _pairs(options: dict[str, object]) -> Iterable[tuple[tuple[str, object], tuple[str, object]]]:
+    items = list(options.items())
+    return [(a, b) for a in items for b in items if a[0] != b[0] and _hashable(a[1]) and _hashable(b[1])]
+
+
+def _hashable(value: object) -> bool:
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
+
+
+def check(trial: Trial) -> None:
+    variant = trial.case.variant
+    if variant == "listed twice":
+        _listed_twice(trial)
+    elif variant == "group joins late":
+        _joins_late(trial)
+    elif variant == "option changed between steps":
+        _changed(trial)
+    elif variant == "mixed dtypes":
+        _mixed_dtypes(trial)
+    else:
+        _per_group(trial, [options for options in _option_sets(trial.subject) if all(map(trial.takes, options))])
+
+
+def _per_group(trial: Trial, sets: list[dict[str, object]]) -> None:
+    """One optimizer of many groups, and one optimizer a group, from the same start and with the same gradients."""
+    singles = [trial.run(options) for options in sets]
+    many = [trial.run(options) for options in sets]
+    from optbench.registry import materialise
+
+    groups = [{"params": run.params, **materialise(options)} for run, options in zip(many, sets, strict=True)]
+    optimizer = trial.build(groups, {})
+    for k in range(trial.case.steps):
+        for run in many:
+            run.give(k)
+        optimizer.step()
+        for single in singles:
+            single.step(k)
+    for options, single, run in zip(sets, singles, many, strict=True):
+        for i, (actual, expected) in enumerate(zip(run.params, single.params, strict=True)):
+            trial.checker.equal(f"group with {options}, parameter {i}", actual, expected)
+
+
+def _mixed_dtypes(trial: Trial) -> None:
+    """Several dtypes in one group: each behaves as if alone."""
+    from dataclasses import replace
+
+    from optbench.trial import Trial as Other
+
+    decay = {"weight_decay": 0.25, "lr": 0.5}
+    trials = [
+        Other(trial.subject, trial.implementation, replace(trial.case, dtype=dtype), trial.checker, trial.state_alias)
+        for dtype in ("float32", "bfloat16", "float64")
+    ]
+    singles, mixed = [other.run(decay) for other in trials], [other.run(decay) for other in trials]
+    optimizer = trial.build([param for run in mixed for param in run.params], decay)
+    for k in range(trial.case.steps):
+        for run in mixed:
+            run.give(k)
+        optimizer.step()
+        for single in singles:
+            single.step(k)
+    for other, single, run in zip(trials, singles, mixed, strict=True):
+        for i, (actual, expected) in enumerate(zip(run.params, single.params, strict=True)):
+            trial.checker.equal(f"{other.case.dtype} parameter {i} beside other dtypes", actual, expected)
+
+
+def _joins_late(trial: Trial) -> None:
+    run, late = trial.run(), trial.run({"lr": 0.25})
+    run.step(0)
+    run.optimizer.add_param_group({"params": late.params, "lr": 0.25})
+    late.optimizer = run.optimizer
+    for k in range(1, trial.case.steps):
+        late.give(k)
+        old = [run.before(i, k) for i in range(len(run.params))]
+        new = [late.before(i, k) for i in range(len(late.params))]
+        run.step(k)
+        _judge(trial, run, old, f"step {k + 1}, first group")
+        _judge(trial, late, new, f"step {k + 1}, group added after step 1")
+
+
+def _changed(trial: Trial) -> None:
+    """Options set in the group between two steps, as a scheduler or a user does."""
+    run = trial.run()
+    run.step(0)
+    for option in trial.subject.options:
+        if option.name in ("capturable", "nesterov") or not trial.takes(option.name):
+            continue
+        for value in reversed(option.values):
+            if isinstance(value, (float, int, tuple)) and not (option.name == "amsgrad" and value):
+                from optbench.registry import materialise
+
+                run.options[option.name] = value
+                run.optimizer.param_groups[0].update(materialise({option.name: value}))
+                trial.judge_next(run, 1, f"after group[{option.name!r}] = {value!r}")
+
+
+def _judge(trial: Trial, run: object, befores: list, what: str) -> None:
+    from optbench import oracle
+    from optbench.trial import Run
+
+    assert isinstance(run, Run)
+    afters = oracle.step(trial.subject, run.options, befores, trial.problem.dtype, trial.judge, trial.case.seed)
+    for i, (before, after) in enumerate(zip(befores, afters, strict=True)):
+        trial.compare(run, i, before, after, what)
+
+
+def _listed_twice(trial: Trial) -> None:
+    run = trial.run()
+    for what, groups in (
+        ("in two groups", [{"params": run.params}, {"params": run.params[:1]}]),
+        ("by add_param_group", None),
+    ):
+        try:
+            if groups is None:
+                run.optimizer.add_param_group({"params": run.params[0]})
+            else:
+                trial.build(groups, {})
+        except ValueError as error:
+            trial.checker.true(f"a parameter {what} is named in the error", "param" in str(error).lower(), str(error))
+        else:
+            trial.checker.true(f"a parameter {what} is refused", False, "it was accepted")
+    trial.checker.same("groups after a refusal", len(run.optimizer.param_groups), 1)

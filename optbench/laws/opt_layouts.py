@@ -1,0 +1,40 @@
+"""opt.layouts: elements pair by index, whatever the strides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from optbench.case import Case
+from optbench.law import Law, Scope
+from optbench.subjects import Subject
+
+if TYPE_CHECKING:
+    from optbench.trial import Trial
+
+LAW = Law(
+    id="opt.layouts",
+    level="math",
+    statement="right for every pair of memory layouts of parameter and gradient; memory around every view stays untouched",
+    catches="elements paired by memory order, writes outside a view, copies that are never written back",
+)
+
+_LAYOUTS = (
+    "contiguous", "transposed", "channels_last", "strided", "offset", "expanded_grad", "grad_unlike", "param_unlike",
+    "grad_strided", "param_strided",
+)  # fmt: skip
+
+
+def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
+    options = {"momentum": 0.9} if "momentum" in subject.defaults else {}
+    for layout in _LAYOUTS:
+        for dtype in scope.some("float32", "bfloat16", "complex64") if scope.suite == "full" else scope.some("float32", "bfloat16"):
+            yield Case(subject.name, options, dtype, layout, shapes="matrices", device=scope.device, seed=scope.seed)
+
+
+def check(trial: Trial) -> None:
+    run = trial.follow_oracle()
+    # The last gradients too lie in memory that is not the optimizer's.
+    for i, placed in enumerate(run.grads):
+        if placed is not None:
+            trial.checker.true(f"memory around the gradient of parameter {i} is untouched", placed.untouched())

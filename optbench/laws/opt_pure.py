@@ -1,0 +1,71 @@
+"""opt.pure: what the caller owns stays the caller's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from optbench import pairwise
+from optbench.case import Case
+from optbench.law import Law, Scope
+from optbench.subjects import Subject
+
+if TYPE_CHECKING:
+    from optbench.trial import Trial
+
+LAW = Law(
+    id="opt.pure",
+    level="math",
+    statement="a step leaves gradients, tensor options and every entry of the groups bitwise as they were",
+    catches="weight decay or a sign written into the caller's .grad, a tensor lr updated in place, an aliased state",
+)
+
+
+def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
+    factors = {option.name: option.values for option in subject.options}
+    factors |= {"dtype": scope.some("float32", "bfloat16", "complex64"), "layout": ("contiguous", "grad_unlike")}
+    for row in pairwise.rows(factors, subject.forbidden, scope.seed)[: None if scope.suite == "full" else 12]:
+        dtype, layout = row.pop("dtype"), row.pop("layout")
+        yield Case(subject.name, row, dtype, layout, steps=2, device=scope.device, seed=scope.seed)
+
+
+def check(trial: Trial) -> None:
+    import torch
+
+    run = trial.run()
+    checker = trial.checker
+    held = [{name: value for name, value in group.items() if name != "params"} for group in run.optimizer.param_groups]
+    copies = [{name: _copy(value) for name, value in group.items()} for group in held]
+    for k in range(trial.case.steps):
+        run.give(k)
+        grads = [param.grad for param in run.params]
+        values = [None if grad is None else grad.clone() for grad in grads]
+        run.step()
+        for i, (grad, value) in enumerate(zip(grads, values, strict=True)):
+            checker.true(f"step {k + 1}, parameter {i} has the gradient it was given", run.params[i].grad is grad)
+            if grad is not None and value is not None:
+                checker.equal(f"step {k + 1}, gradient of parameter {i}", grad, value)
+                shared = [name for name, entry in run.state(i).items() if _shares(entry, grad)]
+                checker.true(f"step {k + 1}, state of parameter {i} is not its gradient", not shared, f"{shared} share its memory")
+    for group, before, copy in zip(run.optimizer.param_groups, held, copies, strict=True):
+        checker.same("entries of the group", sorted(group), sorted([*before, "params"]))
+        for name, value in before.items():
+            checker.true(f"group[{name!r}] is the same object", group[name] is value)
+            if isinstance(value, torch.Tensor):
+                checker.equal(f"group[{name!r}]", value, copy[name])
+            else:
+                checker.same(f"group[{name!r}]", value, copy[name])
+
+
+def _copy(value: object) -> object:
+    import torch
+
+    return value.clone() if isinstance(value, torch.Tensor) else value
+
+
+def _shares(entry: object, grad: object) -> bool:
+    import torch
+
+    if not isinstance(entry, torch.Tensor) or not isinstance(grad, torch.Tensor) or not entry.numel():
+        return False
+    return entry.untyped_storage().data_ptr() == grad.untyped_storage().data_ptr()

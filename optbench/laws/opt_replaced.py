@@ -1,0 +1,151 @@
+"""opt.replaced: tensors that were swapped under the optimizer's feet are the ones the next step uses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from optbench.case import Case
+from optbench.law import Law, Scope
+from optbench.subjects import Subject
+
+if TYPE_CHECKING:
+    from optbench.trial import Run, Trial
+
+LAW = Law(
+    id="opt.replaced",
+    level="state",
+    statement="after p.data = ..., state.clear(), a replaced state entry, loading, a new group or deepcopy the next step uses the new tensors",
+    catches="a cache of pointers, lists or options that does not notice what changed",
+)
+
+
+def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
+    sets: list[dict[str, object]] = [{"momentum": 0.9}] if "momentum" in subject.defaults else [{}, {"amsgrad": True}]
+    for event in _EVENTS:
+        for options in sets if scope.suite == "full" else sets[-1:]:
+            yield Case(subject.name, options, scope.some("float32")[0], shapes="matrices", variant=event, steps=4,
+                       device=scope.device, seed=scope.seed)  # fmt: skip
+
+
+def check(trial: Trial) -> None:
+    run = trial.run()
+    for k in range(2):
+        run.step(k)
+    _EVENTS[trial.case.variant](trial, run)
+    for k in range(2, trial.case.steps):
+        trial.judge_next(run, k, f"step {k + 1}, after {trial.case.variant}")
+
+
+def _new_data(trial: Trial, run: Run) -> None:
+    run.params[0].data = run.params[0].detach().clone() + 1
+
+
+def _transposed_data(trial: Trial, run: Run) -> None:
+    """The same shape and values, other strides."""
+    param = run.params[0]
+    param.data = param.detach().transpose(-1, -2).contiguous().transpose(-1, -2)
+
+
+def _state_clear(trial: Trial, run: Run) -> None:
+    run.optimizer.state.clear()
+
+
+def _state_pop(trial: Trial, run: Run) -> None:
+    run.optimizer.state.pop(run.params[1])
+
+
+def _state_entry(trial: Trial, run: Run) -> None:
+    state = run.optimizer.state[run.params[0]]
+    for name in [name for name, value in state.items() if getattr(value, "ndim", 0)]:
+        state[name] = (state[name] * 2).contiguous()
+
+
+def _step_entry(trial: Trial, run: Run) -> None:
+    state = run.optimizer.state[run.params[0]]
+    if "step" in state:
+        state["step"] = state["step"] + 10
+
+
+def _load(trial: Trial, run: Run) -> None:
+    """A checkpoint of another run, loaded into this optimizer."""
+    other = trial.run()
+    other.step(1)
+    run.optimizer.load_state_dict(other.optimizer.state_dict())
+
+
+def _new_group(trial: Trial, run: Run) -> None:
+    from optbench.problem import CANARY
+
+    extra = trial.problem.place_param(trial.problem.start[0]).tensor
+    extra.grad = trial.problem.place_grad(trial.problem.start[0]).tensor
+    run.optimizer.add_param_group({"params": [extra], "lr": 0.0})
+    run.optimizer.step()
+    trial.checker.true("a new group with lr 0 stands still", not bool((extra == CANARY).any()))
+    trial.checker.true("a new group got state", not trial.subject.state_names(run.options) or bool(run.optimizer.state[extra]))
+
+
+def _deepcopied(trial: Trial, run: Run) -> None:
+    """The copy goes on; the original, which it came from, stands still."""
+    import copy
+
+    original, old = run.optimizer, [param.detach().clone() for param in run.params]
+    kept = run.params
+    run.optimizer = copy.deepcopy(original)
+    run.params = [param for group in run.optimizer.param_groups for param in group["params"]]
+    trial.judge_next(run, 2, "the deep copy's first step")
+    for i, (param, value) in enumerate(zip(kept, old, strict=True)):
+        trial.checker.equal(f"the original's parameter {i}", param, value)
+
+
+def _grad_in_place(trial: Trial, run: Run) -> None:
+    """A gradient whose memory is laid out anew at the same address."""
+    run.give(2)
+    for param in run.params:
+        grad: Any = param.grad
+        assert grad is not None
+        if grad.dim() == 2:
+            turned = grad.reshape(-1).view(grad.shape[1], grad.shape[0]).t()
+            before = run.before(0, 2)
+            assert before.param.shape == run.params[0].shape
+            param.grad = turned
+    befores = [run.before(i, 2) for i in range(len(run.params))]
+    for before, param in zip(befores, run.params, strict=True):
+        before.grad = _wide(param.grad)
+    run.step()
+    from optbench import oracle
+
+    afters = oracle.step(trial.subject, run.options, befores, trial.problem.dtype, trial.judge, trial.case.seed)
+    for i, (before, after) in enumerate(zip(befores, afters, strict=True)):
+        trial.compare(run, i, before, after, "gradient laid out anew at the same address")
+
+
+def _wide(tensor: Any) -> Any:
+    from optbench.problem import wide
+
+    return tensor.detach().to(device="cpu", dtype=wide(tensor.dtype)).clone()
+
+
+def _dtype_of_parameter(trial: Trial, run: Run) -> None:
+    """A parameter moved elsewhere in memory by an in-place resize of its storage's owner: set_ to a new storage."""
+    import torch
+
+    param = run.params[2]
+    fresh = param.detach().clone() * 0.5
+    with torch.no_grad():
+        param.set_(fresh)
+
+
+_EVENTS: dict[str, Callable[[Trial, Run], None]] = {
+    "p.data = new": _new_data,
+    "p.data = other strides": _transposed_data,
+    "p.set_(new)": _dtype_of_parameter,
+    "state.clear()": _state_clear,
+    "state.pop(p)": _state_pop,
+    "state entry replaced": _state_entry,
+    "step replaced": _step_entry,
+    "load_state_dict": _load,
+    "add_param_group": _new_group,
+    "deepcopy": _deepcopied,
+    "gradient at the same address": _grad_in_place,
+}

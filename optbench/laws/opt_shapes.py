@@ -1,0 +1,35 @@
+"""opt.shapes: every size around a vector's and a block's width, and none at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from optbench.case import Case
+from optbench.law import Law, Scope
+from optbench.subjects import Subject
+
+if TYPE_CHECKING:
+    from optbench.trial import Trial
+
+LAW = Law(
+    id="opt.shapes",
+    level="math",
+    statement="right for 0-d and zero-element tensors in any position, and around every vector and block width",
+    catches="a skipped tail, a zero-element tensor that stops the launch, an update that starts at some size only",
+)
+
+_QUICK = ("zero first", "zero middle", "zero last", "all zero", "scalars", "small odd", "thousand", "many")
+_FULL = (*_QUICK, "blocks", "large")
+
+
+def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
+    options = {"momentum": 0.9} if "momentum" in subject.defaults else {}
+    for shapes in _FULL if scope.suite == "full" else _QUICK:
+        for dtype in scope.some("float32", "bfloat16"):
+            if scope.suite == "full" or shapes != "many" or dtype == scope.some("float32")[0]:
+                yield Case(subject.name, options, dtype, shapes=shapes, steps=2, device=scope.device, seed=scope.seed)
+
+
+def check(trial: Trial) -> None:
+    trial.follow_oracle()

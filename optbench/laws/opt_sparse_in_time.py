@@ -1,0 +1,38 @@
+"""opt.sparse_in_time: a parameter without a gradient stands still, and so does its clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from optbench.case import Case
+from optbench.law import Law, Scope
+from optbench.subjects import Subject
+
+if TYPE_CHECKING:
+    from optbench.trial import Trial
+
+LAW = Law(
+    id="opt.sparse_in_time",
+    level="state",
+    statement="a gradient of None on some steps, late or never: counters and state are per parameter",
+    catches="one step counter for all, a first step per optimizer instead of per parameter, state for what never moved",
+)
+
+
+def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
+    chosen: list[dict[str, object]] = [{}]
+    if "momentum" in subject.defaults:
+        chosen = [{"momentum": 0.9, "dampening": 0.25}, {"momentum": 0.9, "weight_decay": 0.1}]
+    for moment in ("late", "gap", "never"):
+        for options in chosen:
+            for dtype in scope.some("float32", "bfloat16"):
+                yield Case(subject.name, options, dtype, moment=moment, steps=5, device=scope.device, seed=scope.seed)
+
+
+def check(trial: Trial) -> None:
+    run = trial.follow_oracle()
+    for i in range(len(run.params)):
+        if all(trial.problem.grad(i, k) is None for k in range(trial.case.steps)):
+            kept = sorted(run.state(i))
+            trial.checker.true(f"parameter {i} never had a gradient and has no state", not kept, f"it has {kept}")

@@ -1,0 +1,198 @@
+"""Problems: parameters and gradients that are the same for everyone, placed in memory as a case says.
+
+Values are drawn in float64 and rounded to the tested dtype, so that the float64 oracle starts from exactly the same numbers.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from optbench.case import Case
+
+Shape = tuple[int, ...]
+
+SHAPES: dict[str, tuple[Shape, ...]] = {
+    "mixed": ((5,), (), (4, 6), (0,), (2, 3, 4, 5), (33,)),
+    "matrices": ((4, 6), (2, 3, 4, 5), (3, 7)),
+    "one": ((40,),),
+    "pair": ((24,), (3, 5)),
+    "zero first": ((0,), (7,), (2, 3)),
+    "zero middle": ((7,), (0, 4), (2, 3)),
+    "zero last": ((7,), (2, 3), (0,)),
+    "all zero": ((0,), (2, 0)),
+    "scalars": ((), (1,), (1, 1)),
+    "small odd": ((1,), (2,), (3,), (15,), (16,), (17,), (31,), (63,), (65,)),
+    "thousand": ((1000,), (1023,), (1024,), (1025,)),
+    "blocks": ((4095,), (4096,), (4097,)),
+    "large": ((16383,), (16385,), (65537,)),
+    "many": tuple((i % 7 + 1,) for i in range(150)),
+}
+
+# Placing a tensor whose memory holds more than the tensor: what lies around it must keep this value.
+CANARY = 7.0
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A tensor in memory, with the buffer it is a view of and a mask of the elements around it."""
+
+    tensor: Tensor
+    buffer: Tensor | None = None
+    around: Tensor | None = None
+
+    def untouched(self) -> bool:
+        """Whether everything around the tensor still holds the canary."""
+        if self.buffer is None or self.around is None:
+            return True
+        return bool((self.buffer[self.around] == CANARY).all())
+
+
+def _contiguous(values: Tensor) -> Placed:
+    return Placed(values.clone(memory_format=torch.contiguous_format))
+
+
+def _transposed(values: Tensor) -> Placed:
+    if values.dim() < 2:
+        return _contiguous(values)
+    return Placed(values.transpose(-1, -2).contiguous().transpose(-1, -2))
+
+
+def _channels_last(values: Tensor) -> Placed:
+    if values.dim() == 4:
+        return Placed(values.clone(memory_format=torch.channels_last))
+    return _transposed(values)
+
+
+def _strided(values: Tensor) -> Placed:
+    """Every second element of a row twice as long, with elements before and behind."""
+    shape = values.shape or torch.Size([1])
+    buffer = values.new_full((*shape[:-1], 2 * shape[-1] + 4), CANARY)
+    around = torch.ones(buffer.shape, dtype=torch.bool, device=values.device)
+    window = (..., slice(2, 2 + 2 * shape[-1], 2))
+    around[window] = False
+    view = buffer[window] if values.dim() else buffer[2]
+    view.copy_(values)
+    if not values.dim():
+        around[:] = True
+        around[2] = False
+    return Placed(view, buffer, around)
+
+
+def _offset(values: Tensor) -> Placed:
+    """Dense, but one element into its buffer, so that no vector access is aligned."""
+    buffer = values.new_full((values.numel() + 6,), CANARY)
+    view = buffer[1 : 1 + values.numel()].view(values.shape)
+    view.copy_(values)
+    around = torch.ones(buffer.shape, dtype=torch.bool, device=values.device)
+    around[1 : 1 + values.numel()] = False
+    return Placed(view, buffer, around)
+
+
+def _expanded(values: Tensor) -> Placed:
+    """One value a row, expanded with stride zero. The values along the last dimension have to be equal."""
+    if not values.dim() or not values.numel():
+        return _contiguous(values)
+    return Placed(values[..., :1].clone().expand(values.shape))
+
+
+Placement = Callable[[Tensor], Placed]
+
+# layout -> how a parameter is placed, how its gradient is
+LAYOUTS: dict[str, tuple[Placement, Placement]] = {
+    "contiguous": (_contiguous, _contiguous),
+    "transposed": (_transposed, _transposed),
+    "channels_last": (_channels_last, _channels_last),
+    "strided": (_strided, _strided),
+    "offset": (_offset, _offset),
+    "expanded_grad": (_contiguous, _expanded),
+    "grad_unlike": (_contiguous, _channels_last),
+    "param_unlike": (_channels_last, _contiguous),
+    "grad_strided": (_contiguous, _strided),
+    "param_strided": (_strided, _contiguous),
+}
+
+# moment -> whether parameter i has a gradient at step k (both from 0)
+MOMENTS: dict[str, Callable[[int, int], bool]] = {
+    "every step": lambda i, k: True,
+    "late": lambda i, k: k >= 2 or i % 2 == 0,
+    "gap": lambda i, k: k != 1 or i % 2 == 1,
+    "never": lambda i, k: i % 3 != 0,
+    "resumed": lambda i, k: True,
+}
+# After this many steps a "resumed" run is saved and loaded into a new optimizer.
+RESUME_AFTER = 2
+
+
+def dtype_of(name: str) -> torch.dtype:
+    """The torch dtype of that name."""
+    found = getattr(torch, name, None)
+    if not isinstance(found, torch.dtype):
+        raise ValueError(f"{name!r} is no torch dtype")
+    return found
+
+
+def wide(dtype: torch.dtype) -> torch.dtype:
+    """The oracle's dtype for a tested dtype."""
+    return torch.complex128 if dtype.is_complex else torch.float64
+
+
+def generator(*labels: object) -> torch.Generator:
+    """A generator seeded by what it is for, the same in every process."""
+    return torch.Generator().manual_seed(zlib.crc32(repr(labels).encode()))
+
+
+class Problem:
+    """Start values and gradients of a case, in float64, exactly representable in the tested dtype."""
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        self.dtype = dtype_of(case.dtype)
+        self.shapes: Sequence[Shape] = SHAPES[case.shapes]
+        self._place_param, self._place_grad = LAYOUTS[case.layout]
+        self.start = [self._draw("param", i, 0, 1.0) for i in range(len(self.shapes))]
+        self._grads: dict[tuple[int, int], Tensor | None] = {}
+
+    def __len__(self) -> int:
+        return len(self.shapes)
+
+    def grad(self, i: int, k: int) -> Tensor | None:
+        """The gradient of parameter `i` at step `k` (from 0), in float64; None where the case has none."""
+        if (i, k) not in self._grads:
+            there = MOMENTS[self.case.moment](i, k)
+            self._grads[i, k] = self._draw_grad(i, k) if there else None
+        return self._grads[i, k]
+
+    def place_param(self, values: Tensor) -> Placed:
+        """The values as a leaf parameter in the case's dtype, layout and device."""
+        placed = self._place_param(values.to(device=self.case.device, dtype=self.dtype))
+        placed.tensor.requires_grad_()
+        return placed
+
+    def place_grad(self, values: Tensor) -> Placed:
+        """The values as a gradient in the case's dtype, layout and device."""
+        return self._place_grad(values.to(device=self.case.device, dtype=self.dtype))
+
+    def _draw_grad(self, i: int, k: int) -> Tensor:
+        name, _, scale = self.case.stream.partition("=")
+        values = self._draw("grad", i, k, float(scale) if scale else 1.0)
+        if name == "wide":
+            # Magnitudes over five decades (three in float16, whose squares underflow soonest).
+            low = -2.0 if self.dtype is torch.float16 else -4.0
+            decades = torch.empty(values.shape, dtype=torch.float64)
+            decades.uniform_(low, 1.0, generator=generator(self.case.seed, "decades", i, k))
+            values = self._round(values * torch.pow(10.0, decades))
+        if self._place_grad is _expanded and values.dim() and values.numel():
+            values = values[..., :1].expand(values.shape).clone()
+        return values
+
+    def _draw(self, what: str, i: int, k: int, scale: float) -> Tensor:
+        rng = generator(self.case.seed, what, i, k)
+        return self._round(torch.randn(self.shapes[i], generator=rng, dtype=wide(self.dtype)) * scale)
+
+    def _round(self, values: Tensor) -> Tensor:
+        return values.to(self.dtype).to(wide(self.dtype))

@@ -1,0 +1,250 @@
+"""A trial: one law, one case, one implementation. Laws are written against this."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from optbench import oracle, registry
+from optbench.case import Case
+from optbench.checker import Checker
+from optbench.error import real_dtype
+from optbench.oracle import After, Before
+from optbench.problem import RESUME_AFTER, Placed, Problem, wide
+from optbench.registry import Implementation
+from optbench.subjects import Subject, load
+
+
+class Unsupported(Exception):
+    """The implementation documents that it does not take this case; the message is the reason."""
+
+
+class StateUnknown(Exception):
+    """Foreign code keeps its state under names that nobody declared."""
+
+
+class Run:
+    """An optimizer of the implementation under test, with its parameters, at work on a problem.
+
+    Args:
+        trial: the trial it belongs to.
+        options: hyperparameters of its only group; None: the case's.
+        start: values to start from, float64; None: the problem's.
+    """
+
+    def __init__(
+        self, trial: Trial, options: Mapping[str, Any] | None = None, start: Sequence[Tensor] | None = None
+    ) -> None:
+        self.trial = trial
+        self.problem = trial.problem
+        self.options = dict(trial.case.options if options is None else options)
+        self.placed: list[Placed] = [self.problem.place_param(values) for values in start or self.problem.start]
+        self.params = [placed.tensor for placed in self.placed]
+        self.grads: list[Placed | None] = [None] * len(self.params)
+        self.optimizer = trial.build(self.params, self.options)
+
+    def give(self, k: int) -> None:
+        """Put the gradients of step `k` (from 0) in place, None where the case has none."""
+        for i, param in enumerate(self.params):
+            values = self.problem.grad(i, k)
+            self.grads[i] = None if values is None else self.problem.place_grad(values)
+            placed = self.grads[i]
+            param.grad = None if placed is None else placed.tensor
+
+    def step(self, k: int | None = None) -> None:
+        """Take a step; with `k`, put that step's gradients in place before."""
+        if k is not None:
+            self.give(k)
+        self.optimizer.step()
+
+    def state(self, i: int) -> dict[str, Any]:
+        """The state of parameter `i` under the declared names, without entries that are None."""
+        kept = self.optimizer.state.get(self.params[i], {})
+        alias = self.trial.state_alias
+        return {alias.get(name, name): value for name, value in kept.items() if value is not None}
+
+    def before(self, i: int, k: int) -> Before:
+        """Parameter `i` as it now stands and its gradient of step `k`, as the oracle's input."""
+        state = self.state(i)
+        names = self.trial.subject.state_names(self.options)
+        kept = {name: _wide(state[name]) for name in names if name in state}
+        step = int(state["step"]) if "step" in state else int(bool(kept))
+        return Before(_wide(self.params[i]), self.problem.grad(i, k), kept, step)
+
+    def put(self, befores: Sequence[Before]) -> None:
+        """Overwrite parameters and state with these values, in place."""
+        with torch.no_grad():
+            for i, before in enumerate(befores):
+                self.params[i].copy_(before.param)
+                state = self.state(i)
+                for name, values in before.state.items():
+                    if name in state:
+                        state[name].copy_(values)
+
+    def reload(self) -> None:
+        """Go on in a new optimizer that loaded this one's state_dict."""
+        saved = self.optimizer.state_dict()
+        self.optimizer = self.trial.build(self.params, self.options)
+        self.optimizer.load_state_dict(saved)
+
+
+@dataclass
+class Trial:
+    """One law's work on one case of one implementation.
+
+    Args:
+        subject: the algorithm's declaration.
+        implementation: what is judged.
+        case: what it is judged on.
+        checker: takes the comparisons.
+        state_alias: foreign state name -> declared name.
+        options: the options that foreign code takes, None for any.
+    """
+
+    subject: Subject
+    implementation: Implementation
+    case: Case
+    checker: Checker
+    state_alias: Mapping[str, str]
+    options: frozenset[str] | None = None
+
+    def __post_init__(self) -> None:
+        self.problem = Problem(self.case)
+        self.dtype = real_dtype(self.problem.dtype)
+
+    @property
+    def judge(self) -> str:
+        """The implementation whose float64 run is the oracle here."""
+        return oracle.judge_for(self.implementation.name)
+
+    def takes(self, option: str) -> bool:
+        """Whether the implementation under test has this option."""
+        return self.options is None or option in self.options
+
+    def build(self, params: Any, options: Mapping[str, Any], implementation: Implementation | None = None) -> Any:
+        """An optimizer of the implementation under test, or of another.
+
+        Raises:
+            Unsupported: foreign code that has no such option.
+        """
+        chosen = implementation or self.implementation
+        missing = [name for name in options if not self.takes(name)]
+        if missing and chosen is self.implementation:
+            raise Unsupported(f"no such option: {', '.join(sorted(missing))}")
+        return registry.build(chosen, self.subject.class_name, params, options)
+
+    def run(self, options: Mapping[str, Any] | None = None, start: Sequence[Tensor] | None = None) -> Run:
+        """A new run of the implementation under test."""
+        return Run(self, options, start)
+
+    def follow_oracle(self) -> Run:
+        """Run the case's steps, each judged alone from the oracle's inputs; parameters, every state entry and the counter."""
+        run = self.run()
+        try:
+            self._follow_steps(run, trajectory(_key(self.case), self.judge))
+        except StateUnknown:
+            self._follow_unsynchronised(self.run())
+        for i, placed in enumerate(run.placed):
+            self.checker.true(f"memory around parameter {i} is untouched", placed.untouched())
+        return run
+
+    def judge_next(self, run: Run, k: int, what: str, indices: Sequence[int] | None = None) -> None:
+        """Take step `k` and judge it by the oracle from where the run now stands."""
+        chosen = range(len(run.params)) if indices is None else indices
+        befores = [run.before(i, k) for i in chosen]
+        run.step(k)
+        afters = oracle.step(self.subject, run.options, befores, self.problem.dtype, self.judge, self.case.seed)
+        for i, before, after in zip(chosen, befores, afters, strict=True):
+            self.compare(run, i, before, after, what)
+
+    def compare(self, run: Run, i: int, before: Before, after: After | None, what: str) -> None:
+        """Judge parameter `i` after a step: its state entries first, so that the first wrong quantity is named."""
+        state = run.state(i)
+        if after is None:
+            self.checker.equal(f"{what}, parameter {i}, which has no gradient", run.params[i].cpu(),
+                               before.param.to(self.problem.dtype))  # fmt: skip
+            for name, values in before.state.items():
+                self.checker.equal(f"{what}, {name} of parameter {i}, which has no gradient", state[name].cpu(),
+                                   values.to(self.problem.dtype))  # fmt: skip
+            return
+        for name, quantity in after.quantities.items():
+            if name == "param":
+                continue
+            if name not in state:
+                if self.implementation.target:
+                    raise StateUnknown(name)
+                self.checker.true(f"{what}, {name} of parameter {i} is kept", False, f"the state has {sorted(state)}")
+                continue
+            self.checker.close(f"{what}, {name} of parameter {i}", state[name], quantity, self.dtype)
+        if any(entry.name == "step" for entry in self.subject.state) and (
+            not self.implementation.target or "step" in state
+        ):
+            counted = float(state["step"]) if "step" in state else None
+            self.checker.same(f"{what}, step of parameter {i}", counted, float(after.step))
+        self.checker.close(f"{what}, parameter {i}", run.params[i], after.quantities["param"], self.dtype)
+
+    def _follow_steps(self, run: Run, steps: Sequence[tuple[Sequence[Before], Sequence[After | None]]]) -> None:
+        for k, (befores, afters) in enumerate(steps):
+            if self.case.moment == "resumed" and k == RESUME_AFTER:
+                run.reload()
+            if k:
+                run.put(befores)
+            run.step(k)
+            for i, (before, after) in enumerate(zip(befores, afters, strict=True)):
+                self.compare(run, i, before, after, f"step {k + 1}")
+
+    def _follow_unsynchronised(self, run: Run) -> None:
+        """Parameters only, in one go: for foreign code whose state nobody can set."""
+        for k, quantities in enumerate(oracle.rollout(self.subject, self.problem, self.case.steps, self.judge)):
+            run.step(k)
+            for i, quantity in enumerate(quantities):
+                self.checker.close(f"step {k + 1} (state not synchronised), parameter {i}", run.params[i],
+                                   quantity["param"], self.dtype)  # fmt: skip
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    return tensor.detach().to(device="cpu", dtype=wide(tensor.dtype)).clone()
+
+
+@dataclass(frozen=True)
+class _Key:
+    """A case that can be a dictionary key: equal where parameters, gradients and formula are."""
+
+    case: Case
+    text: str
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Key) and self.text == other.text
+
+
+def _key(case: Case) -> _Key:
+    plain = replace(case, device="cpu", variant="")
+    return _Key(plain, f"{plain.subject} {plain.id} {plain.steps} {plain.seed}")
+
+
+# Every implementation follows the same trajectory of a case, and every fault of the self-test too.
+@lru_cache(maxsize=256)
+def trajectory(key: _Key, judge: str) -> list[tuple[list[Before], list[After | None]]]:
+    """Inputs and outputs of each step of a case, the outputs rounded to be the next step's inputs."""
+    problem = Problem(key.case)
+    subject = load(key.case.subject)
+    befores = [Before(values, problem.grad(i, 0)) for i, values in enumerate(problem.start)]
+    steps = []
+    for k in range(key.case.steps):
+        afters = oracle.step(subject, key.case.options, befores, problem.dtype, judge, key.case.seed)
+        steps.append((befores, afters))
+        befores = [
+            replace(before, grad=problem.grad(i, k + 1))
+            if after is None
+            else oracle.rounded(after, problem.grad(i, k + 1), problem.dtype)
+            for i, (before, after) in enumerate(zip(befores, afters, strict=True))
+        ]
+    return steps
