@@ -84,6 +84,13 @@ def test_groups_hold_what_torch_holds(ours, theirs, options):
     assert found.param_groups[0]["lr"] is options.get("lr", found.defaults["lr"])
 
 
+def test_betas_of_one_element_become_scalars():
+    betas = (torch.tensor([0.5]), torch.tensor([[0.75]]))
+    found, expected = (cls([parameter()], betas=betas).param_groups[0]["betas"] for cls in (AdamBase, torch.optim.Adam))
+    assert found == expected == (0.5, 0.75)
+    assert [beta.shape for beta in found] == [beta.shape for beta in expected]
+
+
 @both
 def test_differentiable_names_the_tier_that_can(ours, theirs):
     with pytest.raises(ValueError, match=rf"use optbench\.reference\.{ours.__name__}"):
