@@ -99,7 +99,7 @@ def _adam(
     # first moment
     weight = 1 - beta1
     if isinstance(weight, Tensor):
-        weight = [weight.to(first.dtype)] * len(grads)
+        weight = [weight] * len(grads)
     torch._foreach_lerp_(exp_avgs, grads, weight)
     # second moment
     torch._foreach_mul_(exp_avg_sqs, constant(beta2, first))

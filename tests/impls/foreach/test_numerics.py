@@ -196,16 +196,16 @@ def test_lazy_bits(name, lazy):
 
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_state_of_another_dtype(name):
-    """bfloat16 parameters, two with float32 state, of which one has float32 gradients, beside plain ones."""
+    """bfloat16 parameters, two with float32 state, of which one has float32 gradients, beside a plain one."""
     options = {"momentum": 0.9} if name == "SGD" else {}
     params = [torch.nn.Parameter(normal(16, dtype=dtype, seed=4)) for dtype in [torch.bfloat16] * 3 + [torch.float32]]
-    params[0].grad_dtype = None
+    params[1].grad_dtype = None
     wide = [torch.nn.Parameter(param.detach().float()) for param in params]
     optimizer, expected = getattr(foreach, name)(params, lr=0.1, **options), loop(name)(wide, lr=0.1, **options)
-    widened = [params[0], params[1], params[3]]
+    widened = params[1:]
     for step in range(4):
         for place, (param, other) in enumerate(zip(params, wide, strict=True)):
-            dtype = torch.float32 if param is params[0] and step else param.dtype
+            dtype = torch.float32 if param is params[1] and step else param.dtype
             param.grad = normal(16, dtype=dtype, seed=50 + 10 * step + place)
             other.grad = param.grad.float()
             # each step is judged alone: both begin from what ours stored
@@ -225,7 +225,7 @@ def test_state_of_another_dtype(name):
                 optimizer.state[param] = {key: value.float() for key, value in optimizer.state[param].items()}
     for param in params:
         moments = [value.dtype for key, value in optimizer.state[param].items() if key != "step"]
-        assert set(moments) <= {torch.bfloat16 if param is params[2] else torch.float32}
+        assert set(moments) <= {torch.bfloat16 if param is params[0] else torch.float32}
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
@@ -286,14 +286,15 @@ def test_sparse_gradients_among_dense(order, options):
             torch.testing.assert_close(entry[key].to_dense(), expected[key].to_dense(), rtol=1e-13, atol=1e-13)
 
 
-def test_sparse_gradients_of_complex_parameters():
+@pytest.mark.parametrize("options", [{}, {"momentum": 0.9}])
+def test_sparse_gradients_of_complex_parameters(options):
     sparse = torch.sparse_coo_tensor([[0, 2]], normal(2, dtype=torch.complex128), (3,), check_invariants=True)
     values, grads = (
         [normal(3, dtype=torch.complex128, seed=seed) for seed in range(3)],
         [normal(3, dtype=torch.complex128)] * 2,
     )
     results = [
-        run(make, values, [[grads[0], sparse.clone(), grads[1]]] * 2, lr=0.1, momentum=0.9)
+        run(make, values, [[grads[0], sparse.clone(), grads[1]]] * 2, lr=0.1, **options)
         for make in (foreach.SGD, loop("SGD"))
     ]
     torch.testing.assert_close(results[0][0], results[1][0])
