@@ -56,6 +56,7 @@ class SGD(SGDBase):
                     continue
                 if fused:
                     check_fused(param, group)
+                # sparse gradients get buckets of their own: one would keep all the others from the fast path
                 if momentum == 0:
                     buckets[False, param.device, param.dtype, grad.dtype, grad.layout].append((param, grad))
                     continue
