@@ -97,9 +97,7 @@ def _adam(
         # coupled weight decay: add weight_decay*p to the gradient
         grads = add(grads, params, weight_decay, in_place=group["maximize"])
     # first moment
-    weight = 1 - beta1
-    if isinstance(weight, Tensor):
-        weight = [weight] * len(grads)
+    weight = [1 - beta1] * len(grads) if isinstance(beta1, Tensor) else 1 - beta1
     torch._foreach_lerp_(exp_avgs, grads, weight)
     # second moment
     torch._foreach_mul_(exp_avg_sqs, constant(beta2, first))
@@ -132,10 +130,8 @@ def _bias_corrections(
     """-lr/(1 - beta1**t) and sqrt(1 - beta2**t): numbers, or 0-d tensors where the steps must stay on a device."""
     if device is None:
         counts = [step.item() for step in steps]
-        return (
-            same_or_list([-lr / (1 - beta1**count) for count in counts]),
-            same_or_list([(1 - beta2**count) ** 0.5 for count in counts]),
-        )
+        sizes, roots = zip(*((-lr / (1 - beta1**count), (1 - beta2**count) ** 0.5) for count in counts), strict=True)
+        return same_or_list(sizes), same_or_list(roots)
     # 1 - beta2**t cancels in float32; MPS has nothing wider
     count = torch.stack(steps).to(torch.float32 if device.type == "mps" else torch.float64)
     dtype = torch.promote_types(like.dtype, torch.float32)

@@ -75,7 +75,7 @@ def read(value: float | Tensor, device: torch.device | None) -> Any:
     return value.squeeze().to(device, non_blocking=True)
 
 
-def same_or_list(values: list[float]) -> Any:
+def same_or_list(values: Sequence[float]) -> Any:
     """One number where all are equal, which foreach ops take faster than a list."""
     return values[0] if values.count(values[0]) == len(values) else values
 
