@@ -117,6 +117,7 @@ def for_triton(function: Callable[..., Any]) -> Any:
     from . import triton_lang
 
     replaced = {id(operation): getattr(triton_lang, operation.__name__) for operation in OPERATIONS}
+    replaced[id(constexpr)] = triton.language.constexpr
     namespace = {name: replaced.get(id(value), value) for name, value in function.__globals__.items()}
     # Triton's interpreter looks for the language module among a function's globals.
     namespace["tl"] = triton.language

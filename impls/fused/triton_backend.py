@@ -21,7 +21,7 @@ from torch import Tensor
 
 from . import numba_backend
 from .bucket import Bucket
-from .triton_kernels import BLOCK_BY_ITEMSIZE, COMPILE_OPTIONS, PREPARE_BLOCK, THREADS, flag_values, kernels
+from .triton_kernels import COMPILE_OPTIONS, PREPARE_BLOCK, THREADS, block_size, flag_values, kernels
 from .triton_upload import Uploader
 
 # The interpreter takes milliseconds for a program, of whatever size.
@@ -59,7 +59,7 @@ class _Tables:
         kinds: list[bool] = []
         if capturing or self.stream != stream or self.aligned is None or not np.array_equal(aligned, self.aligned):
             kinds = [kind for kind in (True, False) if (aligned == kind).any()]
-            tables += [_block_map(bucket.numel, aligned == kind, _block(bucket)) for kind in kinds]
+            tables += [_block_map(bucket.numel, aligned == kind, _block(bucket, kind)) for kind in kinds]
         self.records, self.hyper, *maps = self.upload(tables)
         if maps:
             self.launches = list(zip(kinds, maps, strict=True))
@@ -110,7 +110,7 @@ def update(
             kernels(rule).update_kernel[(len(block_map),)](
                 tables.records, block_map, table, grad_scale, found_inf, *shared,
                 **flag_values(rule, bucket.flags), STORAGE=_storage_type(bucket), WORK=_TYPES[working],
-                BLOCK=_block(bucket), ALIGNED=aligned, **_options(),
+                BLOCK=_block(bucket, aligned), ALIGNED=aligned, **_options(),
             )  # fmt: skip
 
 
@@ -136,8 +136,8 @@ def _block_map(numel: npt.NDArray[np.int64], chosen: npt.NDArray[np.bool_], bloc
     return np.stack([np.repeat(tensors, blocks), index], axis=1).astype(np.int32)
 
 
-def _block(bucket: Bucket) -> int:
-    return INTERPRETED_BLOCK if _interpreted() else BLOCK_BY_ITEMSIZE[bucket.dtype.itemsize]
+def _block(bucket: Bucket, aligned: bool) -> int:
+    return INTERPRETED_BLOCK if _interpreted() else block_size(bucket.dtype.itemsize, aligned)
 
 
 def _working_dtype(bucket: Bucket) -> torch.dtype:

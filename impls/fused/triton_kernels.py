@@ -8,6 +8,9 @@ The launches read a table of int64 records, one a tensor: an address per array (
 the number of elements, and the address of the step (without stored steps, the bits of its float64 number).
 """
 
+# Triton reads a kernel's annotations as part of its language, so kernels have none but Triton's.
+# mypy: disable-error-code="no-untyped-def"
+
 from __future__ import annotations
 
 import functools
@@ -15,7 +18,6 @@ import linecache
 import textwrap
 from collections.abc import Iterable, Sequence
 from types import ModuleType
-from typing import Any
 
 import triton
 import triton.language as tl
@@ -25,9 +27,10 @@ from .lang import Rule, for_triton
 # Threads of a program on every GPU, and elements of a program by bytes of storage: a thread holds 8 elements of each
 # array (4 in float64), so two 16-byte loads per array are in flight (one for 16-bit storage). ptxas reports 56 to 90
 # registers, which leaves room for five programs on a multiprocessor: with Adam, some 80 KB on their way from memory,
-# where 20 KB would hide its latency. A tensor of 1,024 elements is one unmasked program.
+# where 20 KB would hide its latency. A tensor of 1,024 elements is one unmasked program. Tensors that are not aligned
+# are walked element by element, each with an address of its own in registers: with blocks as large, float64 spills.
 THREADS = 128
-BLOCK_BY_ITEMSIZE = {2: 1024, 4: 1024, 8: 512}
+_BLOCK_BY_ITEMSIZE = {2: 1024, 4: 1024, 8: 512}
 PREPARE_BLOCK = 128
 
 # No contraction into fused multiply-adds: the rule's arithmetic is then the same on every GPU, in the interpreter and
@@ -42,7 +45,7 @@ _OWN_NAMES = frozenset({
 
 
 @triton.jit
-def load_pointer(address: Any, STORAGE: tl.constexpr, ALIGNED: tl.constexpr) -> Any:
+def load_pointer(address, STORAGE: tl.constexpr, ALIGNED: tl.constexpr):
     """Read a pointer from a record. Its alignment is unknown to the compiler until declared."""
     pointer = tl.load(address).to(tl.pointer_type(STORAGE))
     if ALIGNED:
@@ -51,7 +54,7 @@ def load_pointer(address: Any, STORAGE: tl.constexpr, ALIGNED: tl.constexpr) -> 
 
 
 @triton.jit
-def load_block(pointer: Any, offset: Any, numel: Any, WORK: tl.constexpr, MASKED: tl.constexpr) -> Any:
+def load_block(pointer, offset, numel, WORK: tl.constexpr, MASKED: tl.constexpr):
     """Load elements in the working type. uint16 is the bits of bfloat16, which the interpreter converts wrongly."""
     value = tl.load(pointer + offset, mask=offset < numel, other=0) if MASKED else tl.load(pointer + offset)
     if value.dtype == tl.uint16:
@@ -60,7 +63,7 @@ def load_block(pointer: Any, offset: Any, numel: Any, WORK: tl.constexpr, MASKED
 
 
 @triton.jit
-def store_block(pointer: Any, offset: Any, numel: Any, value: Any, MASKED: tl.constexpr) -> Any:
+def store_block(pointer, offset, numel, value, MASKED: tl.constexpr):
     """Round elements to their storage type, once, and store them."""
     if pointer.dtype.element_ty == tl.uint16:
         bits = value.to(tl.uint32, bitcast=True)
@@ -73,7 +76,7 @@ def store_block(pointer: Any, offset: Any, numel: Any, value: Any, MASKED: tl.co
 
 
 @triton.jit
-def load_scalar(scalar_table: Any, index: Any, value: Any, WORK: tl.constexpr) -> Any:
+def load_scalar(scalar_table, index, value, WORK: tl.constexpr):
     """One scalar of a tensor: from its table or, when all tensors share it, from the launch's arguments."""
     return tl.full((), value, tl.float64).to(WORK) if scalar_table is None else tl.load(scalar_table + index)
 
@@ -187,6 +190,11 @@ def prepare_kernel(
     )
     scalars = scalar_table + tensor * {len(rule.scalars)}
 {"".join(stores)}"""
+
+
+def block_size(itemsize: int, aligned: bool) -> int:
+    """Elements of one program, by bytes of an element and whether the tensors are 16-byte aligned."""
+    return _BLOCK_BY_ITEMSIZE[itemsize] // (1 if aligned else 2)
 
 
 def record_length(rule: Rule) -> int:
