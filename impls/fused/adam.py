@@ -1,19 +1,25 @@
 """Adam: one rule, compiled for CPU and GPU.
 
-Diederik P. Kingma, Jimmy Ba: Adam: A Method for Stochastic Optimization, 2014, https://arxiv.org/abs/1412.6980, algorithm 1.
+Diederik P. Kingma, Jimmy Ba: Adam: A Method for Stochastic Optimization, 2014, https://arxiv.org/abs/1412.6980,
+algorithm 1.
 AMSGrad: Reddi, Kale, Kumar: On the Convergence of Adam and Beyond, 2018, https://openreview.net/forum?id=ryQu7f-RZ.
 """
 
 # mypy: allow-untyped-defs
 from __future__ import annotations
 
+from typing import Any
+
+from ..common.adam import AdamBase
 from .lang import Rule, constexpr, div, expm1, log, maximum, rule, sqrt
+from .optimizer import FusedOptimizer
 
 
 @rule
 def prepare(
-    step, lr, beta1, beta2, eps, weight_decay, AMSGRAD: constexpr, MAXIMIZE: constexpr, DECAY: constexpr, DECOUPLED: constexpr
-):
+    step, lr, beta1, beta2, eps, weight_decay, AMSGRAD: constexpr, MAXIMIZE: constexpr, DECAY: constexpr,
+    DECOUPLED: constexpr,
+):  # fmt: skip
     """Scalars of one tensor and step, in float64."""
     # bias corrections
     bias_correction1 = -expm1(step * log(beta1))
@@ -71,3 +77,38 @@ RULE = Rule(
     flags=("AMSGRAD", "MAXIMIZE", "DECAY", "DECOUPLED"),
     optional={"max_exp_avg_sq": "AMSGRAD"},
 )  # fmt: skip
+
+
+class Adam(AdamBase, FusedOptimizer):
+    """Adam, all parameters in one launch.
+
+    m = beta1*m + (1 - beta1)*g, v = beta2*v + (1 - beta2)*g*g, p = p - lr/(1 - beta1^t) * m/(sqrt(v/(1 - beta2^t)) + eps), with
+    coupled weight decay added to g, or decoupled (as AdamW does), and with AMSGrad v's running maximum in its place.
+
+    Args: those of torch.optim.Adam.
+
+    Raises:
+        ValueError: for a hyperparameter out of range, and for differentiable=True.
+        RuntimeError: for sparse gradients, and on a GPU without Triton.
+
+    Example:
+        >>> import torch
+        >>> layer = torch.nn.Linear(2, 1)
+        >>> optimizer = Adam(layer.parameters(), lr=0.01)
+        >>> layer(torch.ones(2)).sum().backward()
+        >>> optimizer.step()
+
+    Source: Kingma and Ba, 2014, https://arxiv.org/abs/1412.6980. Bias corrections are computed in float64 by expm1.
+    """
+
+    rule = RULE
+    options = ("lr", "betas", "eps", "weight_decay", "amsgrad", "maximize", "decoupled_weight_decay")
+    sparse_refusal = "Adam does not support sparse gradients, please consider SparseAdam instead"
+
+    def hyper(self, group: dict[str, Any]) -> tuple[float, ...]:
+        beta1, beta2 = group["betas"]
+        return float(group["lr"]), float(beta1), float(beta2), float(group["eps"]), float(group["weight_decay"])
+
+    def flags(self, group: dict[str, Any]) -> tuple[int, ...]:
+        names = ("amsgrad", "maximize", "weight_decay", "decoupled_weight_decay")
+        return tuple(int(bool(group[name])) for name in names)

@@ -1,13 +1,21 @@
 """SGD with momentum: one rule, compiled for CPU and GPU.
 
-Nesterov's form is that of Sutskever, Martens, Dahl, Hinton: On the importance of initialization and momentum in deep learning,
-2013, https://proceedings.mlr.press/v28/sutskever13.html, as PyTorch writes it: the velocity holds no learning rate.
+Nesterov's form is that of Ilya Sutskever, James Martens, George Dahl, Geoffrey Hinton: On the importance of initialization and
+momentum in deep learning, 2013, https://proceedings.mlr.press/v28/sutskever13.html, as PyTorch writes it: the velocity
+holds no learning rate.
 """
 
 # mypy: allow-untyped-defs
 from __future__ import annotations
 
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..common.sgd import SGDBase
 from .lang import Rule, constexpr, rule, where
+from .optimizer import FusedOptimizer
 
 
 @rule
@@ -57,3 +65,48 @@ RULE = Rule(
     optional={"momentum_buffer": "MOMENTUM"},
     stores_step=False,
 )
+
+
+class SGD(SGDBase, FusedOptimizer):
+    """SGD with momentum and Nesterov's momentum, all parameters in one launch.
+
+    b = momentum*b + (1 - dampening)*g (b = g in the first step), p = p - lr*b, or p - lr*(g + momentum*b) after Nesterov.
+
+    Args: those of torch.optim.SGD.
+
+    Raises:
+        ValueError: for a hyperparameter out of range, and for differentiable=True.
+        RuntimeError: for sparse gradients, and on a GPU without Triton.
+
+    Example:
+        >>> import torch
+        >>> layer = torch.nn.Linear(2, 1)
+        >>> optimizer = SGD(layer.parameters(), lr=0.1, momentum=0.9)
+        >>> layer(torch.ones(2)).sum().backward()
+        >>> optimizer.step()
+
+    Source: Sutskever, Martens, Dahl and Hinton, 2013, https://proceedings.mlr.press/v28/sutskever13.html, as in torch.optim.SGD.
+    """
+
+    rule = RULE
+    options = ("lr", "momentum", "dampening", "weight_decay", "nesterov", "maximize")
+    sparse_refusal = (
+        "the fused SGD does not support sparse gradients: use optbench.impls.foreach.SGD or optbench.reference.SGD"
+    )
+
+    def hyper(self, group: dict[str, Any]) -> tuple[float, ...]:
+        return tuple(float(group[name]) for name in self.options[:4])
+
+    def flags(self, group: dict[str, Any]) -> tuple[int, ...]:
+        return tuple(int(bool(group[name])) for name in ("momentum", "nesterov", "maximize", "weight_decay"))
+
+    def state_of(self, param: Tensor, group: dict[str, Any]) -> tuple[dict[str, Tensor], bool]:
+        """See FusedOptimizer. Without momentum there is no state, and with it a buffer from the first step on."""
+        if not group["momentum"]:
+            return {}, False
+        state = self.state[param]
+        fresh = state.get("momentum_buffer") is None
+        if fresh:
+            state.update(self._init_state(param, group))
+            state["momentum_buffer"] = torch.zeros_like(param)
+        return state, fresh

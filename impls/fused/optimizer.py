@@ -1,0 +1,116 @@
+"""The host's side of every fused optimizer: which tensors go into which launch, and what is kept from step to step.
+
+A step first checks that its plan still describes the optimizer, by mapping functions written in C over lists: parameters, options,
+state entries, addresses and layouts. Only the gradients' addresses may change without a new plan.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from ..common.base import OptimizerBase
+from .lang import Rule
+from .plan import Plan
+
+Group = dict[str, Any]
+
+
+class FusedOptimizer(OptimizerBase):
+    """Base of the fused optimizers: one launch for all parameters of one dtype and set of flags.
+
+    A subclass names its `rule`, the `options` of a group that the rule depends on, and turns a group into hyperparameters and
+    flags. Arithmetic is float32 for 16- and 32-bit storage and float64 for 64-bit storage, rounded once when stored. Arrays whose
+    strides or dtypes differ from their parameter's are copied through scratch memory of their own size.
+
+    Gradients are not written, nor kept alive between steps. The environment variable OPTBENCH_FUSED_BACKEND=triton runs Triton on
+    CPU tensors, in its interpreter (set TRITON_INTERPRET=1).
+    """
+
+    rule: ClassVar[Rule]
+    options: ClassVar[tuple[str, ...]]
+    sparse_refusal: ClassVar[str]
+
+    # torch.amp.GradScaler then leaves unscaling to the step
+    _step_supports_amp_scaling = True
+    _plan: Plan | None = None
+    _backends: tuple[str, ...] = ()
+
+    grad_scale: Tensor | None
+    found_inf: Tensor | None
+
+    @property
+    def backend(self) -> str | None:
+        """What ran the last step: "numba", "triton" or "triton-interpreter", joined by "+"; None before the first."""
+        return "+".join(self._backends) or None
+
+    def hyper(self, group: Group) -> tuple[float, ...]:
+        """Values of `rule.hyper` for a group; a tensor's value is read."""
+        raise NotImplementedError
+
+    def flags(self, group: Group) -> tuple[int, ...]:
+        """Values of `rule.flags` for a group."""
+        raise NotImplementedError
+
+    def state_of(self, param: Tensor, group: Group) -> tuple[dict[str, Tensor], bool]:
+        """A parameter's state, made if it has none, and whether this is the first step of a rule that stores no count."""
+        state = self.state[param]
+        if not state:
+            state.update(self._init_state(param, group))
+        return state, False
+
+    def check_grad(self, param: Tensor) -> None:
+        """Refuse gradients that no kernel here can read."""
+        assert param.grad is not None
+        if param.grad.layout != torch.strided:
+            raise RuntimeError(self.sparse_refusal)
+
+    def add_param_group(self, param_group: Group) -> None:
+        """See torch.optim.Optimizer."""
+        self._plan = None
+        super().add_param_group(param_group)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._plan = None
+
+    def _update(self) -> None:
+        found_inf: Tensor | None = getattr(self, "found_inf", None)
+        if found_inf is not None and found_inf.device.type == "cpu":
+            if found_inf.item():
+                return
+            found_inf = None
+        plan, self._plan = self._plan, None
+        if plan is None or not plan.holds(self, found_inf):
+            # Let go of the old plan's tensors before others are made; and make no state for a step that is skipped.
+            plan = None
+            if found_inf is not None and found_inf.item():
+                return
+            plan = Plan(self, found_inf)
+        self._backends = plan.run(self, backend_for, found_inf)
+        # Only a plan that went through is kept.
+        self._plan = plan
+
+
+def backend_for(device: torch.device) -> Any:
+    """The module whose `prepare` and `update` run buckets on this device."""
+    return _backend("triton" if device.type != "cpu" else os.environ.get("OPTBENCH_FUSED_BACKEND", "numba"))
+
+
+@functools.cache
+def _backend(name: str) -> Any:
+    if name not in ("numba", "triton"):
+        raise ValueError(f"OPTBENCH_FUSED_BACKEND must be numba or triton, not {name!r}")
+    try:
+        return importlib.import_module(f".{name}_backend", __package__)
+    except ModuleNotFoundError as error:
+        if error.name != "triton":
+            raise
+        raise RuntimeError(
+            "the fused tier needs Triton here: pip install triton, or use optbench.impls.foreach"
+        ) from error

@@ -1,0 +1,248 @@
+"""The plan of a step: the buckets of an optimizer's tensors, and a fast test that they still hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, repeat
+from operator import attrgetter, is_, is_not, itemgetter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from .bucket import Bucket
+from .entry import Entry, GroupFacts, Key, arrange
+from .lang import Rule
+from .layout import layout_guard
+
+if TYPE_CHECKING:
+    from .optimizer import FusedOptimizer
+
+# Functions in C, mapped over lists: a thousand parameters are checked without bytecode for each.
+_address = torch._C.TensorBase.data_ptr
+_grad = attrgetter("grad")
+_params = itemgetter("params")
+
+
+class Section:
+    """A bucket, the tensors in it, and what must not have changed about them."""
+
+    def __init__(self, rule: Rule, key: Key, entries: list[Entry]) -> None:
+        present = rule.present(key.flags)
+        names = [name for name, exists in zip(rule.state, present, strict=True) if exists] + ["step"] * rule.stores_step
+        self.params = [entry.param for entry in entries]
+        self._states = [entry.state for entry in entries]
+        self._groups = np.array([entry.group for entry in entries])
+        # One name gets a tensor, several get a tuple, none gets nothing.
+        self._get = itemgetter(*names) if names else None
+        self._chained = len(names) > 1
+        # Memory whose address is cached must not be freed and given to something else.
+        self._kept = [(*entry.arrays[2:], entry.step) for entry in entries]
+
+        count = len(entries)
+        arrays = np.zeros((2 + len(rule.state), count), dtype=np.int64)
+        rows = [0, 1] + [row + 2 for row, exists in enumerate(present) if exists]
+        arrays[rows] = np.array([[array.data_ptr() for array in entry.arrays] for entry in entries]).T
+        self.bucket = Bucket(
+            rule=rule,
+            flags=key.flags,
+            dtype=key.dtype,
+            device=key.device,
+            arrays=arrays,
+            numel=np.array([entry.param.numel() * (1 + entry.param.is_complex()) for entry in entries]),
+            steps=np.array([0 if entry.step is None else entry.step.data_ptr() for entry in entries]),
+            step_dtype=key.step_dtype,
+            steps_on_device=key.steps_on_device,
+            step_numbers=np.array([1.0 if entry.fresh else 2.0 for entry in entries]),
+            hyper=np.zeros((count, len(rule.hyper))),
+            lr_tensor=entries[0].lr,
+        )
+
+    def watch(self) -> None:
+        """Remember layouts and addresses, for `holds`."""
+        self._guard = layout_guard(self.params + list(map(_grad, self.params)))
+        self._grad_addresses = self.bucket.arrays[1].tolist()
+        self._addresses = list(map(_address, chain(self.params, self._state_tensors())))
+
+    def _state_tensors(self) -> Iterable[Tensor]:
+        if self._get is None:
+            return ()
+        found: Iterator[Any] = map(self._get, self._states)
+        return chain.from_iterable(found) if self._chained else found
+
+    def holds(self) -> bool:
+        """Whether all but the gradients' addresses is as it was; those are brought up to date."""
+        grads = list(map(_grad, self.params))
+        if not self._guard(self.params + grads):
+            return False
+        if list(map(_address, chain(self.params, self._state_tensors()))) != self._addresses:
+            return False
+        addresses = list(map(_address, grads))
+        if addresses != self._grad_addresses:
+            self._grad_addresses = addresses
+            self.bucket.arrays[1] = addresses
+            self.bucket.revision += 1
+        return True
+
+    def set_hyper(self, table: npt.NDArray[np.float64]) -> None:
+        """Give each tensor its group's row of hyperparameters."""
+        self.bucket.hyper[:] = table[self._groups]
+        self.bucket.revision += 1
+
+    def run(self, backend: Any, grad_scale: Tensor | None, found_inf: Tensor | None) -> None:
+        """Take one step of every tensor in the bucket."""
+        bucket = self.bucket
+        if grad_scale is not None:
+            grad_scale = grad_scale.to(bucket.device)
+        if found_inf is not None:
+            found_inf = found_inf.to(bucket.device)
+        backend.update(bucket, backend.prepare(bucket, found_inf), grad_scale, found_inf)
+        if not bucket.rule.stores_step and bucket.step_numbers.min() < 2.0:
+            bucket.step_numbers.fill(2.0)
+            bucket.revision += 1
+
+
+class Plan:
+    """What the steps of one optimizer launch, as long as nothing but gradients' addresses and hyperparameters changes.
+
+    Keeps parameters and states alive, gradients not.
+    """
+
+    def __init__(self, optimizer: FusedOptimizer, found_inf: Tensor | None) -> None:
+        groups, self._rule = optimizer.param_groups, optimizer.rule
+        self._get_options: Callable[[dict[str, Any]], tuple[Any, ...]] = itemgetter(*optimizer.options)
+        self._options = [self._get_options(group) for group in groups]
+        self._variable = [not _is_constant(options) for options in self._options]
+        self._facts = [GroupFacts(i, optimizer.flags(group), _device_lr(group)) for i, group in enumerate(groups)]
+        self._hyper = np.array([_hyper(optimizer, group) for group in groups], dtype=np.float64)
+        self._steps_on_device = found_inf is not None
+
+        entries: list[Entry] = []
+        self._idle: list[Tensor] = []
+        for index, group in enumerate(groups):
+            for param in group["params"]:
+                if param.grad is None:
+                    self._idle.append(param)
+                else:
+                    optimizer.check_grad(param)
+                    state, fresh = optimizer.state_of(param, group)
+                    entries.append(self._arrange(param, state, fresh, index))
+        # Entries that every step must arrange anew: those with scratch copies, and empty ones, of which only the step counts.
+        loose = [entry for entry in entries if entry.copies or not entry.param.numel()]
+        self._loose_params = [entry.param for entry in loose]
+        self._loose_facts = [(entry.state, entry.group) for entry in loose]
+        self._arranged: list[Entry] | None = loose
+        steady = [entry for entry in entries if not entry.copies and entry.param.numel()]
+        self._sections = self._make_sections(steady)
+        for section in self._sections:
+            section.watch()
+
+        self._group_sizes = [len(group["params"]) for group in groups]
+        self._all_params = list(chain.from_iterable(map(_params, groups)))
+        self._states = list(optimizer.state.values())
+        self._versioned = [entry.param for entry in entries if not entry.param.is_inference()]
+
+    def holds(self, optimizer: FusedOptimizer, found_inf: Tensor | None) -> bool:
+        """Whether the plan still describes the optimizer, after taking over new addresses and hyperparameters."""
+        groups, states = optimizer.param_groups, optimizer.state
+        try:
+            return (
+                [len(group["params"]) for group in groups] == self._group_sizes
+                and all(map(is_, chain.from_iterable(map(_params, groups)), self._all_params))
+                and len(states) == len(self._states)
+                and all(map(is_, states.values(), self._states))
+                and not any(map(is_not, map(_grad, self._idle), repeat(None)))
+                and not any(map(is_, map(_grad, self._loose_params), repeat(None)))
+                and self._steps_on_device == (found_inf is not None)
+                and self._take_options(optimizer)
+                and all(section.holds() for section in self._sections)
+            )
+        except (KeyError, TypeError, AttributeError):
+            # A gradient or a state entry is gone, or is no tensor.
+            return False
+
+    def run(
+        self, optimizer: FusedOptimizer, backend_for: Callable[[torch.device], Any], found_inf: Tensor | None
+    ) -> tuple[str, ...]:
+        """Take a step; the names of the backends that did."""
+        loose, copies = self._arrange_loose(optimizer)
+        grad_scale: Tensor | None = getattr(optimizer, "grad_scale", None)
+        names = []
+        for section in self._sections + loose:
+            backend = backend_for(section.bucket.device)
+            section.run(backend, grad_scale, found_inf)
+            names.append(backend.NAME)
+        for target, scratch in copies:
+            if target is not scratch:
+                target.copy_(scratch)
+        torch.autograd.graph.increment_version(self._versioned)
+        return tuple(dict.fromkeys(names))
+
+    def _arrange(self, param: Tensor, state: dict[str, Tensor], fresh: bool, group: int) -> Entry:
+        on_device = self._steps_on_device and param.device.type != "cpu"
+        return arrange(self._rule, param, state, fresh, self._facts[group], on_device)
+
+    def _make_sections(self, entries: list[Entry]) -> list[Section]:
+        by_key: dict[Key, list[Entry]] = {}
+        for entry in entries:
+            by_key.setdefault(entry.key, []).append(entry)
+        sections = [Section(self._rule, key, members) for key, members in by_key.items()]
+        for section in sections:
+            section.set_hyper(self._hyper)
+        return sections
+
+    def _arrange_loose(self, optimizer: FusedOptimizer) -> tuple[list[Section], list[tuple[Tensor, Tensor]]]:
+        entries, self._arranged = self._arranged, None
+        if not self._loose_params:
+            return [], []
+        if entries is None:
+            for param in self._loose_params:
+                optimizer.check_grad(param)
+            facts = zip(self._loose_params, self._loose_facts, strict=True)
+            entries = [self._arrange(param, state, False, group) for param, (state, group) in facts]
+        empty = [entry.step for entry in entries if entry.step is not None and not entry.param.numel()]
+        if empty:
+            torch._foreach_add_(empty, 1)
+        copies = list(chain.from_iterable(entry.copies for entry in entries))
+        return self._make_sections([entry for entry in entries if entry.param.numel()]), copies
+
+    def _take_options(self, optimizer: FusedOptimizer) -> bool:
+        changed = False
+        for index, group in enumerate(optimizer.param_groups):
+            options = self._get_options(group)
+            if options == self._options[index] and not self._variable[index]:
+                continue
+            facts = self._facts[index]
+            if optimizer.flags(group) != facts.flags or _device_lr(group) is not facts.device_lr:
+                return False
+            self._options[index], self._variable[index] = options, not _is_constant(options)
+            row = np.array(_hyper(optimizer, group), dtype=np.float64)
+            if not np.array_equal(row, self._hyper[index], equal_nan=True):
+                self._hyper[index] = row
+                changed = True
+        if changed:
+            for section in self._sections:
+                section.set_hyper(self._hyper)
+        return True
+
+
+def _is_constant(value: Any) -> bool:
+    """Whether a value that compares equal is the same: not so for tensors and lists, which change in place."""
+    if isinstance(value, tuple):
+        return all(map(_is_constant, value))
+    return value is None or isinstance(value, int | float)
+
+
+def _device_lr(group: dict[str, Any]) -> Tensor | None:
+    """The group's learning rate, if every one of its parameters can read it on their device."""
+    lr = group["lr"]
+    if not isinstance(lr, Tensor) or lr.device.type == "cpu":
+        return None
+    return lr if all(param.device == lr.device for param in group["params"]) else None
+
+
+def _hyper(optimizer: FusedOptimizer, group: dict[str, Any]) -> tuple[float, ...]:
+    # What the device reads, the host must not wait for.
+    return optimizer.hyper(group if _device_lr(group) is None else group | {"lr": float("nan")})
