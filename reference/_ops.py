@@ -54,7 +54,8 @@ def addcdiv_(tensor: Tensor, numerator: Tensor, denominator: Tensor, value: Scal
     """tensor = tensor + value*numerator/denominator"""
     if isinstance(value, float):
         return tensor.addcdiv_(numerator, denominator, value=value)
-    return tensor.addcdiv_(numerator.clone(), denominator / value)
+    # Not numerator / (denominator / value), which is 0/0 at a value of 0 and overflows float16 at a small one.
+    return tensor.add_(value * (numerator.clone() / denominator))
 
 
 def maximum_(tensor: Tensor, other: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ Where PyTorch departs from the papers:
 - amsgrad puts x = max(x, v) in v's place and keeps bias corrections and eps; Algorithm 2 has neither, and projects p.
 - Every parameter counts its own t: a step at which it has no gradient does not count, and leaves its state alone.
 - A complex parameter is a pair of real ones: v holds the squares of both parts, not of the modulus.
+- Its code cancels in 1 - beta**t, in float32 if capturable or differentiable. Here expm1 keeps all of float64's digits.
 """
 
 from collections.abc import Iterable

@@ -1,0 +1,1 @@
+"""Adapters to optimizers that are not ours."""
