@@ -4,6 +4,7 @@ Paper: Diederik P. Kingma, Jimmy Ba, "Adam: A Method for Stochastic Optimization
 algorithm 1; AMSGrad: Sashank J. Reddi, Satyen Kale, Sanjiv Kumar, "On the Convergence of Adam and Beyond", 2018.
 """
 
+import math
 from collections import defaultdict
 from typing import Any
 
@@ -128,12 +129,20 @@ def _bias_corrections(
     steps: Tensors, lr: Any, beta1: Any, beta2: Any, like: Tensor, device: torch.device | None
 ) -> tuple[Any, Any]:
     """-lr/(1 - beta1**t) and sqrt(1 - beta2**t): numbers, or 0-d tensors where the steps must stay on a device."""
+    # expm1, because 1 - beta**t as it stands loses 250 units of float64 at t = 2
+    log1, log2 = _log(beta1), _log(beta2)
     if device is None:
-        counts = [step.item() for step in steps]
-        sizes, roots = zip(*((-lr / (1 - beta1**count), (1 - beta2**count) ** 0.5) for count in counts), strict=True)
+        pairs = ((lr / math.expm1(t * log1), math.sqrt(-math.expm1(t * log2))) for t in (step.item() for step in steps))
+        sizes, roots = zip(*pairs, strict=True)
         return same_or_list(sizes), same_or_list(roots)
-    # 1 - beta2**t cancels in float32; MPS has nothing wider
+    # MPS has nothing wider than float32
     count = torch.stack(steps).to(torch.float32 if device.type == "mps" else torch.float64)
     dtype = torch.promote_types(like.dtype, torch.float32)
-    negative_step_size = -lr / (1 - beta1**count)
-    return negative_step_size.to(dtype).unbind(), (1 - beta2**count).sqrt().to(dtype).unbind()
+    negative_step_size = lr / torch.expm1(count * log1)
+    return negative_step_size.to(dtype).unbind(), torch.expm1(count * log2).neg_().sqrt_().to(dtype).unbind()
+
+
+def _log(beta: Any) -> Any:
+    if isinstance(beta, Tensor):
+        return beta.to(torch.float32 if beta.device.type == "mps" else torch.float64).log()
+    return math.log(beta) if beta > 0 else -math.inf
