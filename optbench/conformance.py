@@ -193,12 +193,17 @@ def reproduce(plan: Plan, law: str, case: Case, implementation: str) -> str:
     return " ".join([*parts, f"--seed {plan.seed}"])
 
 
-def check(task: Task) -> Result:
-    """Check one law on one case, here and now. Exceptions of the implementation become verdicts."""
+def check(task: Task, implementation: Implementation | None = None) -> Result:
+    """Check one law on one case, here and now. Exceptions of the implementation become verdicts.
+
+    Args:
+        task: the law, the case, and the implementation's name.
+        implementation: the implementation itself, where it is not the registry's.
+    """
     from optbench.checker import Checker
     from optbench.trial import Trial, Unsupported
 
-    implementation = registry.find(task.implementation)
+    implementation = implementation or registry.find(task.implementation)
     entry = laws.entries()[task.law]
     started = time.perf_counter()
     checker = Checker()
@@ -220,7 +225,7 @@ def check(task: Task) -> Result:
             verdict, message = "skip", str(unsupported)
         except Exception as error:
             verdict, message = "error", f"{type(error).__name__}: {_one_line(error)}"
-    result = _result(task, verdict, message)
+    result = _result(task, verdict, message, implementation)
     return replace(
         result,
         comparisons=checker.comparisons,
@@ -230,9 +235,8 @@ def check(task: Task) -> Result:
     )
 
 
-def _result(task: Task, verdict: Verdict, message: str) -> Result:
+def _result(task: Task, verdict: Verdict, message: str, implementation: Implementation) -> Result:
     law = laws.entries()[task.law].law
-    implementation = registry.find(task.implementation)
     result = Result(
         law=law.id,
         level=law.level,
@@ -327,9 +331,9 @@ def _serve(
         try:
             result = worker.call("optbench.conformance:check", task, timeout=TIME_LIMIT)
         except WorkerCrash as crash:
-            result = _result(task, "crash", _one_line(crash))
+            result = _result(task, "crash", _one_line(crash), registry.find(task.implementation))
         except WorkerError as error:
-            result = _result(task, "error", _one_line(error))
+            result = _result(task, "error", _one_line(error), registry.find(task.implementation))
         except BaseException as error:
             results.put(error)
             return

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from optbench import registry
+from optbench.case import AsTensor
 from optbench.error import Quantity, real, real_dtype, scaled, spacing, worst
 from optbench.problem import Problem, generator, wide
 from optbench.subjects import Subject
@@ -163,8 +164,12 @@ def _run(
 
 
 def construct(subject: Subject, options: Mapping[str, Any], params: Any, judge: str) -> Any:
-    """The judge's optimizer on the CPU; where its counter lives is no part of the formula."""
-    taken = {name: value for name, value in options.items() if name != "capturable"}
+    """The judge's optimizer on the CPU. Where its counter lives and what carries lr is no part of the formula."""
+    taken = {
+        name: value.value if isinstance(value, AsTensor) else value
+        for name, value in options.items()
+        if name != "capturable"
+    }
     return registry.build(registry.IMPLEMENTATIONS[judge], subject.class_name, params, taken)
 
 

@@ -37,6 +37,7 @@ class Implementation:
         backend: what runs it, on a device type ("cpu", "cuda"); "*" for all others.
         refuses: documented refusals: (predicate over a case, reason); such a case is a `skip` with that reason.
         target: "module:Class" or "path.py:Class" of foreign code, judged on math and state.
+        made: gives the class for torch's class name, for implementations that exist in memory only.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Implementation:
     backend: Mapping[str, str] = field(default_factory=dict)
     refuses: tuple[tuple[Callable[[Case], bool], str], ...] = ()
     target: str = ""
+    made: Callable[[str], Factory] | None = None
 
     def backend_on(self, device: str) -> str:
         """What runs this implementation's arithmetic on a device."""
@@ -66,6 +68,8 @@ class Implementation:
         Raises:
             NothingToRun: the implementation has no such class, or a package it needs is missing.
         """
+        if self.made:
+            return self.made(class_name)
         if self.target:
             from optbench.foreign import load_factory
 

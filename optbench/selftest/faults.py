@@ -1,0 +1,226 @@
+"""The faults: shipped bugs as small patches of one of our tiers, and operators of the kind that reviewers miss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from . import wraps
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A fault and what has to happen to it.
+
+    Args:
+        id: stable name.
+        what: the fault in a line.
+        subject: the algorithm it is planted in.
+        tier: the implementation it is planted in.
+        caught_by: the law that has to break.
+        names: text of that law's message: the first wrong quantity.
+        shipped_in: where it was released, "" for a synthetic one.
+        patches: (old, new) texts of the tier's source; each old text stands there exactly once.
+        wrap: takes the class and gives a faulty one.
+        file: the module the patches are for, where it is not called as the subject.
+    """
+
+    id: str
+    what: str
+    subject: str
+    tier: str
+    caught_by: str
+    names: str
+    shipped_in: str = ""
+    patches: tuple[tuple[str, str], ...] = ()
+    wrap: Callable[[type[Any]], type[Any]] | None = None
+    file: str = ""
+
+
+FAULTS: tuple[Fault, ...] = (
+    Fault(
+        "adam-eps-before-bias-correction",
+        "eps is added before the second moment's bias correction divides",
+        "adam", "foreach", "opt.eps_regime", "parameter",
+        shipped_in="pytorch#22628, transformers#35504",
+        patches=(
+            (
+                "    torch._foreach_div_(denominators, constant(bias_correction2_sqrt, first))\n"
+                '    add_number_(denominators, group["eps"])\n',
+                '    add_number_(denominators, group["eps"])\n'
+                "    torch._foreach_div_(denominators, constant(bias_correction2_sqrt, first))\n",
+            ),
+        ),
+    ),
+    Fault(
+        "adam-amsgrad-never-stored",
+        "the running maximum is used but never stored",
+        "adam", "foreach", "opt.oracle", "max_exp_avg_sq",
+        shipped_in="pytorch#78807",
+        patches=(
+            (
+                "        torch._foreach_maximum_(max_exp_avg_sqs, exp_avg_sqs)\n        exp_avg_sqs = max_exp_avg_sqs\n",
+                "        exp_avg_sqs = torch._foreach_maximum(max_exp_avg_sqs, exp_avg_sqs)\n",
+            ),
+        ),
+    ),
+    Fault(
+        "sgd-dampening-on-first-step",
+        "the momentum buffer's first gradient is dampened",
+        "sgd", "reference", "opt.oracle", "momentum_buffer",
+        shipped_in="pytorch#152833",
+        patches=(("momentum_buffer.copy_(grad)", "momentum_buffer.copy_(grad * (1 - dampening))"),),
+    ),
+    Fault(
+        "sgd-first-step-per-optimizer",
+        "a late parameter's first step counts as a later one, because the optimizer has stepped before",
+        "sgd", "reference", "opt.sparse_in_time", "momentum_buffer",
+        shipped_in="pytorch#152833",
+        wrap=wraps.first_step_per_optimizer,
+    ),
+    Fault(
+        "adam-decoupled-for-coupled",
+        "weight decay shrinks the parameter instead of joining the gradient",
+        "adam", "reference", "opt.oracle", "exp_avg",
+        shipped_in="FlagGems#4988",
+        patches=(
+            ("if weight_decay != 0 and decoupled_weight_decay:", "if weight_decay != 0:"),
+            ("if weight_decay != 0 and not decoupled_weight_decay:", "if False:"),
+        ),
+    ),
+    Fault(
+        "adamw-decay-without-lr",
+        "decoupled decay is not multiplied by lr",
+        "adamw", "foreach", "opt.oracle", "parameter",
+        shipped_in="timm, LaProp",
+        wrap=wraps.decay_without_lr,
+    ),
+    Fault(
+        "adamw-decay-once-per-bucket",
+        "each dtype's bucket shrinks every parameter of the group",
+        "adamw", "foreach", "opt.groups", "beside other dtypes",
+        shipped_in="timm#2750",
+        wrap=wraps.decay_once_per_dtype,
+    ),
+    Fault(
+        "adam-decay-into-grad",
+        "weight decay is written into the caller's gradient",
+        "adam", "foreach", "opt.pure", "gradient of parameter",
+        shipped_in="pytorch#83858",
+        patches=(
+            (
+                'grads = add(grads, params, weight_decay, in_place=group["maximize"])',
+                "grads = add(grads, params, weight_decay, in_place=True)",
+            ),
+        ),
+    ),
+    Fault(
+        "sgd-maximize-into-grad",
+        "the sign of maximize is written into the caller's gradient",
+        "sgd", "reference", "opt.pure", "gradient of parameter",
+        shipped_in="pytorch#83858",
+        patches=(("grad = -grad", "grad = grad.neg_()"),),
+    ),
+    Fault(
+        "adam-zero-element-tail-stops",
+        "a trailing tensor without elements stops the launch",
+        "adam", "fused", "opt.shapes", "parameter",
+        shipped_in="pytorch#100701",
+        wrap=wraps.zero_element_tail_stops,
+    ),
+    Fault(
+        "adam-pairs-by-memory-order",
+        "parameter and gradient are walked in memory order when their strides differ",
+        "adam", "fused", "opt.layouts", "exp_avg",
+        shipped_in="torch 2.13, fused on CPU",
+        wrap=wraps.pairs_by_memory_order,
+    ),
+    Fault(
+        "sgd-16-bit-not-updated",
+        "16-bit tensors of 16 elements or more stay as they were",
+        "sgd", "fused", "opt.shapes", "parameter",
+        shipped_in="torch 2.13, fused SGD on CPU (pytorch#191763)",
+        wrap=wraps.sixteen_bit_not_updated,
+    ),
+    Fault(
+        "adam-complex-square",
+        "the second moment takes g*g as a complex product",
+        "adam", "reference", "opt.oracle", "exp_avg_sq",
+        shipped_in="pytorch#59998",
+        wrap=wraps.complex_square,
+    ),
+    Fault(
+        "adam-load-shares-storage",
+        "load_state_dict keeps the very tensors it was given",
+        "adam", "foreach", "opt.round_trip", "exp_avg",
+        shipped_in="pytorch#196083",
+        wrap=wraps.load_shares_storage,
+    ),
+    Fault(
+        "adam-stale-pointer",
+        "after p.data = ... the old memory is updated",
+        "adam", "fused", "opt.replaced", "parameter",
+        wrap=wraps.stale_pointer,
+    ),
+    Fault(
+        "adam-step-off-by-one",
+        "bias corrections count from the step before",
+        "adam", "reference", "opt.oracle", "parameter",
+        patches=(("bias_correction1 = one_minus_power(beta1, step)", "bias_correction1 = one_minus_power(beta1, step + 1.0)"),),
+    ),
+    Fault(
+        "adam-counter-saturates",
+        "the step counter stops at 16",
+        "adam", "fused", "opt.matches_reference", "step of parameter",
+        wrap=wraps.counter_saturates,
+    ),
+    Fault(
+        "sgd-decay-off-by-a-thousandth",
+        "weight decay is 0.1001 where 0.1 was asked for",
+        "sgd", "reference", "opt.oracle", "parameter",
+        patches=(("grad = add(grad, param, weight_decay)", "grad = add(grad, param, weight_decay * 1.001)"),),
+    ),
+    Fault(
+        "adam-eps-off-by-a-tenth",
+        "eps is a tenth too large",
+        "adam", "reference", "opt.eps_regime", "parameter",
+        patches=(("bias_correction2**0.5).add_(eps)", "bias_correction2**0.5).add_(eps * 1.1)"),),
+    ),
+    Fault(
+        "sgd-first-groups-options",
+        "every group uses the first group's options",
+        "sgd", "reference", "opt.groups", "group with",
+        patches=(("return {name: group[name] for name in (", "return {name: self.param_groups[0][name] for name in ("),),
+    ),
+    Fault(
+        "sgd-tail-skipped",
+        "the elements after the last full vector of 16 are not updated",
+        "sgd", "fused", "opt.shapes", "parameter",
+        wrap=wraps.tail_skipped,
+    ),
+    Fault(
+        "adam-state-without-gradient",
+        "parameters that never had a gradient get state",
+        "adam", "foreach", "opt.sparse_in_time", "has no state",
+        wrap=wraps.state_without_gradient,
+    ),
+    Fault(
+        "adam-version-not-raised",
+        "parameters are written behind autograd's back",
+        "adam", "fused", "opt.version", "version",
+        wrap=wraps.version_not_raised,
+    ),
+    Fault(
+        "adam-negative-lr-accepted",
+        "an illegal lr is accepted",
+        "adam", "reference", "opt.errors", "ValueError",
+        patches=(('        check_non_negative("learning rate", lr)\n', ""),),
+    ),
+    Fault(
+        "adam-state-renamed",
+        "state_dict calls the first moment m",
+        "adam", "foreach", "opt.interchange", "state entries",
+        wrap=wraps.state_renamed,
+    ),
+)  # fmt: skip
