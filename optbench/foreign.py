@@ -12,6 +12,7 @@ import importlib.util
 import inspect
 import sys
 import traceback
+import zlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -130,7 +131,7 @@ def _load_file(target: str, where: str) -> ModuleType:
         hint = f"did you mean {near[0]!r}?" if near else f"the current folder is {str(Path.cwd())!r}."
         raise UsageError(f"--impl {target!r}: there is no file {where!r}: {hint}")
     # A name of its own: a file called random.py must not become, or be taken for, the module `random`.
-    name = f"_optbench_file_{path.stem}_{abs(hash(str(path))):x}"
+    name = f"_optbench_file_{path.stem}_{zlib.crc32(str(path).encode()):08x}"
     if name in sys.modules:
         return sys.modules[name]
     _make_importable(path.parent)
@@ -169,7 +170,9 @@ def _make_importable(folder: Path) -> None:
 
 
 def _import_failed(target: str, where: str, error: BaseException) -> UsageError:
-    said = " ".join(str(error).split()) or "without a message"
+    # A SyntaxError's text repeats the place.
+    text = error.msg if isinstance(error, SyntaxError) else str(error)
+    said = " ".join(text.split()) or "without a message"
     return UsageError(f"--impl {target!r}: importing {where!r} raised {type(error).__name__}: {said} ({_line(error)}).")
 
 

@@ -1,0 +1,106 @@
+"""`optbench list`: what there is."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from . import options
+from .tables import grid
+from .terminal import width, wrap
+
+
+class What(StrEnum):
+    algos = "algos"
+    impls = "impls"
+    laws = "laws"
+    workloads = "workloads"
+
+
+def listing(
+    what: Annotated[What | None, typer.Argument(help="One of them; all, where absent.")] = None,
+    device: options.Device = "cpu",
+) -> None:
+    """List algorithms, implementations, laws and workloads.
+
+    `list impls` prints torch.optim's own table, live for --device, with what ours offer beside it: it alone imports
+    torch, and takes seconds.
+    """
+    if what == What.impls:
+        _implementations(device)
+        return
+    sections = {What.algos: _algos, What.laws: _laws, What.workloads: _workloads}
+    if what:
+        sections[what]()
+        return
+    for name, section in (*sections.items(), (What.impls, _implementation_names)):
+        print(name.value.capitalize() if name != What.impls else "Impls (`optbench list impls` prints torch's own too)")
+        section("  ")
+        print()
+
+
+def _rows(rows: list[list[str]], indent: str) -> None:
+    widest = max(len(row[0]) for row in rows)
+    for name, *rest in rows:
+        print(wrap(f"{indent}{name:<{widest}}  {'  '.join(rest)}", width(), " " * (widest + len(indent) + 2)))
+
+
+def _algos(indent: str = "") -> None:
+    from optbench import subjects
+
+    _rows([[name, subjects.load(name).summary] for name in subjects.NAMES], indent)
+
+
+def _laws(indent: str = "") -> None:
+    from optbench.laws import entries
+
+    _rows([[name, f"{entry.law.level:<5}", entry.law.statement] for name, entry in entries().items()], indent)
+
+
+def _workloads(indent: str = "") -> None:
+    from optbench.timing.workloads import SUITES, WORKLOADS
+
+    quick = set(SUITES["quick"])
+    _rows([[name, "quick" if name in quick else "full ", workload.meaning] for name, workload in WORKLOADS.items()], indent)
+
+
+def _implementation_names(indent: str = "") -> None:
+    from optbench.registry import IMPLEMENTATIONS
+
+    _rows([[name, item.summary] for name, item in IMPLEMENTATIONS.items()], indent)
+
+
+def _implementations(device: str) -> None:
+    from optbench.registry import IMPLEMENTATIONS
+
+    from .torch_table import require_device, torch_paths
+
+    require_device(device)
+    print(f"torch.optim on {device}, and ours beside it")
+    ours = [item for item in IMPLEMENTATIONS.values() if item.ours and item.name != "fused-triton"]
+    rows = [["", "torch's", "has", "has", *("ours:" if number == 0 else "" for number in range(len(ours)))]]
+    rows.append(["", "default", "foreach", "fused", *(item.name for item in ours)])
+    for path in torch_paths(device):
+        has = ["✓" if there else "–" for there in (path.foreach, path.fused)]
+        offered = ["✓" if hasattr_of(item.name, path.name) else "–" for item in ours]
+        rows.append([path.name, path.default, *has, *offered])
+    print("\n".join(grid(rows)))
+    print()
+    for item in IMPLEMENTATIONS.values():
+        backend = item.backend_on(device)
+        print(wrap(f"{item.name:<14} {item.summary} ({backend})", width(), " " * 15))
+    print(wrap("Foreign code: --impl package.module:Class or path/file.py:Class.", width()))
+
+
+def hasattr_of(implementation: str, class_name: str) -> bool:
+    """Whether an implementation offers a class of torch.optim."""
+    from optbench.errors import NothingToRun
+    from optbench.registry import IMPLEMENTATIONS
+
+    try:
+        IMPLEMENTATIONS[implementation].load(class_name)
+    except NothingToRun:
+        return False
+    return True

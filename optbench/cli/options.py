@@ -1,0 +1,216 @@
+"""The options that several commands share, what they mean together, and what is wrong with them. Needs no torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from optbench.errors import UsageError, unknown
+
+DTYPES = ("float32", "float64", "bfloat16", "float16", "complex64", "complex128")
+
+
+class Suite(StrEnum):
+    quick = "quick"
+    full = "full"
+
+
+class Format(StrEnum):
+    table = "table"
+    json = "json"
+    junit = "junit"
+    github = "github"
+
+
+class Require(StrEnum):
+    torch = "torch"
+
+
+def _algos(incomplete: str) -> list[str]:
+    from optbench.subjects import NAMES
+
+    return [name for name in (*NAMES, "all", "optimizers") if name.startswith(incomplete)]
+
+
+def _impls(incomplete: str) -> list[str]:
+    from optbench.registry import IMPLEMENTATIONS
+
+    return [name for name in IMPLEMENTATIONS if name.startswith(incomplete)]
+
+
+def _laws(incomplete: str) -> list[str]:
+    from optbench.laws import entries
+
+    return [name for name in entries() if name.startswith(incomplete)]
+
+
+def _workloads(incomplete: str) -> list[str]:
+    from optbench.timing.workloads import WORKLOADS
+
+    return [name for name in WORKLOADS if name.startswith(incomplete)]
+
+
+def _dtypes(incomplete: str) -> list[str]:
+    return [name for name in DTYPES if name.startswith(incomplete)]
+
+
+Algo = Annotated[
+    str,
+    typer.Option("--algo", "-a", metavar="NAMES", autocompletion=_algos,
+                 help="Algorithms: names, commas, globs, `all`, `optimizers`."),
+]  # fmt: skip
+Impl = Annotated[
+    list[str] | None,
+    typer.Option("--impl", "-i", metavar="NAMES", autocompletion=_impls,
+                 help="Implementations to judge: names of `optbench list impls`, package.module:Class or path/file.py:Class; "
+                      "repeatable, or with commas. Default: ours are judged, torch's stand beside them."),
+]  # fmt: skip
+Baseline = Annotated[
+    str,
+    typer.Option("--baseline", metavar="NAME", autocompletion=_impls,
+                 help="What ratios are over: torch-best, torch (what torch.optim chooses here), or an implementation."),
+]  # fmt: skip
+Device = Annotated[str, typer.Option("--device", "-d", metavar="DEVICE", help="cpu, cuda, or any torch device.")]
+Dtype = Annotated[
+    list[str] | None,
+    typer.Option("--dtype", metavar="NAMES", autocompletion=_dtypes,
+                 help="Storage dtypes; the first one is timed. Default: the suite's, float32 is timed."),
+]  # fmt: skip
+SuiteOption = Annotated[Suite, typer.Option("--suite", help="How much is checked and timed.")]
+Workload = Annotated[
+    list[str] | None,
+    typer.Option("--workload", "-w", metavar="NAMES", autocompletion=_workloads,
+                 help="Names of `optbench list workloads`, COUNTxSIZE, or path/train.py:build_model."),
+]  # fmt: skip
+Keyword = Annotated[
+    str,
+    typer.Option("-k", metavar="EXPR", help="Only cases whose `law[case]` fits: words, and, or, not; a whole `law[case]` is one."),
+]
+LawOption = Annotated[
+    list[str] | None, typer.Option("--law", "-l", metavar="GLOBS", autocompletion=_laws, help="Only these laws.")
+]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seeds cases, values and order.")]
+FormatOption = Annotated[Format, typer.Option("--format", "-f", help="How the outcome is written.")]
+Output = Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Where the outcome goes; `-` is standard output.")]
+Html = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Where the report goes.")]
+Resume = Annotated[
+    Path | None, typer.Option("--resume", metavar="RECORD", help="Go on with a run that did not end, given the same options.")
+]
+RequireOption = Annotated[
+    Require | None, typer.Option("--require", help="Judge foreign code as a drop-in for torch.optim too.")
+]
+
+
+def split(values: Sequence[str] | None) -> tuple[str, ...]:
+    """The values of a repeatable option that also takes commas, each once."""
+    items = (item.strip() for value in values or () for item in value.split(","))
+    return tuple(dict.fromkeys(item for item in items if item))
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a run was asked for. The names are checked before anything slow is imported.
+
+    Args:
+        command: "compare", "check" or "bench".
+        algo: as given.
+        impl: names; empty: the default ones.
+        baseline: as given.
+        device: a torch device.
+        dtypes: empty: the suite's.
+        suite: "quick" or "full".
+        workloads: empty: the suite's.
+        keyword: `-k`.
+        laws: globs; empty: all.
+        seed: the run's seed.
+        format: "table", "json", "junit" or "github".
+        output: a file, or "-".
+        html: the report's file; None: beside the record, in `compare` only.
+        resume: the record to go on with.
+        require_torch: `--require torch`.
+        check: whether laws are checked.
+        bench: whether anything is timed.
+    """
+
+    command: str
+    algo: str
+    impl: tuple[str, ...] = ()
+    baseline: str = "torch-best"
+    device: str = "cpu"
+    dtypes: tuple[str, ...] = ()
+    suite: str = "quick"
+    workloads: tuple[str, ...] = ()
+    keyword: str = ""
+    laws: tuple[str, ...] = ()
+    seed: int = 0
+    format: str = "table"
+    output: str = "-"
+    html: Path | None = None
+    resume: Path | None = None
+    require_torch: bool = False
+    check: bool = True
+    bench: bool = True
+
+    @property
+    def timed_dtype(self) -> str:
+        return self.dtypes[0] if self.dtypes else "float32"
+
+    def validate(self) -> None:
+        """Refuse what cannot be meant, without importing torch.
+
+        Raises:
+            UsageError: an unknown name, or options that exclude one another.
+        """
+        from optbench import keyword, laws, registry, subjects
+        from optbench.timing import workloads
+
+        if not (self.check or self.bench):
+            raise UsageError("--no-check and --no-bench leave nothing to do: drop one of them.")
+        subjects.select(self.algo)
+        registry.select(list(self.impl), self.device)
+        if self.baseline not in ("torch-best", "torch"):
+            registry.find(self.baseline)
+        for name in self.dtypes:
+            if name not in DTYPES:
+                raise unknown("dtype", name, DTYPES, f"optbench {self.command} --help")
+        if not re.fullmatch(r"[a-z]+(:\d+)?", self.device):
+            raise UsageError(f"--device {self.device!r} is no torch device: write cpu, cuda or cuda:1.")
+        keyword.matches(self.keyword, "")
+        laws.select(self.laws)
+        workloads.select(self.workloads, self.suite)
+        if self.format in ("junit", "github") and not self.check:
+            raise UsageError(f"--format {self.format} tells about laws: it needs the conformance half (drop --no-check).")
+        self._validate_files()
+
+    def _validate_files(self) -> None:
+        for option, path in (("-o", None if self.output == "-" else Path(self.output)), ("--html", self.html)):
+            if path is None:
+                continue
+            if path.is_dir():
+                raise UsageError(f"{option} {str(path)!r} is a folder: name a file in it.")
+            if not path.parent.is_dir():
+                raise UsageError(f"{option} {str(path)!r}: there is no folder {str(path.parent)!r}.")
+
+    def plan(self) -> dict[str, Any]:
+        """What decides the rows of the run, ready for a record: two sittings of a run have to agree in it."""
+        return {
+            "algo": self.algo,
+            "impl": list(self.impl),
+            "baseline": self.baseline,
+            "device": self.device,
+            "dtypes": list(self.dtypes),
+            "suite": self.suite,
+            "workloads": list(self.workloads),
+            "keyword": self.keyword,
+            "laws": list(self.laws),
+            "seed": self.seed,
+            "require_torch": self.require_torch,
+            "check": self.check,
+            "bench": self.bench,
+        }

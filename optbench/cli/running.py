@@ -1,0 +1,306 @@
+"""What `compare`, `check` and `bench` have in common: run, keep every row, summarise, write."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from optbench.errors import EXIT_INTERRUPTED, OptbenchError
+from optbench.results import Measurement, Result
+from optbench.summary import Rules, Summary, summarise
+
+from . import formats, tables
+from .options import Request
+from .terminal import ProgressLine, coloured, note, paint, plain, width
+
+if TYPE_CHECKING:
+    from optbench.conformance import Plan
+    from optbench.records import Recorder, Resumed
+    from optbench.timing.bench import BenchPlan
+
+
+class Interrupted(OptbenchError):
+    """Ctrl-C in the middle of a run; the message says what is kept and how to go on."""
+
+    exit_status = EXIT_INTERRUPTED
+
+
+def execute(request: Request) -> None:
+    """Do what was asked for, write it down, and leave with the exit status of its summary.
+
+    Raises:
+        OptbenchError: with the exit status that belongs to it.
+    """
+    request.validate()
+    line = ProgressLine()
+    try:
+        line.show("importing torch")
+        from optbench.environment import collect
+        from optbench.records import Recorder, resume
+
+        from .torch_table import require_device
+
+        require_device(request.device)
+        earlier = resume(request.resume) if request.resume else None
+        environment = collect(request.seed, request.device)
+        record_file = Path(request.output) if request.format == "json" and request.output != "-" else None
+        name = f"{request.command}-{request.algo}"
+        command = command_line(request)
+        with Recorder(name, command, environment, request.plan(), output=record_file, resumed=earlier) as recorder:
+            summary = _Sitting(request, recorder, line, earlier).run()
+    finally:
+        line.clear()
+    if summary.exit_status:
+        raise typer.Exit(summary.exit_status)
+
+
+def command_line(request: Request) -> str:
+    """The command that asks for the same rows."""
+    words = ["optbench", request.command, "--algo", request.algo]
+    for option, values in (
+        ("--impl", request.impl), ("--dtype", request.dtypes), ("--workload", request.workloads), ("--law", request.laws),
+    ):  # fmt: skip
+        words += [option, ",".join(values)] if values else []
+    defaults = {field.name: field.default for field in fields(Request)}
+    for option, name in (
+        ("--baseline", "baseline"), ("--device", "device"), ("--suite", "suite"), ("-k", "keyword"), ("--seed", "seed"),
+    ):  # fmt: skip
+        value = getattr(request, name)
+        words += [option, str(value)] if value != defaults[name] else []
+    words += ["--require", "torch"] if request.require_torch else []
+    if request.command == "compare":
+        words += ([] if request.check else ["--no-check"]) + ([] if request.bench else ["--no-bench"])
+    return shlex.join(words)
+
+
+def rules(request: Request) -> Rules:
+    """Whose broken laws count."""
+    from optbench import laws, registry, subjects
+
+    known = registry.IMPLEMENTATIONS
+    kinds = {subject.kind for subject in subjects.select(request.algo)}
+    chosen = [entry.law for entry in laws.select(request.laws) if entry.law.kind in kinds]
+    # Foreign code and torch's paths may lack what a law is about; ours may not.
+    everything = not request.keyword and all(name in known and known[name].ours for name in request.impl)
+    return Rules(
+        ours=frozenset(name for name, item in known.items() if item.ours),
+        known=frozenset(known),
+        grades=frozenset(law.id for law in chosen if law.grade),
+        require_torch=request.require_torch,
+        expected=tuple(law.id for law in chosen) if everything and request.check else None,
+    )
+
+
+class _Sitting:
+    """One run from its first row to its last line."""
+
+    def __init__(self, request: Request, recorder: Recorder, line: ProgressLine, earlier: Resumed | None) -> None:
+        self.request, self.recorder, self.line, self.earlier = request, recorder, line, earlier
+        self.rules = rules(request)
+
+    def run(self) -> Summary:
+        try:
+            self._collect_rows()
+        except KeyboardInterrupt:
+            raise self._interrupted() from None
+        except BaseException:
+            self._drop_empty_journal()
+            raise
+        self.line.show("summarising")
+        self._cover()
+        try:
+            summary = summarise(self._results(), self.rules, self._measurements())
+        except OptbenchError as error:
+            self.recorder.finish({"sentence": f"NOTHING RAN: {error}", "exit_status": error.exit_status})
+            raise
+        told = {"sentence": summary.sentence, "exit_status": summary.exit_status}
+        record = self.recorder.finish(
+            {**told, "laws": summary.laws, "cases": summary.cases}, laws=self._laws(), deviations=self._deviations()
+        )
+        problem = self._write_report()
+        self.line.clear()
+        self._write(summary, record, problem)
+        if isinstance(problem, Exception):
+            raise problem
+        return summary
+
+    def _collect_rows(self) -> None:
+        from optbench.timing import bench
+
+        if self.request.check:
+            for result in self._check():
+                self.recorder.add(result)
+        if self.request.bench:
+            for plan in self._bench_plans():
+                with closing(bench.run(plan, self._show_bench)) as measurements:  # type: ignore[type-var]
+                    for measurement in measurements:
+                        self.recorder.add(measurement)
+
+    def _check(self) -> Iterator[Result]:
+        from optbench import conformance
+
+        done = self.earlier.done if self.earlier else frozenset()
+        with closing(
+            conformance.run(
+                self._plan(),
+                lambda now: self.line.show(now.doing, now.done, now.total),
+                lambda law, subject, implementation, case: (law, subject, implementation, case) in done,
+            )
+        ) as results:  # type: ignore[type-var]
+            yield from results
+
+    def _plan(self) -> Plan:
+        from optbench.conformance import Plan
+
+        request = self.request
+        return Plan(
+            request.algo, request.impl, request.device, request.dtypes, request.suite, request.laws, request.keyword,
+            request.seed, request.require_torch,
+        )  # fmt: skip
+
+    def _bench_plans(self) -> Iterator[BenchPlan]:
+        """A plan for each algorithm, less the workloads that an earlier sitting has timed."""
+        from optbench import registry, subjects
+        from optbench.timing import workloads
+        from optbench.timing.bench import BenchPlan
+
+        request = self.request
+        named = list(request.impl)
+        chosen = registry.select(named, request.device)
+        judged = frozenset(item.name for item in chosen if registry.judged(item, named))
+        everything = workloads.select(request.workloads, request.suite)
+        timed = {(row["subject"], row["workload"]) for row in self.recorder.record["measurements"]}
+        for subject in subjects.select(request.algo):
+            left = [workload for workload in everything if (subject.name, workload.name) not in timed]
+            if left:
+                share = sum(item.share for item in left) / sum(item.share for item in everything)
+                yield BenchPlan(
+                    [subject], chosen, judged, request.device, request.timed_dtype, left, baseline=request.baseline,
+                    suite=request.suite, seed=request.seed, seconds=workloads.SUITE_SECONDS[request.suite] * share,
+                )  # fmt: skip
+
+    def _show_bench(self, now: Any) -> None:
+        self.line.show(f"{now.subject} {now.workload} {now.phase} {now.implementation}", now.done, now.total)
+
+    def _results(self) -> list[Result]:
+        return [Result(**_known_fields(Result, row)) for row in self.recorder.record["results"]]
+
+    def _measurements(self) -> list[Measurement]:
+        return [Measurement(**_known_fields(Measurement, row)) for row in self.recorder.record["measurements"]]
+
+    def _cover(self) -> None:
+        from optbench import conformance
+
+        results = self._results()
+        if any(result.law == "opt.oracle" for result in results):
+            self.recorder.cover(conformance.coverage(self._plan(), results))
+
+    def _laws(self) -> dict[str, Any]:
+        from optbench.laws import entries
+
+        named = {row["law"] for row in self.recorder.record["results"]}
+        return {name: asdict(entry.law) for name, entry in entries().items() if name in named}
+
+    def _deviations(self) -> dict[str, Any]:
+        from optbench.deviations import TABLE
+
+        named = {row["deviation"] for row in self.recorder.record["results"] if row["deviation"]}
+        return {row.id: asdict(row) for row in TABLE if row.id in named}
+
+    def _interrupted(self) -> Interrupted:
+        rows = len(self.recorder.record["results"]) + len(self.recorder.record["measurements"])
+        if not rows:
+            self._drop_empty_journal()
+            return Interrupted("interrupted before the first result; nothing is kept.")
+        journal = self.recorder.journal
+        return Interrupted(
+            f"interrupted; {rows} results are kept in {journal}. "
+            f"To go on: {command_line(self.request)} --resume {shlex.quote(str(journal))}"
+        )
+
+    def _drop_empty_journal(self) -> None:
+        if not self.recorder.record["results"] and not self.recorder.record["measurements"]:
+            self.recorder.journal.unlink(missing_ok=True)
+
+    def _report_path(self) -> Path | None:
+        if self.request.html:
+            return self.request.html
+        return self.recorder.journal.with_suffix(".html") if self.request.command == "compare" else None
+
+    def _write_report(self) -> Path | Exception | None:
+        """The report's path; an exception, where it could not be written: the outcome is to be written first."""
+        path = self._report_path()
+        if path is None:
+            return None
+        from optbench.records import write_text
+
+        from .report import render
+
+        self.line.show("writing the report")
+        try:
+            write_text(path, render([self.recorder.record], []))
+        except Exception as error:
+            return error
+        return path
+
+    def _write(self, summary: Summary, record: Path, report: Path | Exception | None) -> None:
+        from optbench.records import dumps, write_text
+
+        request = self.request
+        to_screen = request.output == "-"
+        if request.format == "table":
+            columns, colour = (width(), coloured(sys.stdout)) if to_screen else (80, False)
+            text = self._table(summary, record, report, columns, colour)
+        elif request.format == "json":
+            # A file of its own was written by the recorder.
+            text = dumps(self.recorder.record) if to_screen else ""
+        elif request.format == "junit":
+            text = formats.junit(self._results(), summary, self.rules)
+        else:
+            text = formats.github(self._results(), summary, self.rules)
+        if to_screen:
+            sys.stdout.write(plain(text, sys.stdout.encoding))
+            sys.stdout.flush()
+        elif request.format != "json":
+            write_text(Path(request.output), text)
+        if request.format != "table" or not to_screen:
+            for title, path in (("record", record), ("report", report)):
+                if isinstance(path, Path):
+                    note(f"{title}: {path}")
+            note(summary.sentence)
+
+    def _table(
+        self, summary: Summary, record: Path, report: Path | Exception | None, columns: int, colour: bool
+    ) -> str:
+        results, measurements = self._results(), self._measurements()
+        lines: list[str] = []
+        for subject in dict.fromkeys(row.subject for row in (*results, *measurements)):
+            lines += [paint(subject, "bold", colour), ""]
+            own = [result for result in results if result.subject == subject]
+            if own:
+                lines += [*tables.conformance(own, columns, self.rules.grades, colour), ""]
+            found = self.recorder.record["coverage"].get(subject)
+            if found:
+                lines += [*tables.wrap(tables.coverage(found), columns, "  ").splitlines(), ""]
+            timed = [row for row in measurements if row.subject == subject]
+            if timed:
+                lines += [*tables.throughput(timed, columns, colour), ""]
+        if isinstance(report, Path):
+            lines.append(f"Report: {report}")
+        lines.append(f"Record: {record}")
+        lines.append(paint(summary.sentence, "red" if summary.exit_status else "green", colour))
+        return "\n".join(lines) + "\n"
+
+
+def _known_fields(row_type: type[Any], row: dict[str, Any]) -> dict[str, Any]:
+    names = {field.name for field in fields(row_type)}
+    return {name: value for name, value in row.items() if name in names}
+
+

@@ -1,0 +1,202 @@
+"""Tables in plain text, narrow enough for 80 columns. Functions of data: they print nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from optbench.results import Measurement, Result
+from optbench.summary import Cell, count
+
+from .terminal import paint, wrap
+
+_SYMBOL_COLOUR = {"✓": "green", "✗": "red", "~": "yellow", "–": "dim"}
+_VERDICT_COLOUR = {"faster": "green", "slower": "red", "unsure": "yellow", "same": ""}
+_LEGEND = "✓ kept in n cases   ✗ broken in k of n   ~ precision lost, or grade not reached   – nothing to check"
+_MESSAGES = 6
+
+
+def grid(rows: Sequence[Sequence[str]], gap: int = 2, right: Iterable[int] = (), colours: Mapping[str, str] | None = None,
+         enabled: bool = False) -> list[str]:  # fmt: skip
+    """Lines of a table whose columns are as wide as their widest cell.
+
+    Args:
+        rows: the first one may be the header.
+        gap: blanks between columns.
+        right: columns to align at their right edge.
+        colours: first word of a cell -> colour.
+        enabled: whether colour is used.
+    """
+    if not rows:
+        return []
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    ends = set(right)
+    lines = []
+    for row in rows:
+        cells = [cell.rjust(widths[i]) if i in ends else cell.ljust(widths[i]) for i, cell in enumerate(row)]
+        painted = [
+            paint(cell, (colours or {}).get((cell.split() or [""])[0], ""), enabled) if i else cell
+            for i, cell in enumerate(cells)
+        ]
+        lines.append((" " * gap).join(painted).rstrip())
+    return lines
+
+
+def conformance(results: Sequence[Result], columns: int, grades: frozenset[str], colour: bool = False) -> list[str]:
+    """Law rows x implementation columns of one subject, then the broken ones in words."""
+    cells = count(results, grades)
+    laws = list(dict.fromkeys(law for law, _ in cells))
+    names = list(dict.fromkeys(result.implementation for result in results))
+    judged = {result.implementation for result in results if result.judged}
+    lines: list[str] = []
+    for block in _blocks(laws, names, cells, columns):
+        headers = [_header(name, name in judged) for name in block]
+        depth = max(len(header) for header in headers)
+        rows = [
+            ["", *((header[line] if line < len(header) else "") for header in headers)] for line in range(depth)
+        ]
+        rows += [[law, *(_cell(cells.get((law, name))) for name in block)] for law in laws]
+        gap = 2 if _width(rows, 2) <= columns else 1
+        lines += [*grid(rows, gap, colours=_SYMBOL_COLOUR, enabled=colour), ""]
+    lines += [paint(line, "dim", colour) for line in wrap(_LEGEND, columns).splitlines()]
+    if len(judged) < len(names):
+        lines.append(paint("(context) changes no exit status", "dim", colour))
+    return [*lines, *_messages(cells, judged, columns, colour)]
+
+
+def _blocks(
+    laws: Sequence[str], names: Sequence[str], cells: Mapping[tuple[str, str], Cell], columns: int
+) -> list[list[str]]:
+    """The implementations in as many tables as the width asks for."""
+    used = max((len(law) for law in laws), default=0)
+    blocks: list[list[str]] = [[]]
+    left = columns - used
+    for name in names:
+        wide = 1 + max(
+            *(len(line) for line in _header(name, False)), len("(context)") if len(names) > 8 else 0,
+            *(len(_cell(cells.get((law, name)))) for law in laws),
+        )  # fmt: skip
+        if wide > left and blocks[-1]:
+            blocks.append([])
+            left = columns - used
+        blocks[-1].append(name)
+        left -= wide
+    return blocks
+
+
+def _header(name: str, judged: bool) -> list[str]:
+    """A name over two lines, broken at its first hyphen; of a path its file and class."""
+    if ":" in name:
+        where, _, cls = name.rpartition(":")
+        parts = [where.rpartition("/")[2].rpartition("\\")[2][:16] + ":", cls[:16]]
+    else:
+        first, hyphen, second = name.partition("-")
+        parts = [first + hyphen, second] if hyphen else ["", first]
+    return parts
+
+
+def _cell(cell: Cell | None) -> str:
+    if cell is None:
+        return ""
+    if cell.symbol == "–":
+        return "–"
+    if cell.symbol == "✗" or (cell.symbol == "~" and cell.broken):
+        return f"{cell.symbol} {cell.broken}/{cell.ran}"
+    if cell.symbol == "~":
+        return f"~ {cell.counts['precision']}/{cell.ran}"
+    return f"✓ {cell.ran}"
+
+
+def _width(rows: Sequence[Sequence[str]], gap: int) -> int:
+    return sum(max(len(row[i]) for row in rows) for i in range(len(rows[0]))) + gap * (len(rows[0]) - 1)
+
+
+def _messages(cells: Mapping[tuple[str, str], Cell], judged: set[str], columns: int, colour: bool) -> list[str]:
+    """The broken cells in words, judged ones first; judged ones with the command that reruns their first case."""
+    broken = [(law, name, cell) for (law, name), cell in cells.items() if cell.symbol == "✗"]
+    broken.sort(key=lambda item: item[1] not in judged)
+    lines: list[str] = []
+    for law, name, cell in broken[:_MESSAGES]:
+        first = cell.first_broken
+        assert first is not None
+        known = f" (known, {cell.known})" if cell.known else ""
+        said = " ".join(first.message.split())
+        text = f"✗ {name} breaks {law}{known}: [{first.case}] {said or first.verdict}"
+        lines += ["", *(paint(line, "red" if name in judged else "", colour) for line in wrap(text, columns, "  ").splitlines())]
+        if first.reproduce:
+            lines.append(f"  {first.reproduce}")
+    if len(broken) > _MESSAGES:
+        lines += ["", f"… and {len(broken) - _MESSAGES} more: the report and the record have all."]
+    return lines
+
+
+def coverage(found: Mapping[str, Any]) -> str:
+    """One line about the pairwise coverage of one subject."""
+    covered, total = found["covered"], found["total"]
+    part = 100 * covered / total if total else 0.0
+    factors = ", ".join(found["factors"])
+    shown = f"{part:.0f}%" if covered == total else f"{min(part, 99.9):.1f}%"
+    return f"Pairwise coverage: {covered} of {total} pairs ({shown}) of {factors}."
+
+
+def throughput(measurements: Sequence[Measurement], columns: int, colour: bool = False) -> list[str]:
+    """One table a workload of one subject: time, bandwidth, ratio. Points of the curve are for the report."""
+    lines: list[str] = []
+    shown = [row for row in measurements if not row.curve] or list(measurements)
+    for key in dict.fromkeys((row.workload, row.dtype, row.device) for row in shown):
+        rows = [row for row in shown if (row.workload, row.dtype, row.device) == key]
+        lines += _workload(rows, columns, colour)
+    curve = [row.workload for row in measurements if row.curve]
+    if len(shown) < len(measurements):
+        lines.append(f"The curve of sizes ({', '.join(dict.fromkeys(curve))}) is in the report.")
+    return lines
+
+
+def _workload(rows: Sequence[Measurement], columns: int, colour: bool) -> list[str]:
+    first = rows[0]
+    baseline = next((row.baseline for row in rows if row.baseline), "")
+    noise = next((row.noise_floor for row in rows if row.noise_floor is not None), None)
+    title = f"{first.workload}, {first.dtype} on {first.device}"
+    if baseline:
+        title += f"; ratios over {baseline}" + (f", which strays {noise:.1%} from itself" if noise is not None else "")
+    timed = [row for row in rows if row.median_s is not None]
+    header = ["", "µs/step", "GB/s", "roof", "ratio", ""]
+    table = [header, *(_figures(row) for row in timed)]
+    lines = [paint(line, "bold", colour) for line in wrap(title, columns, "  ").splitlines()]
+    if timed:
+        lines += grid(table, 2, right=(1, 2, 3), colours=_VERDICT_COLOUR, enabled=colour)
+    for row in rows:
+        if row.refused:
+            lines += wrap(f"{row.implementation}: no figure: {' '.join(row.refused.split())}", columns, "  ").splitlines()
+    return [*lines, ""]
+
+
+def _figures(row: Measurement) -> list[str]:
+    ratio = "baseline"
+    if row.implementation != row.baseline:
+        ratio = "" if row.ratio_to_baseline is None else _times(row.ratio_to_baseline)
+        if ratio and row.ratio_low is not None and row.ratio_high is not None:
+            ratio += f" [{row.ratio_low:.2f}, {row.ratio_high:.2f}]"
+    return [
+        _short(row.implementation),
+        _microseconds(row.median_s),
+        "" if row.bandwidth_bytes_per_s is None else f"{row.bandwidth_bytes_per_s / 1e9:.1f}",
+        "" if row.bandwidth_fraction is None else f"{row.bandwidth_fraction:.0%}",
+        ratio,
+        "" if row.implementation == row.baseline else row.verdict,
+    ]
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.2f}x"
+
+
+def _microseconds(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    value = seconds * 1e6
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 24 else "…" + name[-23:]
