@@ -24,6 +24,10 @@ from .bucket import Bucket
 from .triton_kernels import COMPILE_OPTIONS, PREPARE_BLOCK, THREADS, block_size, flag_values, kernels
 from .triton_upload import Uploader
 
+# Decided when kernels are defined, which is when they are imported.
+_INTERPRETED = bool(triton.knobs.runtime.interpret)
+NAME = "triton-interpreter" if _INTERPRETED else "triton"
+
 # The interpreter takes milliseconds for a program, of whatever size.
 INTERPRETED_BLOCK = 4096
 
@@ -39,9 +43,11 @@ class _Tables:
     """What the launches of a bucket read on the device, copied again only when the bucket changed."""
 
     def __init__(self, bucket: Bucket) -> None:
+        _check_device(bucket.device)
         self.upload = Uploader(bucket.device, capturable=prepares_on_device(bucket))
         self.revision, self.stream = -1, -1
         self.aligned: npt.NDArray[np.bool_] | None = None
+        self.host: list[Array] = []
         self.records = self.hyper = torch.empty(0)
         # (whether the tensors are aligned, which tensor and block each program has)
         self.launches: list[tuple[bool, Tensor]] = []
@@ -53,19 +59,26 @@ class _Tables:
         stream, capturing = _stream(bucket.device), _capturing(bucket.device)
         if self.revision == bucket.revision and self.stream == stream and not capturing:
             return
+        self.revision = bucket.revision
+        # Hyperparameters that the host prepares with are none of the device's business.
+        host: list[Array] = [_records(bucket), *[bucket.hyper.copy()] * prepares_on_device(bucket)]
+        fresh = capturing or self.stream != stream
+        if not fresh and all(map(np.array_equal, host, self.host)):
+            return
         used = np.array(bucket.present)
         aligned = ~np.any(bucket.arrays[used] & _MISALIGNED, axis=0)
-        tables: list[Array] = [_records(bucket), bucket.hyper]
         kinds: list[bool] = []
-        if capturing or self.stream != stream or self.aligned is None or not np.array_equal(aligned, self.aligned):
+        if fresh or self.aligned is None or not np.array_equal(aligned, self.aligned):
             kinds = [kind for kind in (True, False) if (aligned == kind).any()]
-            tables += [_block_map(bucket.numel, aligned == kind, _block(bucket, kind)) for kind in kinds]
-        self.records, self.hyper, *maps = self.upload(tables)
+        maps = [_block_map(bucket.numel, aligned == kind, _block(bucket, kind)) for kind in kinds]
+        self.host, self.aligned, self.stream = host, aligned, stream
+        copied = self.upload([*host, *maps])
+        self.records, self.hyper = copied[0], copied[len(host) - 1]
         if maps:
-            self.launches = list(zip(kinds, maps, strict=True))
-        self.revision, self.stream, self.aligned = bucket.revision, stream, aligned
+            self.launches = list(zip(kinds, copied[len(host) :], strict=True))
         if capturing:
-            self.revision, self.aligned = -1, None
+            # The next step outside the graph needs tables of its own again.
+            self.revision, self.stream = -1, -1
 
 
 def prepares_on_device(bucket: Bucket) -> bool:
@@ -79,7 +92,8 @@ def prepare(bucket: Bucket, found_inf: Tensor | None = None) -> Array | Tensor:
     On the host in float64, or on the device in the working type. Where `found_inf` is not zero, the steps stay.
     """
     if not prepares_on_device(bucket):
-        return numba_backend.prepare(bucket, found_inf)
+        # Without stored steps there is nothing for found_inf to protect, and it would be waited for.
+        return numba_backend.prepare(bucket, found_inf if bucket.rule.stores_step else None)
     rule, tables = bucket.rule, _tables(bucket)
     tensors = len(bucket.numel)
     scalars = torch.empty((tensors, len(rule.scalars)), dtype=_working_dtype(bucket), device=bucket.device)
@@ -137,7 +151,7 @@ def _block_map(numel: npt.NDArray[np.int64], chosen: npt.NDArray[np.bool_], bloc
 
 
 def _block(bucket: Bucket, aligned: bool) -> int:
-    return INTERPRETED_BLOCK if _interpreted() else block_size(bucket.dtype.itemsize, aligned)
+    return INTERPRETED_BLOCK if _INTERPRETED else block_size(bucket.dtype.itemsize, aligned)
 
 
 def _working_dtype(bucket: Bucket) -> torch.dtype:
@@ -150,13 +164,16 @@ def _numpy_dtype(dtype: torch.dtype) -> type[np.floating[Any]]:
 
 def _storage_type(bucket: Bucket) -> tl.dtype:
     # The interpreter converts bfloat16 wrongly; the kernels then handle its bits.
-    if _interpreted() and bucket.dtype == torch.bfloat16:
+    if _INTERPRETED and bucket.dtype == torch.bfloat16:
         return tl.uint16
     return _TYPES[bucket.dtype]
 
 
-def _interpreted() -> bool:
-    return bool(triton.knobs.runtime.interpret)
+def _check_device(device: torch.device) -> None:
+    if device.type == "cpu" and not _INTERPRETED:
+        raise RuntimeError("Triton runs on CPU tensors only in its interpreter: set TRITON_INTERPRET=1")
+    if device.type != "cpu" and _INTERPRETED:
+        raise RuntimeError(f"Triton's interpreter reads CPU tensors only, not {device.type}: unset TRITON_INTERPRET")
 
 
 def _capturing(device: torch.device) -> bool:
@@ -173,7 +190,7 @@ def _on(device: torch.device) -> AbstractContextManager[Any]:
 
 @functools.cache
 def _options() -> dict[str, Any]:
-    if _interpreted():
+    if _INTERPRETED:
         return {}
     warp_size = triton.runtime.driver.active.get_current_target().warp_size
     return {"num_warps": THREADS // warp_size, **COMPILE_OPTIONS}

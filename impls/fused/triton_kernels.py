@@ -137,7 +137,7 @@ def update_kernel(
 {"".join(scalars)}    SCALED: tl.constexpr = grad_scale is not None
     unscale = 1.0
     if SCALED:
-        unscale = (1.0 / tl.load(grad_scale).to(tl.float64)).to(WORK)
+        unscale = (1.0 / tl.load(grad_scale).to(tl.float64)).to(tl.float32).to(WORK)
     live = True
     if found_inf is not None:
         live = tl.load(found_inf) == 0.0
