@@ -37,8 +37,9 @@ def empty(header: Mapping[str, Any]) -> dict[str, Any]:
     """
     started = {name: header[name] for name in ("command", "started")}
     where = {name: header[name] for name in ("environment", "plan")}
-    rows: dict[str, Any] = {"results": [], "measurements": [], "coverage": {}, "deviations": {}, "summary": {}}
-    return {"schema": SCHEMA, **started, "finished": None, **where, **rows}
+    rows: dict[str, Any] = {"results": [], "measurements": [], "coverage": {}}
+    told: dict[str, Any] = {"laws": {}, "deviations": {}, "summary": {}}
+    return {"schema": SCHEMA, **started, "finished": None, **where, **rows, **told}
 
 
 def read(path: Path | str) -> dict[str, Any]:

@@ -4,7 +4,8 @@ A record is one JSON object:
 
     {"schema": "optbench.run/1", "command": str, "started": UTC time, "finished": UTC time or null,
      "environment": {…}, "plan": {…}, "results": [{…}], "measurements": [{…}],
-     "coverage": {subject: {"factors", "covered", "total", "pairs"}}, "deviations": {id: {…}},
+     "coverage": {subject: {"factors", "covered", "total", "pairs"}},
+     "laws": {id: {"statement", …}}, "deviations": {id: {"torch_does", "ours", "upstream", "script", …}},
      "summary": {"sentence": str, "exit_status": int or null}}
 
 While a run goes on, its rows stand in a journal, one JSON object a line, each written as it comes; at the end the
@@ -141,12 +142,19 @@ class Recorder:
         self._put({"coverage": coverage})
         self.record["coverage"] = dict(coverage)
 
-    def finish(self, summary: Mapping[str, Any], deviations: Mapping[str, Any] | None = None) -> Path:
+    def finish(
+        self,
+        summary: Mapping[str, Any],
+        *,
+        laws: Mapping[str, Any] | None = None,
+        deviations: Mapping[str, Any] | None = None,
+    ) -> Path:
         """Write the record in one step and remove the journal.
 
         Args:
             summary: {"sentence", "exit_status", …}.
-            deviations: for the ids that results name, what torch does, what ours do, and where that is discussed.
+            laws: for the laws that results name, their `statement`, so that a report can explain itself.
+            deviations: for the ids that results name, the fields of `optbench.deviations.Deviation`.
 
         Returns:
             Where the record is.
@@ -154,7 +162,8 @@ class Recorder:
         Raises:
             OptbenchError: it cannot be written; the message names the journal, which holds the whole run.
         """
-        self.record.update(finished=_now(), deviations=dict(deviations or {}), summary=dict(summary))
+        self.record.update(finished=_now(), laws=dict(laws or {}), deviations=dict(deviations or {}))
+        self.record["summary"] = dict(summary)
         path = self.output or self.journal.with_suffix(".json")
         try:
             write_text(path, dumps(self.record))

@@ -46,13 +46,13 @@ def test_a_finished_run_reads_back_as_it_was(tmp_path: Path) -> None:
         run.add(result())
         run.add(measurement(options={"betas": (0.9, 0.999)}))
         run.cover(coverage)
-        path = run.finish(SUMMARY, {"D-001": {"torch": "does not move"}})
+        path = run.finish(SUMMARY, deviations={"D-001": {"torch_does": "does not move"}})
     record = records.read(path)
     assert record["schema"] == "optbench.run/1"
     assert record["results"] == [result().to_json()]
     assert record["measurements"] == [measurement(options={"betas": [0.9, 0.999]}).to_json()]
     assert (record["environment"], record["plan"], record["coverage"]) == (ENVIRONMENT, PLAN, coverage)
-    assert (record["summary"], record["deviations"]) == (SUMMARY, {"D-001": {"torch": "does not move"}})
+    assert (record["summary"], record["deviations"]) == (SUMMARY, {"D-001": {"torch_does": "does not move"}})
     assert record["finished"] >= record["started"]
     assert written(tmp_path) == [".json"], "the journal goes when the record is there"
 

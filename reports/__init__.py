@@ -1,0 +1,13 @@
+"""Run records as pages: `render` makes one self-contained HTML file. Reads records as plain dicts; imports no torch.
+
+html.py      what stands on the page, in which order
+tables.py    conformance: the matrix, explanations, errors, coverage
+timings.py   measurements: workloads, ratios, curves
+figures.py   the figures; canvas.py the sheet they are drawn on
+formats.py   numbers and verdicts as text
+templates/   the page and its style sheet
+"""
+
+from .html import render
+
+__all__ = ["render"]
