@@ -157,7 +157,7 @@ def _load_module(target: str, where: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name and (where == error.name or where.startswith(error.name + ".")):
             raise UsageError(
-                f"--impl {target!r}: there is no module {error.name!r} here: install it, or run from the folder it is in."
+                f"--impl {target!r}: there is no module {error.name!r} here: install it, or run from its folder."
             ) from error
         raise _import_failed(target, where, error) from error
     except (Exception, SystemExit) as error:
@@ -212,8 +212,9 @@ def _require_optimizer(target: str, found: Any) -> None:
     lacks = [name for name, there in _duck_type(found).items() if not there]
     if lacks:
         bases = ", ".join(base.__name__ for base in found.__bases__)
+        lacking = " and ".join(f"`{name}`" for name in lacks)
         raise UsageError(
-            f"--impl {target!r}: {found.__name__} is no optimizer: it lacks {' and '.join(f'`{name}`' for name in lacks)}. "
+            f"--impl {target!r}: {found.__name__} is no optimizer: it lacks {lacking}. "
             f"Derive it from torch.optim.Optimizer (its bases are: {bases})."
         )
 

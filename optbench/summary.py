@@ -130,6 +130,25 @@ def summarise(results: Sequence[Result], rules: Rules, measurements: Sequence[Me
         NothingToRun: there is neither a result nor a measurement, or everything was skipped.
         OptbenchError: a result passed without a comparison, which no law may do.
     """
+    _refuse_empty(results, measurements)
+    cells = count(results, rules.grades)
+    if not results:
+        return _of_measurements(measurements, cells)
+    counting = [result for result in results if rules.counts(result)]
+    ran = [result for result in counting if result.verdict != "skip"]
+    laws = len({result.law for result in ran})
+    cases = len({(result.law, result.subject, result.case) for result in ran})
+    problem = _broken(counting, cells) or _silent(counting, rules) or _refused(measurements)
+    first = f"BROKEN: {problem}" if problem else f"OK: {_kept(ran, rules, laws, cases)}"
+    parts = [first, _torch_grade(results, rules), _precision(counting), _context(results, rules)]
+    if not problem:
+        parts.append(_speed(measurements))
+    sentence = " ".join(_sentence(part) for part in parts if part)
+    return Summary(sentence, EXIT_BROKEN if problem else EXIT_OK, cells, laws, cases)
+
+
+def _refuse_empty(results: Sequence[Result], measurements: Sequence[Measurement]) -> None:
+    """A run that compared nothing, or a law that did, is no success."""
     for result in results:
         if result.verdict == "pass" and not result.comparisons:
             raise OptbenchError(
@@ -137,34 +156,9 @@ def summarise(results: Sequence[Result], rules: Rules, measurements: Sequence[Me
             )
     if not results and not measurements:
         raise NothingToRun("nothing was selected: no law has such a case (-k, --law, --dtype), and nothing was timed.")
-    cells = count(results, rules.grades)
-    if not results:
-        return _of_measurements(measurements, cells)
-    counting = [result for result in results if rules.counts(result)]
-    ran = [result for result in counting if result.verdict != "skip"]
-    if not ran and all(result.verdict == "skip" for result in results if result.judged):
-        reasons = {result.message for result in results if result.judged} - {""}
-        why = f": {sorted(reasons)[0]}" if reasons else ""
-        raise NothingToRun(f"every case of the judged implementations was skipped{why}.")
-    laws = {result.law for result in ran}
-    cases = {(result.law, result.subject, result.case) for result in ran}
-    verdict = _broken(counting, cells) or _silent(counting, rules)
-    if verdict:
-        sentence, status = f"BROKEN: {verdict}", EXIT_BROKEN
-    else:
-        sentence, status = f"OK: {_kept(ran, rules, len(laws), len(cases))}", EXIT_OK
-    parts = [
-        sentence,
-        _torch_grade(results, rules),
-        _precision(counting),
-        _context(results, rules),
-        _speed(measurements),
-    ]
-    refused = _refused(measurements)
-    if refused and status == EXIT_OK:
-        parts[0], status = f"BROKEN: {refused}", EXIT_BROKEN
-    text = " ".join(_sentence(part) for part in parts if part)
-    return Summary(text, status, cells, len(laws), len(cases))
+    if results and all(result.verdict == "skip" for result in results if result.judged):
+        reasons = sorted({result.message for result in results if result.judged} - {""})
+        raise NothingToRun(f"no case of a judged implementation could run{f': {reasons[0]}' if reasons else ''}.")
 
 
 def count(results: Iterable[Result], grades: frozenset[str] = frozenset()) -> dict[tuple[str, str], Cell]:
@@ -180,18 +174,16 @@ def _broken(counting: Sequence[Result], cells: dict[tuple[str, str], Cell]) -> s
     broken = [result for result in counting if result.broken]
     if not broken:
         return ""
-    pairs = list(dict.fromkeys((result.law, result.implementation) for result in broken))
-    law, implementation = pairs[0]
-    cell = cells[law, implementation]
-    more = f", and {_plural(len(pairs) - 1, 'more break')} of a law" if len(pairs) > 1 else ""
+    who: dict[str, list[str]] = {}
+    for law, name in dict.fromkeys((result.law, result.implementation) for result in broken):
+        cell = cells[law, name]
+        who.setdefault(name, []).append(f"{law} in {cell.broken} of {_plural(cell.ran, 'case')}")
+    said = "; ".join(f"{name} breaks {_listed(laws)}" for name, laws in who.items())
     first = broken[0]
     message = " ".join(first.message.split())
     if len(message) > _MESSAGE_WIDTH:
         message = message[: _MESSAGE_WIDTH - 1] + "…"
-    return (
-        f"{implementation} breaks {law} in {cell.broken} of {_plural(cell.ran, 'case')}{more}; "
-        f"first: {first.subject} {_named(first)}: {message or first.verdict}"
-    )
+    return f"{said}; first: {first.subject} {_named(first)}: {message or first.verdict}"
 
 
 def _silent(counting: Sequence[Result], rules: Rules) -> str:
@@ -211,6 +203,8 @@ def _silent(counting: Sequence[Result], rules: Rules) -> str:
 
 
 def _kept(ran: Sequence[Result], rules: Rules, laws: int, cases: int) -> str:
+    if not ran:
+        return "only grades were asked for, which nothing can break"
     names = list(dict.fromkeys(result.implementation for result in ran))
     ours = all(name in rules.ours for name in names)
     if len(names) == 1:
@@ -265,7 +259,7 @@ def _speed(measurements: Sequence[Measurement]) -> str:
 
 
 def _refused(measurements: Sequence[Measurement]) -> str:
-    """A judged implementation that was not timed because what it computed there was wrong; empty where there is none."""
+    """A judged implementation that was not timed because what it computed was wrong; empty where there is none."""
     for row in measurements:
         if row.judged and row.refused and any(text in row.refused for text in _WRONG):
             return f"{row.implementation} could not be timed on {row.workload}: {' '.join(row.refused.split())}"

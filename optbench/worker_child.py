@@ -1,4 +1,4 @@
-"""The child's side of `optbench.worker`: reads requests, calls, answers. Its imports are few: each child pays for them."""
+"""The child's side of `optbench.worker`: reads requests, calls, answers. Few imports: each child pays for them."""
 
 from __future__ import annotations
 

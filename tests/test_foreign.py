@@ -96,7 +96,9 @@ def test_a_file_does_not_shadow_a_module_of_its_name(folder):
 
 def test_a_file_imports_its_neighbours(folder):
     write(folder / "deep" / "own_helper.py", "RATE = 1\n")
-    write(folder / "deep" / "own_main.py", "from own_helper import RATE\nimport torch\nclass A(torch.optim.SGD): pass\n")
+    write(
+        folder / "deep" / "own_main.py", "from own_helper import RATE\nimport torch\nclass A(torch.optim.SGD): pass\n"
+    )
     assert load_class("deep/own_main.py:A").__name__ == "A"
 
 
@@ -127,7 +129,10 @@ def test_missing_file_and_module(folder):
     ("text", "said"),
     [
         ("x = 1\n1 / 0\n", "raised ZeroDivisionError: division by zero (own_bad.py, line 2)"),
-        ("x = 1\nimport own_not_there\n", "raised ModuleNotFoundError: No module named 'own_not_there' (own_bad.py, line 2)"),
+        (
+            "x = 1\nimport own_not_there\n",
+            "raised ModuleNotFoundError: No module named 'own_not_there' (own_bad.py, line 2)",
+        ),
         ("x = 1\n\ndef f(:\n", "raised SyntaxError: invalid syntax (own_bad.py, line 3)"),
         ("raise SystemExit\n", "raised SystemExit: without a message (own_bad.py, line 1)"),
         ("raise ValueError('two\\nlines')\n", "raised ValueError: two lines (own_bad.py, line 1)"),

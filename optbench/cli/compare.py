@@ -37,7 +37,7 @@ def compare(
 
     execute(
         Request(
-            "compare", algo, split(impl), baseline, device, split(dtype), suite, split(workload), keyword, split(law), seed,
-            format, output, html, resume, require is not None, not no_check, not no_bench,
+            "compare", algo, split(impl), baseline, device, split(dtype), suite, split(workload), keyword, split(law),
+            seed, format, output, html, resume, require is not None, not no_check, not no_bench,
         )
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Results for other people's machines: JUnit XML, and GitHub's workflow commands. Functions of data: they print nothing."""
+"""Results for other people's machines: JUnit XML, GitHub's workflow commands. Functions of data: nothing is printed."""
 
 from __future__ import annotations
 
@@ -26,9 +26,7 @@ def junit(results: Sequence[Result], summary: Summary, rules: Rules) -> str:
             plural = {"failure": "failures", "error": "errors", "skipped": "skipped"}[kind]
             suite.set(plural, str(kinds.count(kind)))
         suite.set("time", f"{sum(result.seconds for result in rows):.3f}")
-    ElementTree.SubElement(root, "properties")
-    properties = root.find("properties")
-    assert properties is not None
+    properties = ElementTree.SubElement(root, "properties")
     ElementTree.SubElement(properties, "property", name="summary", value=_legal(summary.sentence))
     ElementTree.indent(root)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
@@ -36,9 +34,13 @@ def junit(results: Sequence[Result], summary: Summary, rules: Rules) -> str:
 
 def _test_case(suite: ElementTree.Element, result: Result, counts: bool) -> str:
     """Add one test case; returns the kind of its outcome, "" where it passed."""
-    name = f"{result.law}[{result.case}]"
-    classname = f"optbench.{result.subject}.{result.implementation}"
-    case = ElementTree.SubElement(suite, "testcase", classname=classname, name=_legal(name), time=f"{result.seconds:.3f}")
+    case = ElementTree.SubElement(
+        suite,
+        "testcase",
+        classname=f"optbench.{result.subject}.{result.implementation}",
+        name=_legal(f"{result.law}[{result.case}]"),
+        time=f"{result.seconds:.3f}",
+    )
     text = _legal(f"{result.message}\n{result.reproduce}".strip())
     kind = ""
     if result.broken:

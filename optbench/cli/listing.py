@@ -63,7 +63,8 @@ def _workloads(indent: str = "") -> None:
     from optbench.timing.workloads import SUITES, WORKLOADS
 
     quick = set(SUITES["quick"])
-    _rows([[name, "quick" if name in quick else "full ", workload.meaning] for name, workload in WORKLOADS.items()], indent)
+    suite = {name: "quick" if name in quick else "full " for name in WORKLOADS}
+    _rows([[name, suite[name], workload.meaning] for name, workload in WORKLOADS.items()], indent)
 
 
 def _implementation_names(indent: str = "") -> None:
@@ -84,7 +85,7 @@ def _implementations(device: str) -> None:
     rows.append(["", "default", "foreach", "fused", *(item.name for item in ours)])
     for path in torch_paths(device):
         has = ["✓" if there else "–" for there in (path.foreach, path.fused)]
-        offered = ["✓" if hasattr_of(item.name, path.name) else "–" for item in ours]
+        offered = ["✓" if _offers(item.name, path.name) else "–" for item in ours]
         rows.append([path.name, path.default, *has, *offered])
     print("\n".join(grid(rows)))
     print()
@@ -94,7 +95,7 @@ def _implementations(device: str) -> None:
     print(wrap("Foreign code: --impl package.module:Class or path/file.py:Class.", width()))
 
 
-def hasattr_of(implementation: str, class_name: str) -> bool:
+def _offers(implementation: str, class_name: str) -> bool:
     """Whether an implementation offers a class of torch.optim."""
     from optbench.errors import NothingToRun
     from optbench.registry import IMPLEMENTATIONS

@@ -68,8 +68,8 @@ Algo = Annotated[
 Impl = Annotated[
     list[str] | None,
     typer.Option("--impl", "-i", metavar="NAMES", autocompletion=_impls,
-                 help="Implementations to judge: names of `optbench list impls`, package.module:Class or path/file.py:Class; "
-                      "repeatable, or with commas. Default: ours are judged, torch's stand beside them."),
+                 help="Implementations to judge: names of `optbench list impls`, package.module:Class or "
+                      "path/file.py:Class; repeatable, or with commas. Default: ours; torch's stand beside them."),
 ]  # fmt: skip
 Baseline = Annotated[
     str,
@@ -90,17 +90,21 @@ Workload = Annotated[
 ]  # fmt: skip
 Keyword = Annotated[
     str,
-    typer.Option("-k", metavar="EXPR", help="Only cases whose `law[case]` fits: words, and, or, not; a whole `law[case]` is one."),
-]
+    typer.Option("-k", metavar="EXPR",
+                 help="Only cases whose `law[case]` fits: words, and, or, not; a whole `law[case]` is that case."),
+]  # fmt: skip
 LawOption = Annotated[
     list[str] | None, typer.Option("--law", "-l", metavar="GLOBS", autocompletion=_laws, help="Only these laws.")
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seeds cases, values and order.")]
 FormatOption = Annotated[Format, typer.Option("--format", "-f", help="How the outcome is written.")]
-Output = Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Where the outcome goes; `-` is standard output.")]
+Output = Annotated[
+    str, typer.Option("--output", "-o", metavar="FILE", help="Where the outcome goes; `-` is standard output.")
+]
 Html = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Where the report goes.")]
 Resume = Annotated[
-    Path | None, typer.Option("--resume", metavar="RECORD", help="Go on with a run that did not end, given the same options.")
+    Path | None,
+    typer.Option("--resume", metavar="RECORD", help="Go on with a run that did not end, given the same options."),
 ]
 RequireOption = Annotated[
     Require | None, typer.Option("--require", help="Judge foreign code as a drop-in for torch.optim too.")
@@ -185,7 +189,7 @@ class Request:
         laws.select(self.laws)
         workloads.select(self.workloads, self.suite)
         if self.format in ("junit", "github") and not self.check:
-            raise UsageError(f"--format {self.format} tells about laws: it needs the conformance half (drop --no-check).")
+            raise UsageError(f"--format {self.format} tells about laws, and this run checks none: drop --no-check.")
         self._validate_files()
 
     def _validate_files(self) -> None:

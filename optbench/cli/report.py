@@ -10,7 +10,9 @@ import typer
 
 
 def report(
-    records: Annotated[list[Path], typer.Argument(metavar="RECORD…", help="Records, or journals of runs that did not end.")],
+    records: Annotated[
+        list[Path], typer.Argument(metavar="RECORD…", help="Records, or journals of runs that did not end.")
+    ],
     output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="The report; `-` is standard output.")],
 ) -> None:
     """Turn run records into one HTML file that needs no network and no JavaScript.
@@ -39,5 +41,5 @@ def render(records: list[dict[str, object]], names: list[str]) -> str:
     try:
         from optbench.reports.html import render as render_html
     except ImportError as error:
-        raise NothingToRun(f"the report needs {error.name}, which is not installed: pip install {error.name}.") from error
+        raise NothingToRun(f"the report needs {error.name}, which is not installed here.") from error
     return render_html(records, names)

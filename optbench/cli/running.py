@@ -65,7 +65,8 @@ def command_line(request: Request) -> str:
     """The command that asks for the same rows."""
     words = ["optbench", request.command, "--algo", request.algo]
     for option, values in (
-        ("--impl", request.impl), ("--dtype", request.dtypes), ("--workload", request.workloads), ("--law", request.laws),
+        ("--impl", request.impl), ("--dtype", request.dtypes), ("--workload", request.workloads),
+        ("--law", request.laws),
     ):  # fmt: skip
         words += [option, ",".join(values)] if values else []
     defaults = {field.name: field.default for field in fields(Request)}
@@ -302,5 +303,3 @@ class _Sitting:
 def _known_fields(row_type: type[Any], row: dict[str, Any]) -> dict[str, Any]:
     names = {field.name for field in fields(row_type)}
     return {name: value for name, value in row.items() if name in names}
-
-

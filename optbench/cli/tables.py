@@ -16,8 +16,13 @@ _LEGEND = "✓ kept in n cases   ✗ broken in k of n   ~ precision lost, or gra
 _MESSAGES = 6
 
 
-def grid(rows: Sequence[Sequence[str]], gap: int = 2, right: Iterable[int] = (), colours: Mapping[str, str] | None = None,
-         enabled: bool = False) -> list[str]:  # fmt: skip
+def grid(
+    rows: Sequence[Sequence[str]],
+    gap: int = 2,
+    right: Iterable[int] = (),
+    colours: Mapping[str, str] | None = None,
+    enabled: bool = False,
+) -> list[str]:
     """Lines of a table whose columns are as wide as their widest cell.
 
     Args:
@@ -52,9 +57,7 @@ def conformance(results: Sequence[Result], columns: int, grades: frozenset[str],
     for block in _blocks(laws, names, cells, columns):
         headers = [_header(name, name in judged) for name in block]
         depth = max(len(header) for header in headers)
-        rows = [
-            ["", *((header[line] if line < len(header) else "") for header in headers)] for line in range(depth)
-        ]
+        rows = [["", *((header[line] if line < len(header) else "") for header in headers)] for line in range(depth)]
         rows += [[law, *(_cell(cells.get((law, name))) for name in block)] for law in laws]
         gap = 2 if _width(rows, 2) <= columns else 1
         lines += [*grid(rows, gap, colours=_SYMBOL_COLOUR, enabled=colour), ""]
@@ -122,7 +125,8 @@ def _messages(cells: Mapping[tuple[str, str], Cell], judged: set[str], columns: 
         known = f" (known, {cell.known})" if cell.known else ""
         said = " ".join(first.message.split())
         text = f"✗ {name} breaks {law}{known}: [{first.case}] {said or first.verdict}"
-        lines += ["", *(paint(line, "red" if name in judged else "", colour) for line in wrap(text, columns, "  ").splitlines())]
+        shade = "red" if name in judged else ""
+        lines += ["", *(paint(line, shade, colour) for line in wrap(text, columns, "  ").splitlines())]
         if first.reproduce:
             lines.append(f"  {first.reproduce}")
     if len(broken) > _MESSAGES:
@@ -167,7 +171,8 @@ def _workload(rows: Sequence[Measurement], columns: int, colour: bool) -> list[s
         lines += grid(table, 2, right=(1, 2, 3), colours=_VERDICT_COLOUR, enabled=colour)
     for row in rows:
         if row.refused:
-            lines += wrap(f"{row.implementation}: no figure: {' '.join(row.refused.split())}", columns, "  ").splitlines()
+            said = " ".join(row.refused.split())
+            lines += wrap(f"{row.implementation}: no figure: {said}", columns, "  ").splitlines()
     return [*lines, ""]
 
 

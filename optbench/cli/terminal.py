@@ -1,4 +1,4 @@
-"""What a terminal takes: colour, width, symbols, a line of progress. Data goes to standard output, all else to error."""
+"""What a terminal takes: colour, width, symbols, a line of progress. Data goes to stdout, all else to stderr."""
 
 from __future__ import annotations
 
