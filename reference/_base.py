@@ -18,7 +18,8 @@ class ReferenceOptimizer(torch.optim.Optimizer):
 
     Where all of them depart from torch.optim: `foreach` and `fused` are kept in the groups and select nothing;
     `capturable` works on every device; a complex parameter may carry the conjugate bit; a loaded checkpoint is
-    copied, never shared; a group is refused as a whole, before its first parameter is written.
+    copied, never shared; a bare set of parameters is refused, as torch refuses a set in a group; a group with a sparse
+    gradient is refused before its first parameter is written.
     """
 
     # Options that a checkpoint of an older torch may lack besides _COMMON_OPTIONS, and what their absence stands for.
@@ -29,6 +30,10 @@ class ReferenceOptimizer(torch.optim.Optimizer):
     _update: Callable[..., None]
 
     def __init__(self, params: ParamsT, defaults: dict[str, Any]) -> None:
+        if isinstance(params, set | frozenset):
+            raise TypeError(
+                "optimizer parameters need a repeatable order, which a set has not: use a list"
+            )
         super().__init__(params, defaults)
         if defaults["fused"] and defaults["differentiable"]:
             raise RuntimeError("`fused` does not support `differentiable`")

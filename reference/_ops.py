@@ -26,7 +26,7 @@ def add(tensor: Tensor, other: Tensor, alpha: Scalar) -> Tensor:
     """tensor + alpha*other"""
     if isinstance(alpha, float):
         return tensor.add(other, alpha=alpha)
-    return tensor + alpha * other.clone()
+    return tensor.clone().add_(alpha * other.clone())
 
 
 def add_(tensor: Tensor, other: Tensor, alpha: Scalar) -> Tensor:
