@@ -26,6 +26,8 @@ _TENSOR_OVERHEAD = 64
 # Chunks start at multiples of this many elements, and hold between these numbers of them.
 _CHUNK_STEP = 64
 _SMALLEST_CHUNK, _LARGEST_CHUNK = 1 << 14, 1 << 16
+# Less work than this, about 0.1 ms, is not worth waking threads for: on a busy machine they come late.
+_PARALLEL_WORK = 1 << 17
 
 Array = npt.NDArray[Any]
 
@@ -97,7 +99,8 @@ def _chunks(bucket: Bucket, threads: int) -> tuple[Array, Array]:
         return kept[1]  # type: ignore[no-any-return]
     ends = np.cumsum(bucket.numel + _TENSOR_OVERHEAD)
     size = min(max(int(ends[-1]) // (16 * threads), _SMALLEST_CHUNK), _LARGEST_CHUNK)
-    bounds = np.arange(size, ends[-1], size) if threads > 1 else np.zeros(0, dtype=np.int64)
+    parallel = threads > 1 and ends[-1] >= _PARALLEL_WORK
+    bounds = np.arange(size, ends[-1], size) if parallel else np.zeros(0, dtype=np.int64)
     tensor = np.searchsorted(ends, bounds, side="right")
     starts = ends - bucket.numel - _TENSOR_OVERHEAD
     offset = np.minimum(bounds - starts[tensor], bucket.numel[tensor]) & -_CHUNK_STEP
