@@ -67,7 +67,11 @@ class Measurement:
     `ratio_to_baseline` is the median of the paired ratios baseline/this (above 1: this is faster than the baseline),
     with its bootstrap interval in `ratio_low`, `ratio_high`; `verdict` is "faster", "slower", "same" or "unsure".
     Where the implementation did not match the oracle on this very workload, or cannot run it, `refused` says why and
-    every figure is None: no number is printed for a wrong result.
+    every time is None: no number is printed for a wrong result.
+
+    `noise_floor` is how far the baseline strayed from itself in the same run (0.02: its interval reaches 2% from 1);
+    `scaled_error` the largest error that the check before timing saw; `curve` marks a point that is there for the
+    throughput-against-size curve only; `peak_temporary_bytes` counts tensors that torch's dispatcher made for a step.
     """
 
     subject: str
@@ -100,6 +104,10 @@ class Measurement:
     peak_temporary_bytes: int | None = None
     dispatched_ops: int | None = None
     first_call_s: float | None = None
+    scaled_error: float | None = None
+    threads: int | None = None
+    load_average: float | None = None
+    curve: bool = False
     refused: str | None = None
 
     def to_json(self) -> dict[str, Any]:

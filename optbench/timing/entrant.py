@@ -1,0 +1,174 @@
+"""One implementation at work on an arena."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from optbench import registry
+from optbench.errors import NothingToRun, UsageError
+from optbench.registry import Implementation
+from optbench.subjects import Subject
+from optbench.timing.arena import Arena
+
+_FIRST_CALLS: dict[tuple[str, str, str, str], float | None] = {}
+
+
+class Refused(Exception):
+    """No figure can be given; the message is the reason."""
+
+
+class Entrant:
+    """An optimizer on the arena's parameters.
+
+    Args:
+        implementation: what to build.
+        subject: the algorithm.
+        options: hyperparameters.
+        arena: parameters, gradients and state that all share.
+        shares: whether its state moves into the arena; if not, it keeps its own.
+
+    Raises:
+        Refused: it cannot be built.
+    """
+
+    def __init__(
+        self,
+        implementation: Implementation,
+        subject: Subject,
+        options: Mapping[str, Any],
+        arena: Arena,
+        shares: bool = True,
+    ) -> None:
+        self.implementation = implementation
+        self.name = implementation.name
+        self.subject, self.options, self.arena, self.shares = subject, dict(options), arena, shares
+        self.optimizer = build(implementation, subject, arena.params, options)
+        self._alias = _alias(implementation)
+
+    def step(self) -> None:
+        self.optimizer.step()
+
+    def state(self, param: Tensor) -> dict[str, Any]:
+        """The state of a parameter under the declared names."""
+        return {self._alias.get(name, name): value for name, value in self._kept(param).items()}
+
+    def known_state(self) -> dict[str, list[Tensor]] | None:
+        """Every declared per-element entry, by name and parameter; None where one is kept under no known name."""
+        kept = {name: self._entries(name) for name in self.subject.state_names(self.options)}
+        return None if any(value is None for value in kept.values()) else kept  # type: ignore[return-value]
+
+    def move_in(self) -> None:
+        """After the first step: give up the state's own memory for the arena's."""
+        kept = self.known_state()
+        if not self.shares or kept is None:
+            return
+        own = {declared: name for name, declared in self._alias.items()}
+        for name, tensors in kept.items():
+            shared = self.arena.state.setdefault(name, tensors)
+            for param, tensor, mine in zip(self.arena.params, shared, tensors, strict=True):
+                # Its own dtype or strides are part of what it is; then it keeps its own memory.
+                if tensor.dtype == mine.dtype and tensor.stride() == mine.stride():
+                    self._kept(param)[own.get(name, name)] = tensor
+
+    def steps_taken(self) -> int | None:
+        """What the implementation's own counter says; None where it keeps none."""
+        value = self.state(self.arena.params[0]).get("step")
+        return None if value is None else int(value)
+
+    def state_bytes(self) -> int:
+        """Bytes of all state tensors, counters included."""
+        return sum(tensor.nbytes for tensor in self._state_tensors())
+
+    def tensors(self) -> list[Tensor]:
+        """Everything that is there before a step."""
+        return [*self.arena.tensors(), *self._state_tensors()]
+
+    def _state_tensors(self) -> list[Tensor]:
+        return [v for p in self.arena.params for v in self._kept(p).values() if isinstance(v, Tensor)]
+
+    def _kept(self, param: Tensor) -> dict[str, Any]:
+        state = getattr(self.optimizer, "state", {})
+        # Foreign state may be a defaultdict: a look-up must not make an entry.
+        return state.get(param, {})
+
+    def _entries(self, name: str) -> list[Tensor] | None:
+        found = [self.state(param).get(name) for param in self.arena.params]
+        if all(isinstance(t, Tensor) and t.shape == p.shape for t, p in zip(found, self.arena.params, strict=True)):
+            return found  # type: ignore[return-value]
+        return None
+
+
+def build(implementation: Implementation, subject: Subject, params: list[Tensor], options: Mapping[str, Any]) -> Any:
+    """The optimizer, or `Refused` with what its constructor said."""
+    try:
+        if implementation.target:
+            return _build_foreign(implementation, subject, params, options)
+        return registry.build(implementation, subject.class_name, params, options)
+    except (Refused, UsageError):
+        raise
+    except NothingToRun as error:
+        raise Refused(str(error)) from error
+    except Exception as error:
+        raise Refused(f"it cannot be built: {one_line(error)}") from error
+
+
+def _build_foreign(
+    implementation: Implementation, subject: Subject, params: list[Tensor], options: Mapping[str, Any]
+) -> Any:
+    from optbench.foreign import accepted_options, load_class
+
+    accepted = accepted_options(load_class(implementation.target))
+    if accepted is None:
+        return registry.build(implementation, subject.class_name, params, options)
+    lacking = sorted(set(options) - accepted)
+    if lacking:
+        raise Refused(f"no such option: {', '.join(lacking)}")
+    # Its defaults may differ from torch's; the oracle's are torch's. So every option that it takes is given.
+    given = {name: value for name, value in subject.complete(options).items() if name in accepted}
+    return registry.build(implementation, subject.class_name, params, given)
+
+
+def _alias(implementation: Implementation) -> Mapping[str, str]:
+    if not implementation.target:
+        return {}
+    from optbench.foreign import adapter_of, load_class
+
+    return adapter_of(load_class(implementation.target)).state
+
+
+def one_line(error: BaseException) -> str:
+    """Type and message of an error, without line breaks."""
+    text = " ".join(str(error).split())
+    return (f"{type(error).__name__}: {text}" if text else type(error).__name__)[:300]
+
+
+def first_call(
+    implementation: Implementation, subject: Subject, options: Mapping[str, Any], arena: Arena
+) -> float | None:
+    """Seconds to import, build and step once on one parameter of 1,024 elements, the first time in this process.
+
+    None where the implementation is ours and was imported before, so that it may have compiled already.
+    """
+    device, dtype = arena.params[0].device, arena.dtype
+    key = (implementation.name, subject.name, str(dtype), str(device))
+    if key in _FIRST_CALLS:
+        return _FIRST_CALLS[key]
+    known = implementation.ours and implementation.module in sys.modules
+    param = torch.ones(1024, dtype=dtype, device=device, requires_grad=True)
+    param.grad = torch.ones(1024, dtype=dtype, device=device)
+    start = time.perf_counter()
+    optimizer = build(implementation, subject, [param], options)
+    try:
+        optimizer.step()
+        # Reading an element waits for an accelerator.
+        param[0].item()
+    except Exception as error:
+        raise Refused(f"its first step raised {one_line(error)}") from error
+    _FIRST_CALLS[key] = None if known else time.perf_counter() - start
+    return _FIRST_CALLS[key]

@@ -1,0 +1,154 @@
+"""Workloads: how many tensors of which shapes an optimizer is timed on, as data. Importing this needs no torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+from optbench.errors import UsageError, unknown
+
+Shape = tuple[int, ...]
+
+STANDING = "standing"
+MOVING = "moving"
+_AUTOGRAD = "/autograd"
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Tensors to step, and whether their gradients stay where they are.
+
+    Args:
+        name: as on the command line; with "/autograd" behind it where gradients move.
+        shapes: shapes of the parameters; empty for a user's workload, whose tensors are known once it is loaded.
+        gradients: "standing": the same gradient tensors every step. "moving": autograd makes new ones before every
+            step, as after `zero_grad(set_to_none=True)`, so no address repeats from one step to the next.
+        meaning: one line.
+        curve: a point of the throughput-against-size curve and nothing else.
+        share: its part of a suite's time, relative to the others'.
+        target: "path.py:function" or "module:function" of a user's workload.
+    """
+
+    name: str
+    shapes: tuple[Shape, ...] = ()
+    gradients: str = STANDING
+    meaning: str = ""
+    curve: bool = False
+    share: float = 1.0
+    target: str = ""
+
+    @property
+    def elements(self) -> int:
+        return sum(prod(shape) for shape in self.shapes)
+
+
+def _resnet50() -> tuple[Shape, ...]:
+    """The 161 parameter shapes of torchvision's ResNet-50, 25.6M elements."""
+    shapes: list[Shape] = [(64, 3, 7, 7), (64,), (64,)]
+    channels = 64
+    for width, blocks in ((64, 3), (128, 4), (256, 6), (512, 3)):
+        for block in range(blocks):
+            for shape in ((width, channels, 1, 1), (width, width, 3, 3), (4 * width, width, 1, 1)):
+                shapes += [shape, shape[:1], shape[:1]]
+            if block == 0:
+                shapes += [(4 * width, channels, 1, 1), (4 * width,), (4 * width,)]
+            channels = 4 * width
+    return (*shapes, (1000, 2048), (1000,))
+
+
+def _curve(exponent: int) -> Workload:
+    size = 1 << exponent
+    text = f"{size >> 20}M" if exponent >= 20 else f"{size >> 10}K"
+    return Workload(f"1x{text}", ((size,),), meaning=f"one tensor of 2**{exponent} elements", curve=True, share=0.25)
+
+
+def _many(name: str, shape: Shape, meaning: str, share: float) -> list[Workload]:
+    shapes = (shape,) * 1000
+    return [
+        Workload(name, shapes, meaning=f"{meaning}, standing gradients", share=share),
+        Workload(name + _AUTOGRAD, shapes, MOVING, f"{meaning}, gradients made by autograd", share=share),
+    ]
+
+
+_HEADLINE = [
+    Workload("1x16M", ((1 << 24,),), meaning="one tensor of 2**24 elements: memory bandwidth", share=3.0),
+    *_many("1000x64", (64,), "1,000 tensors of 64 elements: the host's overhead", 0.75),
+    *_many("1000x1024", (32, 32), "1,000 tensors of 32x32 elements: a small model", 1.0),
+    Workload("resnet50", _resnet50(), MOVING, "the shapes of ResNet-50, gradients made by autograd", share=3.0),
+]
+_CURVE = [_curve(exponent) for exponent in range(10, 24, 2)]
+
+WORKLOADS: dict[str, Workload] = {workload.name: workload for workload in (*_HEADLINE, *_CURVE)}
+
+# The last point of the curve is the headline's 1x16M.
+SUITES: dict[str, tuple[str, ...]] = {
+    "quick": ("1x16M", "1000x64", "1000x64/autograd", "1x1K", "1x16K", "1x256K", "1x4M"),
+    "full": (
+        "1x16M", "1000x64", "1000x64/autograd", "1000x1024", "1000x1024/autograd", "resnet50",
+        *(workload.name for workload in _CURVE),
+    ),
+}  # fmt: skip
+
+# Seconds of timing for one algorithm, unless the caller says otherwise.
+SUITE_SECONDS = {"quick": 10.0, "full": 120.0}
+
+_GRAMMAR = re.compile(r"([1-9]\d*)x([1-9]\d*)([KM]?)(/autograd)?")
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20}
+_MOST_ELEMENTS = 1 << 33
+
+
+def parse(text: str) -> Workload:
+    """The workload that `--workload` names.
+
+    Args:
+        text: a name of `WORKLOADS`; COUNTxSIZE, optionally with K or M (powers of two) and "/autograd"; or
+            "path/train.py:build_model" (or "module:function"), a function without arguments that returns an
+            nn.Module or an iterable of parameters.
+
+    Raises:
+        UsageError: it is none of these.
+
+    Example:
+        >>> parse("8x4K/autograd").elements
+        32768
+    """
+    text = text.strip()
+    if text in WORKLOADS:
+        return WORKLOADS[text]
+    if ":" in text:
+        return _parse_target(text)
+    found = _GRAMMAR.fullmatch(text)
+    if not found:
+        raise unknown("workload", text, WORKLOADS, "optbench list workloads")
+    count, size = int(found[1]), int(found[2]) * _UNITS[found[3]]
+    if count * size > _MOST_ELEMENTS:
+        raise UsageError(f"workload {text!r} has {count * size:,} elements: at most {_MOST_ELEMENTS:,} can be timed.")
+    gradients = MOVING if found[4] else STANDING
+    tensors = "one tensor" if count == 1 else f"{count:,} tensors"
+    meaning = f"{tensors} of {size:,} elements, gradients {gradients}"
+    return Workload(text, ((size,),) * count, gradients, meaning)
+
+
+def _parse_target(text: str) -> Workload:
+    target = text.removesuffix(_AUTOGRAD)
+    where, _, function = target.rpartition(":")
+    if not where or not function.isidentifier():
+        raise UsageError(
+            f"workload {text!r} is not of the form path.py:function or module:function, as in train.py:build_model."
+        )
+    gradients = MOVING if text.endswith(_AUTOGRAD) else STANDING
+    return Workload(text, (), gradients, f"the parameters of {target}", share=2.0, target=target)
+
+
+def select(names: Sequence[str | Workload], suite: str) -> list[Workload]:
+    """The workloads of a run: those named, or the suite's.
+
+    Raises:
+        UsageError: a name or a suite that does not exist.
+    """
+    if suite not in SUITES:
+        raise unknown("suite", suite, SUITES, "optbench list workloads")
+    chosen = [name if isinstance(name, Workload) else parse(name) for name in names or SUITES[suite]]
+    return list({workload.name: workload for workload in chosen}.values())
