@@ -25,6 +25,7 @@ from .listing import listing
 from .report import report
 from .selftest import selftest
 from .show import show
+from .terminal import forgive_encoding
 
 _UsageProblem = typer.BadParameter.__bases__[0]
 _STATUSES = (
@@ -82,6 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def run(arguments: list[str]) -> int:
     """Run the command line; every failure is one line on standard error."""
+    for stream in (sys.stdout, sys.stderr):
+        forgive_encoding(stream)
     try:
         return int(get_command(app).main(arguments, prog_name="optbench", standalone_mode=False) or EXIT_OK)
     except OptbenchError as error:

@@ -18,7 +18,7 @@ from optbench.summary import Rules, Summary, summarise
 
 from . import formats, tables
 from .options import Request
-from .terminal import ProgressLine, coloured, note, paint, plain, width
+from .terminal import ProgressLine, coloured, note, paint, width
 
 if TYPE_CHECKING:
     from optbench.conformance import Plan
@@ -267,7 +267,7 @@ class _Sitting:
         else:
             text = formats.github(self._results(), summary, self.rules)
         if to_screen:
-            sys.stdout.write(plain(text, sys.stdout.encoding))
+            sys.stdout.write(text)
             sys.stdout.flush()
         elif request.format != "json":
             write_text(Path(request.output), text)

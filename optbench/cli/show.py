@@ -87,8 +87,9 @@ def _show_subject(subject: Subject) -> None:
     columns = width()
     print(wrap(f"{subject.class_name}: {subject.summary}", columns))
     print()
-    for line in subject.rule.splitlines():
-        print(f"    {line}")
+    rule = subject.rule.splitlines()
+    indent = " " * max(0, min(4, columns - max(map(len, rule))))
+    print("\n".join(indent + line for line in rule))
     print("\nPapers")
     for paper in subject.papers:
         print(wrap(f"  {paper.authors}. {paper.title}, {paper.year}. {paper.url}", columns, "    "))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import os
 import shutil
 import sys
@@ -10,7 +12,7 @@ import time
 from typing import TextIO
 
 _COLOURS = {"red": "31", "green": "32", "yellow": "33", "dim": "2", "bold": "1"}
-_ASCII = str.maketrans({"✓": "+", "✗": "X", "–": "-", "…": ".", "µ": "u", "×": "x", "·": "-"})
+_ASCII = {"✓": "+", "✗": "X", "–": "-", "…": ".", "µ": "u", "×": "x", "·": "-", "⚠": "!"}
 _REDRAW = 0.1
 
 
@@ -29,13 +31,17 @@ def paint(text: str, colour: str, enabled: bool) -> str:
     return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m" if enabled and colour else text
 
 
-def plain(text: str, encoding: str | None) -> str:
-    """The text with stand-ins for what the encoding does not have."""
-    try:
-        text.encode(encoding or "ascii")
-    except (UnicodeEncodeError, LookupError):
-        return text.translate(_ASCII).encode("ascii", "replace").decode()
-    return text
+def forgive_encoding(stream: TextIO) -> None:
+    """Let a stream write stand-ins for the symbols that its encoding does not have."""
+    codecs.register_error("optbench", _stand_in)
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="optbench")
+
+
+def _stand_in(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    missing = error.object[error.start : error.end]
+    return "".join(_ASCII.get(letter, "?") for letter in missing), error.end
 
 
 def wrap(text: str, columns: int, indent: str = "") -> str:
@@ -45,7 +51,7 @@ def wrap(text: str, columns: int, indent: str = "") -> str:
 
 def note(text: str) -> None:
     """Something that is not data, on standard error."""
-    print(plain(text, sys.stderr.encoding), file=sys.stderr)
+    print(text, file=sys.stderr)
 
 
 class ProgressLine:
@@ -63,7 +69,7 @@ class ProgressLine:
             return
         self._last = now
         counted = f"{done:>{len(str(total))}}/{total} " if total else ""
-        line = plain(f"{counted}{text}", sys.stderr.encoding)[: width() - 1]
+        line = f"{counted}{text}"[: width() - 1]
         sys.stderr.write(f"\r\x1b[K{line}")
         sys.stderr.flush()
         self._drawn = True

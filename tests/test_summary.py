@@ -1,0 +1,159 @@
+"""What a run comes to: the sentence, the exit status, the counts."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from optbench.errors import EXIT_NOTHING_RAN, NothingToRun, OptbenchError
+from optbench.results import Measurement, Result
+from optbench.summary import Rules, count, summarise
+
+OURS = frozenset({"reference", "foreach", "fused"})
+RULES = Rules(OURS, OURS | {"torch-forloop", "torch-fused"}, frozenset({"opt.bit_exact"}))
+FOREIGN = "mine.py:Mine"
+
+
+def result(law="opt.layouts", implementation="fused", verdict="pass", judged=True, **fields):
+    given = {"level": "math", "subject": "adam", "backend": "x", "case": "strided", "comparisons": 7, **fields}
+    return Result(law=law, implementation=implementation, verdict=verdict, judged=judged, **given)
+
+
+def measurement(implementation="fused", **fields):
+    given = {"subject": "adam", "backend": "x", "workload": "1x16M", "device": "cpu", "dtype": "float32", "judged": True}
+    return Measurement(implementation=implementation, **{**given, "median_s": 1e-3, "baseline": "torch-fused", **fields})
+
+
+def test_all_kept():
+    rows = [result(implementation=name, law=law) for name in sorted(OURS) for law in ("opt.layouts", "opt.pure")]
+    summary = summarise(rows, RULES)
+    assert summary.sentence == "OK: our 3 keep all 2 laws in 2 cases."
+    assert (summary.exit_status, summary.laws, summary.cases) == (0, 2, 2)
+
+
+def test_one_implementation_one_law():
+    assert summarise([result()], RULES).sentence == "OK: fused keeps opt.layouts in 1 case."
+
+
+def test_context_is_told_and_changes_nothing():
+    known = result(implementation="torch-fused", judged=False, verdict="fail", deviation="D-007")
+    new = result(law="opt.pure", implementation="torch-fused", judged=False, verdict="crash")
+    summary = summarise([result(), known, new], RULES)
+    assert summary.exit_status == 0
+    assert summary.sentence.endswith("Context: torch-fused breaks opt.layouts (known, D-007) and opt.pure.")
+    partly = [result(), known, replace(known, case="transposed", deviation=None)]
+    assert summarise(partly, RULES).sentence.endswith("Context: torch-fused breaks opt.layouts.")
+
+
+@pytest.mark.parametrize("verdict", ["fail", "error", "crash", "xpass"])
+def test_a_judged_break_names_law_case_and_message(verdict):
+    rows = [result(case="contiguous"), result(verdict=verdict, message="exp_avg is\noff")]
+    summary = summarise(rows, RULES)
+    assert summary.exit_status == 1
+    assert summary.sentence == (
+        "BROKEN: fused breaks opt.layouts in 1 of 2 cases; first: adam opt.layouts[strided]: exp_avg is off."
+    )
+
+
+def test_every_broken_law_is_named():
+    rows = [result(verdict="fail"), result(law="opt.pure", verdict="fail"), result(implementation="foreach", verdict="fail")]
+    sentence = summarise(rows, RULES).sentence
+    assert "fused breaks opt.layouts in 1 of 1 case and opt.pure in 1 of 1 case; foreach breaks opt.layouts" in sentence
+
+
+@pytest.mark.parametrize("verdict", ["precision", "xfail", "skip"])
+def test_verdicts_that_break_nothing(verdict):
+    summary = summarise([result(case="other"), result(verdict=verdict, comparisons=verdict != "skip")], RULES)
+    assert summary.exit_status == 0
+    assert ("Precision is lost by fused in 1 case." in summary.sentence) == (verdict == "precision")
+
+
+def test_torch_is_judged_when_named():
+    assert summarise([result(implementation="torch-fused", verdict="fail")], RULES).exit_status == 1
+
+
+@pytest.mark.parametrize("judged", [True, False])
+def test_foreign_code_is_graded_as_a_drop_in(judged):
+    rows = [result(implementation=FOREIGN), result("opt.version", FOREIGN, "fail", judged, level="torch")]
+    summary = summarise(rows, RULES)
+    assert summary.exit_status == 0
+    assert summary.sentence == (
+        "OK: mine.py:Mine keeps opt.layouts in 1 case. "
+        "Drop-in for torch.optim: 0 of 1 law (not opt.version; --require torch makes that count)."
+    )
+
+
+def test_foreign_code_has_to_be_a_drop_in_where_that_is_required():
+    rows = [result(implementation=FOREIGN), result("opt.version", FOREIGN, "fail", level="torch")]
+    assert summarise(rows, replace(RULES, require_torch=True)).exit_status == 1
+    assert summarise([result("opt.pure", FOREIGN, "fail", level="state")], RULES).exit_status == 1
+
+
+def test_our_tiers_are_judged_on_every_level():
+    assert summarise([result("opt.version", "fused", "fail", level="torch")], RULES).exit_status == 1
+
+
+def test_a_grade_breaks_nothing():
+    summary = summarise([result(), result("opt.bit_exact", verdict="fail")], RULES)
+    assert summary.exit_status == 0 and summary.cells["opt.bit_exact", "fused"].symbol == "~"
+    assert "only grades" in summarise([result("opt.bit_exact", verdict="precision")], RULES).sentence
+
+
+def test_no_comparison_is_no_success():
+    with pytest.raises(OptbenchError, match="passed without a comparison") as caught:
+        summarise([result(comparisons=0)], RULES)
+    assert caught.value.exit_status == 4
+    expected = replace(RULES, expected=("opt.layouts", "opt.pure", "opt.bit_exact"))
+    summary = summarise([result()], expected)
+    assert summary.exit_status == 1 and summary.sentence == "BROKEN: opt.pure made no comparison."
+    skipped = summarise([result(), result("opt.pure", verdict="skip", comparisons=0)], expected)
+    assert skipped.sentence == "BROKEN: opt.pure made no comparison."
+
+
+def test_what_others_lack_is_not_broken():
+    rows = [result(implementation=FOREIGN), result("opt.pure", FOREIGN, "skip", comparisons=0, message="no such option: x")]
+    assert summarise(rows, RULES).sentence == "OK: mine.py:Mine keeps opt.layouts in 1 case."
+
+
+def test_nothing_ran():
+    with pytest.raises(NothingToRun, match="nothing was selected"):
+        summarise([], RULES)
+    rows = [result(verdict="skip", comparisons=0, message="no such option: lr"), result(judged=False)]
+    with pytest.raises(NothingToRun, match="no case of a judged implementation could run: no such option: lr") as caught:
+        summarise(rows, RULES)
+    assert caught.value.exit_status == EXIT_NOTHING_RAN
+    with pytest.raises(NothingToRun, match="nothing could be timed: too large"):
+        summarise([], RULES, [measurement(median_s=None, refused="too large")])
+
+
+def test_speed_is_told_of_judged_implementations():
+    rows = [measurement(ratio_to_baseline=1.314), measurement("torch-fused", judged=False, ratio_to_baseline=1.0)]
+    assert summarise([], RULES, rows).sentence == (
+        "OK: 2 measurements on 1 workload. Speed: fused 1.31x torch-fused on 1x16M."
+    )
+    assert summarise([result()], RULES, rows).sentence.endswith("Speed: fused 1.31x torch-fused on 1x16M.")
+
+
+@pytest.mark.parametrize("with_results", [True, False])
+def test_a_wrong_result_on_a_workload_breaks_the_run(with_results):
+    refused = "it does not match the oracle on this workload: step 2, exp_avg: scaled error 144 (cap 8)"
+    rows = [measurement(median_s=None, refused=refused), measurement("torch-fused", judged=False)]
+    summary = summarise([result()] if with_results else [], RULES, rows)
+    assert summary.exit_status == 1
+    assert summary.sentence.startswith("BROKEN: fused could not be timed on 1x16M: it does not match the oracle")
+    context = [measurement(), replace(rows[0], implementation="torch-fused", judged=False)]
+    assert summarise([], RULES, context).exit_status == 0
+
+
+def test_cells_count():
+    rows = [result(error_ulp=1.5), result(case="b", error_ulp=0.5), result(case="c", verdict="fail", deviation="D-001")]
+    cell = count(rows)["opt.layouts", "fused"]
+    assert (cell.ran, cell.broken, cell.comparisons, cell.error_ulp, cell.known, cell.symbol) == (3, 1, 21, 1.5, "D-001", "✗")
+    assert count([result(verdict="skip")])["opt.layouts", "fused"].symbol == "–"
+    assert count([result(), result(verdict="precision")])["opt.layouts", "fused"].symbol == "~"
+    assert count([result()])["opt.layouts", "fused"].symbol == "✓"
+
+
+def test_importing_it_needs_no_torch():
+    subprocess.run([sys.executable, "-c", "import optbench.summary, sys; assert 'torch' not in sys.modules"], check=True)
