@@ -82,7 +82,7 @@ class Checker:
             self._fail(f"{what}: shape {list(value.shape)}, want {list(quantity.expected.shape)}")
             return
         self.comparisons += max(1, value.numel())
-        error = scaled(value, quantity, dtype)
+        error = scaled(value, quantity)
         largest = worst(error)
         if self.error is None or largest > self.error:
             self.error, self.cap = largest, quantity.cap

@@ -106,6 +106,7 @@ def run(
             for task in tasks(plan, chosen, about)
             if not (done and done(task.law, task.case.subject, task.implementation, task.case.id))
         ]
+        yield from _missing(plan, about)
         for count, result in enumerate(_results(asked, workers), 1):
             if progress:
                 progress(Progress(count, len(asked), f"{result.subject} {result.law} {result.implementation}"))
@@ -121,7 +122,10 @@ def tasks(
     """What a plan asks for, implementation innermost, so that all share a case's oracle."""
     named = list(plan.implementations)
     found = []
-    for subject in subjects.select(plan.algo):
+    taken = [set(facts["options"]) for facts in (about or {}).values() if facts["options"] is not None]
+    for declared in subjects.select(plan.algo):
+        # Foreign code may lack options: then nobody's cases have them, and all share the same oracle.
+        subject = declared.limited(set(declared.defaults).intersection(*taken)) if taken else declared
         for entry in laws.select(plan.laws):
             if entry.law.kind != subject.kind:
                 continue
@@ -147,6 +151,15 @@ def tasks(
     if not found:
         raise UsageError(f"-k {plan.keyword!r} selects no case: `optbench list laws` shows the laws.")
     return found
+
+
+def _missing(plan: Plan, about: Mapping[str, Mapping[str, Any]]) -> Iterator[Result]:
+    """A skip for each declared option that foreign code lacks."""
+    for name, facts in about.items():
+        for subject in subjects.select(plan.algo):
+            for option in () if facts["options"] is None else sorted(set(subject.defaults) - set(facts["options"])):
+                task = Task("opt.oracle", Case(subject.name, variant=f"option={option}"), name, True, "")
+                yield _result(task, "skip", f"no such option: {option}", registry.find(name))
 
 
 def cases(entry: laws.Entry, subject: Subject, plan: Plan) -> list[Case]:
@@ -250,7 +263,7 @@ def _result(task: Task, verdict: Verdict, message: str, implementation: Implemen
         message=message,
         reproduce=task.reproduce,
     )
-    row = deviations.explain(result) if result.broken else None
+    row = deviations.explain(result) if result.broken or verdict == "precision" else None
     return replace(result, deviation=row.id) if row else result
 
 

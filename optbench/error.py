@@ -10,7 +10,8 @@ constant that is wrong in the fourth digit scores in the hundreds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -25,24 +26,41 @@ CANCELLATION_LIMIT = 512.0
 
 @dataclass(frozen=True)
 class Quantity:
-    """What one tensor has to be after a step.
+    """What one tensor has to be after a step. Made once for each case, so that comparing with it is cheap.
 
     Args:
         expected: float64, complex values as real pairs.
-        move: largest change under half a spacing of change of the inputs, same shape.
-        old: the parameter before the step, None for state.
+        unit: what rounding may do to it, the denominator of the scaled error; same shape.
+        limit: `expected` as the tested dtype holds it: infinite where it overflows.
         honest: scaled error of the reference tier run in the tested dtype on the same inputs.
     """
 
     expected: Tensor
-    move: Tensor
-    old: Tensor | None
+    unit: Tensor
+    limit: Tensor
     honest: float
 
     @property
     def cap(self) -> float:
         """The largest scaled error that is still honest on this case."""
         return max(CAP, 2 * self.honest + 1)
+
+
+def quantity(expected: Tensor, move: Tensor, old: Tensor | None, dtype: torch.dtype, honest: Tensor) -> Quantity:
+    """A quantity from the oracle's value.
+
+    Args:
+        expected: the oracle's value, float64.
+        move: its largest change under half a spacing of change of the inputs.
+        old: the parameter before the step, None for state.
+        dtype: the tested real storage dtype.
+        honest: the reference tier's result in the tested dtype.
+    """
+    unit = spacing(expected, dtype) + move
+    if old is not None:
+        unit = unit + spacing(old, dtype)
+    judged = Quantity(expected, unit, expected.to(dtype).to(torch.float64), 0.0)
+    return replace(judged, honest=worst(scaled(honest, judged)))
 
 
 def real(tensor: Tensor) -> Tensor:
@@ -68,26 +86,25 @@ def spacing(x: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.where(x == 0, 0.0, scale).clamp_min(info.tiny * info.eps)
 
 
-def scaled(actual: Tensor, quantity: Quantity, dtype: torch.dtype) -> Tensor:
+def scaled(actual: Tensor, judged: Quantity) -> Tensor:
     """The scaled error of each element; infinite where exactly one side is not finite.
 
     Args:
-        actual: the result under test, any dtype, the shape of `quantity.expected` (complex as pairs).
-        quantity: what it should be.
-        dtype: the tested (real) storage dtype.
+        actual: the result under test, any dtype, the shape of `judged.expected` (complex as pairs).
+        judged: what it should be.
     """
     value = actual.to(torch.float64)
-    expected = quantity.expected
-    unit = spacing(expected, dtype) + quantity.move
-    if quantity.old is not None:
-        unit = unit + spacing(quantity.old, dtype)
-    error = (value - expected).abs() / unit
+    error = (value - judged.expected).abs_() / judged.unit
     # What the dtype cannot hold is infinite in it; a NaN has to be a NaN.
-    limit = expected.to(dtype).to(torch.float64)
-    same = (value == limit) | (value.isnan() & limit.isnan())
-    return torch.where(value.isfinite() & limit.isfinite(), error, torch.where(same, 0.0, torch.inf))
+    if not bool(torch.isfinite(error.sum()) & torch.isfinite(judged.limit.sum())):
+        same = (value == judged.limit) | (value.isnan() & judged.limit.isnan())
+        error = torch.where(value.isfinite() & judged.limit.isfinite(), error, torch.where(same, 0.0, torch.inf))
+    return error
 
 
 def worst(error: Tensor) -> float:
     """The largest error, NaN counted as infinite; 0 for no elements."""
-    return float(error.nan_to_num(nan=torch.inf, posinf=torch.inf).max()) if error.numel() else 0.0
+    if not error.numel():
+        return 0.0
+    largest = float(error.max())
+    return math.inf if math.isnan(largest) else largest

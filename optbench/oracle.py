@@ -6,7 +6,7 @@ in float64, so that it does not judge itself. Every step is judged alone, from i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from optbench import registry
 from optbench.case import AsTensor
-from optbench.error import Quantity, real, real_dtype, scaled, spacing, worst
+from optbench.error import Quantity, quantity, real, real_dtype, spacing
 from optbench.problem import Problem, generator, wide
 from optbench.subjects import Subject
 
@@ -100,8 +100,7 @@ def _quantity(stacked: Tensor, honest: Tensor, old: Tensor | None, dtype: torch.
     values = real(stacked.detach()).clone()
     expected = values[0]
     move = (values[1:] - expected).abs().amax(0).nan_to_num(nan=0.0, posinf=0.0)
-    quantity = Quantity(expected, move, old, 0.0)
-    return replace(quantity, honest=worst(scaled(real(honest.detach()), quantity, real_dtype(dtype))))
+    return quantity(expected, move, old, real_dtype(dtype), real(honest.detach()))
 
 
 def rounded(after: After, grad: Tensor | None, dtype: torch.dtype) -> Before:
@@ -173,14 +172,19 @@ def construct(subject: Subject, options: Mapping[str, Any], params: Any, judge: 
     return registry.build(registry.IMPLEMENTATIONS[judge], subject.class_name, params, taken)
 
 
-def rollout(subject: Subject, problem: Problem, steps: int, judge: str) -> Iterator[list[dict[str, Quantity]]]:
-    """A run of many steps that is never synchronised, after each of which parameters and state are judged.
+def rollout(
+    subject: Subject, problem: Problem, judged: Collection[int], judge: str
+) -> Iterator[list[dict[str, Quantity]]]:
+    """A run of many steps that is never synchronised, after some of which parameters and state are judged.
 
     The copies beside the oracle move by half a spacing again after every step, as an honest implementation's rounding
     does; so `move` grows as honest errors grow.
 
+    Args:
+        judged: the steps (from 0) to judge.
+
     Yields:
-        For each step and each parameter the quantities by name; an empty mapping before its first gradient.
+        For each judged step and each parameter the quantities by name; an empty mapping before its first gradient.
     """
     dtype, options = problem.dtype, problem.case.options
     names = subject.state_names(options)
@@ -190,7 +194,7 @@ def rollout(subject: Subject, problem: Problem, steps: int, judge: str) -> Itera
         values.requires_grad_()
     narrow = [values.to(dtype).requires_grad_() for values in problem.start]
     oracle, honest = (construct(subject, options, params, judge) for params in (moved, narrow))
-    for k in range(steps):
+    for k in range(max(judged) + 1):
         olds = [real(param.detach()[0]).clone() for param in moved]
         for i in range(len(moved)):
             grad = problem.grad(i, k)
@@ -199,7 +203,8 @@ def rollout(subject: Subject, problem: Problem, steps: int, judge: str) -> Itera
             narrow[i].grad = None if grad is None else grad.to(dtype)
         oracle.step()
         honest.step()
-        yield [
+        if k in judged:
+            yield [
             _rolled(oracle, honest, moved[i], narrow[i], olds[i], names, dtype) if moved[i] in oracle.state or not names
             else {}
             for i in range(len(moved))

@@ -13,7 +13,7 @@ from torch import Tensor
 from optbench import oracle, registry
 from optbench.case import Case
 from optbench.checker import Checker
-from optbench.error import real_dtype
+from optbench.error import Quantity, real_dtype
 from optbench.oracle import After, Before
 from optbench.problem import RESUME_AFTER, Placed, Problem, wide
 from optbench.registry import Implementation
@@ -200,11 +200,17 @@ class Trial:
 
     def _follow_unsynchronised(self, run: Run) -> None:
         """Parameters only, in one go: for foreign code whose state nobody can set."""
-        for k, quantities in enumerate(oracle.rollout(self.subject, self.problem, self.case.steps, self.judge)):
+        for k, quantities in enumerate(rollout(_key(self.case), tuple(range(self.case.steps)), self.judge)):
             run.step(k)
             for i, quantity in enumerate(quantities):
+                if not quantity:
+                    continue
                 self.checker.close(f"step {k + 1} (state not synchronised), parameter {i}", run.params[i],
                                    quantity["param"], self.dtype)  # fmt: skip
+
+    def rollout(self, *judged: int) -> list[list[dict[str, Quantity]]]:
+        """What parameters and state have to be after these steps (from 0) of one unsynchronised run."""
+        return rollout(_key(self.case), judged, self.judge)
 
 
 def _wide(tensor: Tensor) -> Tensor:
@@ -248,3 +254,9 @@ def trajectory(key: _Key, judge: str) -> list[tuple[list[Before], list[After | N
             for i, (before, after) in enumerate(zip(befores, afters, strict=True))
         ]
     return steps
+
+
+@lru_cache(maxsize=64)
+def rollout(key: _Key, judged: tuple[int, ...], judge: str) -> list[list[dict[str, Quantity]]]:
+    """The quantities of an unsynchronised run after the judged steps."""
+    return list(oracle.rollout(load(key.case.subject), Problem(key.case), judged, judge))

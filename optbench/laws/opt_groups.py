@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from optbench.case import Case
@@ -28,12 +28,12 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
             yield Case(subject.name, {}, dtype, shapes="pair", variant=variant, steps=3, device=scope.device, seed=scope.seed)
 
 
-def _option_sets(subject: Subject) -> list[dict[str, object]]:
+def _option_sets(subject: Subject, takes: Callable[[str], bool]) -> list[dict[str, object]]:
     """Every option once at a value that is not the first, each group differing from its neighbours."""
     sets: list[dict[str, object]] = [{}]
     forbidden = {frozenset(pair) for pair in subject.forbidden}
     for option in subject.options:
-        if option.name == "capturable":
+        if option.name == "capturable" or not takes(option.name):
             continue
         value = option.values[1]
         plain = {**subject.defaults, option.name: value}
@@ -66,7 +66,7 @@ def check(trial: Trial) -> None:
     elif variant == "mixed dtypes":
         _mixed_dtypes(trial)
     else:
-        _per_group(trial, [options for options in _option_sets(trial.subject) if all(map(trial.takes, options))])
+        _per_group(trial, _option_sets(trial.subject, trial.takes))
 
 
 def _per_group(trial: Trial, sets: list[dict[str, object]]) -> None:

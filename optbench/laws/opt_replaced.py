@@ -139,9 +139,9 @@ def _dtype_of_parameter(trial: Trial, run: Run) -> None:
 _EVENTS: dict[str, Callable[[Trial, Run], None]] = {
     "p.data = new": _new_data,
     "p.data = other strides": _transposed_data,
-    "p.set_(new)": _dtype_of_parameter,
-    "state.clear()": _state_clear,
-    "state.pop(p)": _state_pop,
+    "p.set_ new": _dtype_of_parameter,
+    "state.clear": _state_clear,
+    "state.pop": _state_pop,
     "state entry replaced": _state_entry,
     "step replaced": _step_entry,
     "load_state_dict": _load,

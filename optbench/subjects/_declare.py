@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 
@@ -58,7 +58,7 @@ class StateEntry:
     when: str | None = None
 
     def exists(self, options: Mapping[str, Any]) -> bool:
-        return self.when is None or bool(options[self.when])
+        return self.when is None or bool(options.get(self.when))
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,20 @@ class Subject:
         """The options with every default filled in."""
         return {**self.defaults, **options}
 
+    def changed(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The options that differ from their defaults."""
+        defaults = self.defaults
+        return {name: value for name, value in options.items() if not _same(value, defaults[name])}
+
+    def limited(self, options: Collection[str]) -> Subject:
+        """The same subject as code sees it that takes these options only."""
+        return replace(
+            self,
+            options=tuple(option for option in self.options if option.name in options),
+            forbidden=tuple(pair for pair in self.forbidden if all(name in options for name, _ in pair)),
+            illegal=tuple(illegal for illegal in self.illegal if set(illegal.options) <= set(options)),
+        )
+
     def state_names(self, options: Mapping[str, Any]) -> tuple[str, ...]:
         """Names of the per-element state entries that exist under these options."""
         full = self.complete(options)
@@ -119,3 +133,8 @@ class Subject:
         """The fewest bytes a step moves for each parameter element: every stream read or written once."""
         read_only, read_write = self.streams(options)
         return itemsize * (read_only + 2 * read_write)
+
+
+def _same(a: Any, b: Any) -> bool:
+    # 0 == False, but they are no values of one option.
+    return type(a) is type(b) and bool(a == b)

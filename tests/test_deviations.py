@@ -1,0 +1,46 @@
+"""Every row of the table of deviations is true of the torch at hand."""
+
+from __future__ import annotations
+
+import fnmatch
+
+import pytest
+
+from optbench import deviations, laws, registry, subjects
+from optbench.deviations import TABLE
+from optbench.results import Result
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: row.id)
+def test_the_script_shows_what_torch_does(row: deviations.Deviation) -> None:
+    exec(compile(row.script, row.id, "exec"), {})
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: row.id)
+def test_a_script_is_short_and_ends_in_an_assertion(row: deviations.Deviation) -> None:
+    lines = row.script.splitlines()
+    assert len(lines) <= 10
+    assert lines[-1].startswith("assert ")
+
+
+def test_ids_are_unique_and_in_order() -> None:
+    assert [row.id for row in TABLE] == [f"D-{number:03}" for number in range(1, len(TABLE) + 1)]
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: row.id)
+def test_rows_name_what_exists(row: deviations.Deviation) -> None:
+    for globs, known in (
+        (row.subjects, subjects.NAMES),
+        (row.laws, tuple(laws.entries())),
+        (row.implementations, tuple(registry.IMPLEMENTATIONS)),
+    ):
+        for glob in globs.split():
+            assert fnmatch.filter(known, glob), glob
+
+
+def test_a_row_explains_its_own_cases_only() -> None:
+    result = Result("opt.layouts", "math", "sgd", "torch-fused", "torch", False, "float32/grad_unlike/matrices", "fail", 1)
+    row = deviations.explain(result)
+    assert row is not None and row.id == "D-001"
+    ours = Result("opt.layouts", "math", "sgd", "fused", "numba", True, "float32/grad_unlike/matrices", "fail", 1)
+    assert deviations.explain(ours) is None
