@@ -10,8 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# One call in C++ checks all tensors. It is private, and other arguments than these crash it: so only where this was tried.
-if (2, 11) <= tuple(map(int, torch.__version__.split(".")[:2])) <= (2, 13):
+# Private parts of torch that make checks of many tensors cheap, and crash when they are called in other ways: only for versions
+# in which they are known.
+TRIED_PRIVATE_TORCH = (2, 11) <= tuple(map(int, torch.__version__.split(".")[:2])) <= (2, 13)
+if TRIED_PRIVATE_TORCH:
     from torch._C._dynamo.guards import TensorGuards
 else:
     TensorGuards = None

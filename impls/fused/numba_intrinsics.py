@@ -52,6 +52,7 @@ def _plain_store(numba_type: Any, kind: Any) -> Any:
 load_int = _plain_load(types.int64, _INT)
 load_float32 = _plain_load(types.float32, ir.FloatType())
 load_float64 = _plain_load(types.float64, ir.DoubleType())
+store_int = _plain_store(types.int64, _INT)
 store_float32 = _plain_store(types.float32, ir.FloatType())
 store_float64 = _plain_store(types.float64, ir.DoubleType())
 
@@ -64,6 +65,18 @@ def fetch_add(typing_context: Any, address: Any, index: Any) -> Any:
         return builder.atomic_rmw("add", _pointer(builder, *arguments, _INT), ir.Constant(_INT, 1), "seq_cst")
 
     return types.int64(types.int64, types.int64), generate
+
+
+@intrinsic
+def ask(typing_context: Any, function: Any, handle: Any, answer: Any) -> Any:
+    """Call the C function `int32 function(handle, answer)` at an address; the int64 then at `answer`, -1 where it failed."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = ir.FunctionType(ir.IntType(32), [_INT, _INT]).as_pointer()
+        failed = builder.icmp_signed("!=", builder.call(builder.inttoptr(arguments[0], kind), arguments[1:]), ir.IntType(32)(0))
+        return builder.select(failed, _INT(-1), builder.load(builder.inttoptr(arguments[2], _INT.as_pointer())))
+
+    return types.int64(types.int64, types.int64, types.int64), generate
 
 
 def _scope(module: Any, instruction: Any, row: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from itertools import chain, repeat
 from operator import attrgetter, is_, is_not, itemgetter
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from .bucket import Bucket
 from .entry import Entry, GroupFacts, Key, arrange
 from .lang import Rule
 from .layout import layout_guard
+from .watch import watch
 
 if TYPE_CHECKING:
     from .optimizer import FusedOptimizer
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _address = torch._C.TensorBase.data_ptr
 _grad = attrgetter("grad")
 _params = itemgetter("params")
+_END = object()
 
 
 class Section:
@@ -33,13 +35,11 @@ class Section:
         present = rule.present(key.flags)
         names = [name for name, exists in zip(rule.state, present, strict=True) if exists] + ["step"] * rule.stores_step
         self.params = [entry.param for entry in entries]
-        self._states = [entry.state for entry in entries]
         self._groups = np.array([entry.group for entry in entries])
-        # One name gets a tensor, several get a tuple, none gets nothing.
-        self._get = itemgetter(*names) if names else None
-        self._chained = len(names) > 1
-        # Memory whose address is cached must not be freed and given to something else.
-        self._kept = [(*entry.arrays[2:], entry.step) for entry in entries]
+        # Live views of the state dicts, and what they held. The end mark makes two sequences of different lengths differ.
+        self._live = [*(entry.state.values() for entry in entries), (_END,)]
+        self._held = list(chain.from_iterable(self._live))
+        self._tensors = [entry.state[name] for entry in entries for name in names]
 
         count = len(entries)
         arrays = np.zeros((2 + len(rule.state), count), dtype=np.int64)
@@ -62,22 +62,18 @@ class Section:
 
     def watch(self) -> None:
         """Remember layouts and addresses, for `holds`."""
-        self._guard = layout_guard(self.params + list(map(_grad, self.params)))
+        # The watch does not see a conj bit.
+        self._guarded = self.params if self.params[0].is_complex() else []
+        self._guard = layout_guard(self._guarded + list(map(_grad, self.params)))
+        self._watch = watch(self.params, self._tensors)
         self._grad_addresses = self.bucket.arrays[1].tolist()
-        self._addresses = list(map(_address, chain(self.params, self._state_tensors())))
-
-    def _state_tensors(self) -> Iterable[Tensor]:
-        if self._get is None:
-            return ()
-        found: Iterator[Any] = map(self._get, self._states)
-        return chain.from_iterable(found) if self._chained else found
 
     def holds(self) -> bool:
         """Whether all but the gradients' addresses is as it was; those are brought up to date."""
         grads = list(map(_grad, self.params))
-        if not self._guard(self.params + grads):
+        if not self._guard(self._guarded + grads):
             return False
-        if list(map(_address, chain(self.params, self._state_tensors()))) != self._addresses:
+        if not all(map(is_, chain.from_iterable(self._live), self._held)) or not self._watch():
             return False
         addresses = list(map(_address, grads))
         if addresses != self._grad_addresses:
