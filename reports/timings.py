@@ -53,15 +53,8 @@ def curves(measurements: Rows) -> list[Setting]:
 
 
 def headlines(measurements: Rows) -> list[Setting]:
-    """Settings to draw ratios for: all, but of a curve only its largest size."""
-    largest = {
-        id(row): max(other["elements"] for other in curve.rows) for curve in curves(measurements) for row in curve.rows
-    }
-    return [
-        setting
-        for setting in settings(measurements)
-        if not any(row["elements"] < largest.get(id(row), 0) for row in setting.rows)
-    ]
+    """Settings to draw ratios for: all but those that are there for the curve only."""
+    return [setting for setting in settings(measurements) if not any(row.get("curve") for row in setting.rows)]
 
 
 def curve_table(curve: Setting) -> Table:

@@ -160,14 +160,17 @@ def test_no_run_overwrites_another(tmp_path: Path) -> None:
         assert open_run.journal != other.journal
 
 
-def test_the_named_output_is_replaced_in_one_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("failing", ["os.fsync", "pathlib.Path.replace"])
+def test_the_named_output_is_replaced_in_one_step(
+    failing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     output = tmp_path / "run.json"
     output.write_text("old")
     with recorder(tmp_path, output=output) as run:
         run.add(result())
         assert output.read_text() == "old"
         with monkeypatch.context() as patch, pytest.raises(OptbenchError) as caught:
-            patch.setattr("os.fsync", _no_space)
+            patch.setattr(failing, _no_space)
             run.finish(SUMMARY)
         assert output.read_text() == "old", "a failed write leaves the old file whole"
         assert str(run.journal) in str(caught.value)
@@ -177,7 +180,7 @@ def test_the_named_output_is_replaced_in_one_step(tmp_path: Path, monkeypatch: p
     assert sorted(path.name for path in tmp_path.iterdir()) == [".optbench", "run.json"], "no half file is left"
 
 
-def _no_space(descriptor: int) -> None:
+def _no_space(*arguments: Any) -> None:
     raise OSError(28, "No space left on device")
 
 

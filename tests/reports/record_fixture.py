@@ -178,6 +178,7 @@ def _measurements(subject: str, device: str, rng: random.Random) -> list[Measure
                 "baseline": "torch-fused",
                 "gradients": "moving" if "autograd" in workload else "standing",
                 "noise_floor": 0.021,
+                "curve": workload in CURVE,
             }
             if _refused(subject, name, workload):
                 reason = "fails the oracle on this workload: param 0 did not move"

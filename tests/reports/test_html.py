@@ -294,6 +294,9 @@ def test_a_refused_measurement_shows_its_reason_and_no_number() -> None:
     assert cell.text == "refused: fails the oracle on this workload: param 0 did not move"
     [line] = [line for line in root.all("tr") if cell in line.children]
     assert [child.text for child in line.children] == ["torch-fused", cell.text]
+    plain = [table for figure in root.all("figure") for table in figure.all("table")]
+    [behind] = [table for table in plain if "refused" in table.text]
+    assert ["torch-fused", "–", "", cell.text] in [[node.text for node in line.children] for line in behind.all("tr")]
 
 
 def test_size_points_are_in_the_curve_and_not_among_the_bars(root: Element) -> None:
