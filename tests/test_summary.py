@@ -21,8 +21,9 @@ def result(law="opt.layouts", implementation="fused", verdict="pass", judged=Tru
 
 
 def measurement(implementation="fused", **fields):
-    given = {"subject": "adam", "backend": "x", "workload": "1x16M", "device": "cpu", "dtype": "float32", "judged": True}
-    return Measurement(implementation=implementation, **{**given, "median_s": 1e-3, "baseline": "torch-fused", **fields})
+    where = {"subject": "adam", "backend": "x", "workload": "1x16M", "device": "cpu", "dtype": "float32"}
+    given = {**where, "judged": True, "median_s": 1e-3, "baseline": "torch-fused", **fields}
+    return Measurement(implementation=implementation, **given)
 
 
 def test_all_kept():
@@ -57,7 +58,8 @@ def test_a_judged_break_names_law_case_and_message(verdict):
 
 
 def test_every_broken_law_is_named():
-    rows = [result(verdict="fail"), result(law="opt.pure", verdict="fail"), result(implementation="foreach", verdict="fail")]
+    broken = result(verdict="fail")
+    rows = [broken, replace(broken, law="opt.pure"), replace(broken, implementation="foreach")]
     sentence = summarise(rows, RULES).sentence
     assert "fused breaks opt.layouts in 1 of 1 case and opt.pure in 1 of 1 case; foreach breaks opt.layouts" in sentence
 
@@ -112,7 +114,8 @@ def test_no_comparison_is_no_success():
 
 
 def test_what_others_lack_is_not_broken():
-    rows = [result(implementation=FOREIGN), result("opt.pure", FOREIGN, "skip", comparisons=0, message="no such option: x")]
+    lacking = result("opt.pure", FOREIGN, "skip", comparisons=0, message="no such option: x")
+    rows = [result(implementation=FOREIGN), lacking]
     assert summarise(rows, RULES).sentence == "OK: mine.py:Mine keeps opt.layouts in 1 case."
 
 
@@ -120,7 +123,7 @@ def test_nothing_ran():
     with pytest.raises(NothingToRun, match="nothing was selected"):
         summarise([], RULES)
     rows = [result(verdict="skip", comparisons=0, message="no such option: lr"), result(judged=False)]
-    with pytest.raises(NothingToRun, match="no case of a judged implementation could run: no such option: lr") as caught:
+    with pytest.raises(NothingToRun, match="could run: no such option: lr") as caught:
         summarise(rows, RULES)
     assert caught.value.exit_status == EXIT_NOTHING_RAN
     with pytest.raises(NothingToRun, match="nothing could be timed: too large"):
@@ -149,11 +152,13 @@ def test_a_wrong_result_on_a_workload_breaks_the_run(with_results):
 def test_cells_count():
     rows = [result(error_ulp=1.5), result(case="b", error_ulp=0.5), result(case="c", verdict="fail", deviation="D-001")]
     cell = count(rows)["opt.layouts", "fused"]
-    assert (cell.ran, cell.broken, cell.comparisons, cell.error_ulp, cell.known, cell.symbol) == (3, 1, 21, 1.5, "D-001", "✗")
+    assert (cell.ran, cell.broken, cell.comparisons, cell.error_ulp) == (3, 1, 21, 1.5)
+    assert (cell.known, cell.symbol) == ("D-001", "✗")
     assert count([result(verdict="skip")])["opt.layouts", "fused"].symbol == "–"
     assert count([result(), result(verdict="precision")])["opt.layouts", "fused"].symbol == "~"
     assert count([result()])["opt.layouts", "fused"].symbol == "✓"
 
 
 def test_importing_it_needs_no_torch():
-    subprocess.run([sys.executable, "-c", "import optbench.summary, sys; assert 'torch' not in sys.modules"], check=True)
+    code = "import optbench.summary, sys; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from optbench.errors import UsageError, unknown
+from optbench.errors import NothingToRun, UsageError, unknown
 
 DTYPES = ("float32", "float64", "bfloat16", "float16", "complex64", "complex128")
 
@@ -170,6 +170,7 @@ class Request:
 
         Raises:
             UsageError: an unknown name, or options that exclude one another.
+            NothingToRun: a package is missing that a named implementation needs.
         """
         from optbench import keyword, laws, registry, subjects
         from optbench.timing import workloads
@@ -177,7 +178,11 @@ class Request:
         if not (self.check or self.bench):
             raise UsageError("--no-check and --no-bench leave nothing to do: drop one of them.")
         subjects.select(self.algo)
-        registry.select(list(self.impl), self.device)
+        chosen = registry.select(list(self.impl), self.device)
+        if any(item.name == "fused-triton" for item in chosen) and not registry.triton_installed():
+            raise NothingToRun(
+                "fused-triton needs Triton, which is not installed here: pip install 'optbench[triton]'."
+            )
         if self.baseline not in ("torch-best", "torch"):
             registry.find(self.baseline)
         for name in self.dtypes:

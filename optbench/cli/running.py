@@ -222,7 +222,7 @@ class _Sitting:
             return Interrupted("interrupted before the first result; nothing is kept.")
         journal = self.recorder.journal
         return Interrupted(
-            f"interrupted; {rows} results are kept in {journal}. "
+            f"interrupted; {rows} {'result is' if rows == 1 else 'results are'} kept in {journal}. "
             f"To go on: {command_line(self.request)} --resume {shlex.quote(str(journal))}"
         )
 
