@@ -21,7 +21,7 @@ from torch import Tensor
 
 from . import numba_backend
 from .bucket import Bucket
-from .triton_kernels import COMPILE_OPTIONS, PREPARE_BLOCK, THREADS, block_size, flag_values, kernels
+from .triton_kernels import PREPARE_BLOCK, block_size, compile_options, flag_values, kernels
 from .triton_upload import Uploader
 
 # Decided when kernels are defined, which is when they are imported.
@@ -190,7 +190,4 @@ def _on(device: torch.device) -> AbstractContextManager[Any]:
 
 @functools.cache
 def _options() -> dict[str, Any]:
-    if _INTERPRETED:
-        return {}
-    warp_size = triton.runtime.driver.active.get_current_target().warp_size
-    return {"num_warps": THREADS // warp_size, **COMPILE_OPTIONS}
+    return {} if _INTERPRETED else compile_options(triton.runtime.driver.active.get_current_target())

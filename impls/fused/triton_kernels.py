@@ -18,9 +18,11 @@ import linecache
 import textwrap
 from collections.abc import Iterable, Sequence
 from types import ModuleType
+from typing import Any
 
 import triton
 import triton.language as tl
+from triton.backends.compiler import GPUTarget
 
 from .lang import Rule, for_triton
 
@@ -28,14 +30,10 @@ from .lang import Rule, for_triton
 # array (4 in float64), so two 16-byte loads per array are in flight (one for 16-bit storage). ptxas reports 56 to 90
 # registers, which leaves room for five programs on a multiprocessor: with Adam, some 80 KB on their way from memory,
 # where 20 KB would hide its latency. A tensor of 1,024 elements is one unmasked program. Tensors that are not aligned
-# are walked element by element, each with an address of its own in registers: with blocks as large, float64 spills.
+# are walked element by element, each with an address of its own in registers, so their blocks are smaller.
 THREADS = 128
 _BLOCK_BY_ITEMSIZE = {2: 1024, 4: 1024, 8: 512}
 PREPARE_BLOCK = 128
-
-# No contraction into fused multiply-adds: the rule's arithmetic is then the same on every GPU, in the interpreter and
-# on a CPU. The kernels wait for memory, so this costs no time.
-COMPILE_OPTIONS = {"enable_fp_fusion": False}
 
 # What the kernels call their own; a rule may use none of these.
 _OWN_NAMES = frozenset({
@@ -190,6 +188,17 @@ def prepare_kernel(
     )
     scalars = scalar_table + tensor * {len(rule.scalars)}
 {"".join(stores)}"""
+
+
+def compile_options(target: GPUTarget) -> dict[str, Any]:
+    """How to compile the kernels for a GPU."""
+    # No contraction into fused multiply-adds: the rule's arithmetic is then the same on every GPU, in the interpreter
+    # and on a CPU. The kernels wait for memory, so this costs no time.
+    options: dict[str, Any] = {"num_warps": THREADS // target.warp_size, "enable_fp_fusion": False}
+    if target.backend == "cuda":
+        # Left to itself, ptxas saves registers around its float64 division in local memory well below this number.
+        options["maxnreg"] = 128
+    return options
 
 
 def block_size(itemsize: int, aligned: bool) -> int:

@@ -147,8 +147,7 @@ def build(rule: Any, variant: Variant, target: GPUTarget, **options: Any) -> Any
         if name in tables and name not in constants
     }
     source = ASTSource(fn=kernel, signature=signature, constexprs=constants, attrs=attributes)
-    options = {"num_warps": triton_kernels.THREADS // target.warp_size, **triton_kernels.COMPILE_OPTIONS, **options}
-    return triton.compile(source, target=target, options=options)
+    return triton.compile(source, target=target, options=triton_kernels.compile_options(target) | options)
 
 
 def _tally(pattern: str, text: str) -> int:
