@@ -99,7 +99,10 @@ class _Mode(TorchDispatchMode):
         self._seen[key] = weakref.ref(storage, gone)
         self._live += size
         self.tally.peak_bytes = max(self.tally.peak_bytes, self._live)
+
+    def finish(self) -> Tally:
         self.tally.kept_bytes = self._live
+        return self.tally
 
 
 def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:
@@ -127,9 +130,10 @@ def watch(step: Callable[[], object], known: Iterable[Tensor], device: str) -> T
         before = module.memory_allocated(device)
     with mode:
         step()
+    tally = mode.finish()
     if counts:
-        mode.tally.peak_bytes = max(0, module.max_memory_allocated(device) - before)
-    return mode.tally
+        tally.peak_bytes = max(0, module.max_memory_allocated(device) - before)
+    return tally
 
 
 def impostor(implementation: Implementation, optimizer: Any, tally: Tally, device: str) -> str | None:
