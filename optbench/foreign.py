@@ -13,7 +13,7 @@ import inspect
 import sys
 import traceback
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -87,7 +87,7 @@ def accepted_options(cls: type[Any]) -> set[str] | None:
 
 def adapter_of(cls: type[Any]) -> Adapter:
     """The Adapter on a class or one of its bases, else in the class's module, else one that renames nothing."""
-    spaces = [vars(base) for base in cls.__mro__]
+    spaces: list[Mapping[str, Any]] = [vars(base) for base in cls.__mro__]
     module = sys.modules.get(cls.__module__)
     if module is not None:
         spaces.append(vars(module))

@@ -6,10 +6,10 @@ import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, NoReturn, cast
 
 import typer
 from typer.main import get_command
@@ -27,7 +27,8 @@ from .selftest import selftest
 from .show import show
 from .terminal import forgive_encoding
 
-_UsageProblem = typer.BadParameter.__bases__[0]
+# typer exports no name for the base of its complaints about a command line.
+_UsageProblem = cast(type[Exception], typer.BadParameter.__bases__[0])
 _STATUSES = (
     "Exit status: 0 every judged law holds; 1 a judged law broke; 2 wrong usage; 3 nothing could run; "
     "4 optbench itself failed; 130 interrupted."
@@ -59,7 +60,7 @@ def _options(
     """Is an implementation of torch.optim right, and how fast is it?"""
 
 
-for _name, _command in {
+_COMMANDS: dict[str, Callable[..., None]] = {
     "compare": compare,
     "check": check,
     "bench": bench,
@@ -68,7 +69,8 @@ for _name, _command in {
     "report": report,
     "selftest": selftest,
     "env": env,
-}.items():
+}
+for _name, _command in _COMMANDS.items():
     app.command(_name)(_command)
 
 

@@ -282,7 +282,7 @@ class _Sitting:
     ) -> str:
         results, measurements = self._results(), self._measurements()
         lines: list[str] = []
-        for subject in dict.fromkeys(row.subject for row in (*results, *measurements)):
+        for subject in dict.fromkeys([row.subject for row in results] + [row.subject for row in measurements]):
             lines += [paint(subject, "bold", colour), ""]
             own = [result for result in results if result.subject == subject]
             if own:
