@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 SERIES = tuple(f"s{number}" for number in range(1, 9))
-COLOURS = ("ink", "muted", "grid", "bad", "paper", "c1", "c2", "c3", "c4", *SERIES)
+COLOURS = ("ink", "muted", "grid", "bad", "warn", "paper", "c1", "c2", "c3", "c4", *SERIES)
 MARKERS = ("o", "s", "D", "^", "v", "p", "<", ">", "h")
 
 _POINTS_PER_INCH = 72

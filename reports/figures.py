@@ -102,10 +102,11 @@ def _error_row(sheet: Canvas, own: Sequence[Worst], column: Column, y: float, sc
     sheet.marks(places, [y] * len(places), colour, "|", 7)
     leader = own[0]
     broken = leader.verdict in BROKEN
-    marker, hollow = ("X", False) if broken else ("o", not column.judged)
-    sheet.marks(places[:1], [y], "bad" if broken else colour, marker, 7, hollow)
+    symbol = formats.VERDICTS["fail" if broken else leader.verdict][0]
+    told, marker = ("bad", "X") if broken else ("warn", "D") if leader.verdict == "precision" else ("", "o")
+    sheet.marks(places[:1], [y], told or colour, marker, 7, hollow=not told and not column.judged)
     text = f"{formats.number(leader.error)} of {formats.number(leader.cap)}"
-    sheet.text(WIDTH - 94, y, f"✗ {text}" if broken else text, "bad" if broken else "ink", 11)
+    sheet.text(WIDTH - 94, y, f"{symbol} {text}" if told else text, told or "ink", 11)
 
 
 def throughput(curve: Setting, looks: dict[str, Style], title: str) -> Canvas:
@@ -200,7 +201,7 @@ def _ratio_row(sheet: Canvas, row: dict[str, Any], look: Style, y: float, scale:
         sheet.text(label, y, "baseline", "muted", 11)
         return
     if value is None:
-        sheet.text(label, y, "no figure: refused" if row["refused"] else "no figure", "muted", 11)
+        sheet.text(label, y, "refused" if row["refused"] else "no ratio", "muted", 11)
         return
     sheet.bar(scale(1), scale(value), y, 10, look.colour, 1.0 if look.judged else 0.55)
     if low is not None and high is not None:
@@ -218,5 +219,5 @@ def _baseline(setting: Setting) -> str:
 
 def _told(row: dict[str, Any]) -> str:
     if row["ratio_to_baseline"] is None:
-        return "has no figure"
+        return "has no ratio"
     return f"{formats.times(row['ratio_to_baseline'])} {row['verdict']}".strip()

@@ -129,7 +129,7 @@ def conformance(results: Rows, prefix: str) -> tuple[Matrix, list[Explanation]]:
                 explanations.append(explanation)
             cells.append(_cell(found, anchor if explanation else "") if found else None)
         table.append((law, level, cells))
-    explanations.sort(key=lambda item: (not item.judged, item.verdict not in BROKEN))
+    explanations.sort(key=lambda item: (item.verdict not in BROKEN, not item.judged))
     return Matrix(implementations, table), explanations
 
 
@@ -160,12 +160,12 @@ def _explain(found: Rows, law: str, column: Column, anchor: str) -> Explanation 
     by_text: dict[str, Rows] = {}
     for row in told:
         by_text.setdefault(row["message"] or "no message", []).append(row)
-    most = MOST_MESSAGES if column.judged else 1
+    worst = told[0]["verdict"]
+    most = MOST_MESSAGES if column.judged and worst in BROKEN else 1
     messages = [
         Message(_cut(text), [row["case"] for row in rows[:MOST_CASES]], len(rows) - MOST_CASES, rows[0]["reproduce"])
         for text, rows in list(by_text.items())[:most]
     ]
-    worst = told[0]["verdict"]
     deviations = list(dict.fromkeys(row["deviation"] for row in told if row["deviation"]))
     checked = sum(row["verdict"] != "skip" for row in found)
     more = len(by_text) - len(messages)

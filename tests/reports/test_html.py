@@ -388,6 +388,15 @@ def test_foreign_code_is_named_by_its_class() -> None:
     assert "MyAdam" in [text.text for text in drawn.all("svg")[0].all("text")]
 
 
+def test_a_loss_of_precision_beyond_the_cap_is_no_break_in_the_figure() -> None:
+    record = make(("adam",), measurements=False)
+    for row in record["results"]:
+        if (row["implementation"], row["law"], row["verdict"]) == ("fused", "opt.oracle", "pass"):
+            row.update(verdict="precision", error_ulp=16.0)
+    told = [text.text for text in parse(render([record])).all("svg")[0].all("text")]
+    assert "~ 16.0 of 8" in told
+
+
 def test_the_same_record_gives_the_same_page() -> None:
     assert render([make(broken=True)], ["run.json"]) == page_of("both")
 
