@@ -70,10 +70,6 @@ class Arena:
             sizes[param.dtype] = sizes.get(param.dtype, 0) + param.numel()
         return max(sizes, key=lambda dtype: sizes[dtype])
 
-    def tensors(self) -> list[Tensor]:
-        """Everything that a step may touch."""
-        return [*self.params, *self.grads, *(tensor for kept in self.state.values() for tensor in kept)]
-
     def renew(self) -> None:
         """Before a step on moving gradients: let autograd make new ones.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import time
 from collections.abc import Mapping
@@ -83,14 +84,8 @@ class Entrant:
 
     def state_bytes(self) -> int:
         """Bytes of all state tensors, counters included."""
-        return sum(tensor.nbytes for tensor in self._state_tensors())
-
-    def tensors(self) -> list[Tensor]:
-        """Everything that is there before a step."""
-        return [*self.arena.tensors(), *self._state_tensors()]
-
-    def _state_tensors(self) -> list[Tensor]:
-        return [v for p in self.arena.params for v in self._kept(p).values() if isinstance(v, Tensor)]
+        kept = [value for param in self.arena.params for value in self._kept(param).values()]
+        return sum(value.nbytes for value in kept if isinstance(value, Tensor))
 
     def _kept(self, param: Tensor) -> dict[str, Any]:
         state = getattr(self.optimizer, "state", {})
@@ -98,7 +93,8 @@ class Entrant:
         return state.get(param, {})
 
     def _entries(self, name: str) -> list[Tensor] | None:
-        found = [self.state(param).get(name) for param in self.arena.params]
+        own = next((theirs for theirs, declared in self._alias.items() if declared == name), name)
+        found = [self._kept(param).get(own) for param in self.arena.params]
         if all(isinstance(t, Tensor) and t.shape == p.shape for t, p in zip(found, self.arena.params, strict=True)):
             return found  # type: ignore[return-value]
         return None
@@ -148,6 +144,14 @@ def one_line(error: BaseException) -> str:
     return (f"{type(error).__name__}: {text}" if text else type(error).__name__)[:300]
 
 
+@functools.cache
+def _warm_torch() -> None:
+    """The process's very first optimizer imports a good part of torch, whoever made it."""
+    param = torch.ones(1, requires_grad=True)
+    param.grad = torch.ones(1)
+    torch.optim.SGD([param], lr=0.1).step()
+
+
 def first_call(
     implementation: Implementation, subject: Subject, options: Mapping[str, Any], arena: Arena
 ) -> float | None:
@@ -159,6 +163,7 @@ def first_call(
     key = (implementation.name, subject.name, str(dtype), str(device))
     if key in _FIRST_CALLS:
         return _FIRST_CALLS[key]
+    _warm_torch()
     known = implementation.ours and implementation.module in sys.modules
     param = torch.ones(1024, dtype=dtype, device=device, requires_grad=True)
     param.grad = torch.ones(1024, dtype=dtype, device=device)

@@ -28,7 +28,9 @@ from optbench.timing.sample import SAMPLE, Sample
 # Gradients of the judged steps, as multiples of the standing one: powers of two, so that they stay exact.
 SCALES = (1.0, -0.5, 2.0)
 _FINAL_SCALE = -1.0
+# The step after the race is judged for each contestant by itself, so on less.
 _FINAL_SAMPLE = 1 << 12
+_FINAL_TENSORS = 64
 # The step that is watched: the first one makes the state.
 _WATCHED = 1
 
@@ -89,7 +91,7 @@ class Gate:
         self.device, self.seed = device, seed
         self._scales = SCALES[:steps]
         self._parts = self._split(limit)
-        self._few = self._split(_FINAL_SAMPLE)
+        self._few = self._split(_FINAL_SAMPLE, _FINAL_TENSORS)
         self._inputs = [[Before(part.read(arena.params), part.grad) for part in self._parts]]
         self._afters: dict[tuple[str, int], list[After]] = {}
 
@@ -139,11 +141,14 @@ class Gate:
         if checker.verdict == "fail":
             raise Refused(f"it no longer matches the oracle once it has been timed: {checker.message}")
 
-    def _split(self, limit: int) -> list[_Part]:
+    def _split(self, limit: int, tensors: int | None = None) -> list[_Part]:
+        """The parameters by dtype; at most so many of each, spread from the first to the last."""
         params, grads = self.arena.params, self.arena.grads
         parts = []
         for dtype in dict.fromkeys(param.dtype for param in params):
             where = [i for i, param in enumerate(params) if param.dtype == dtype]
+            if tensors is not None and len(where) > tensors:
+                where = [where[i * (len(where) - 1) // (tensors - 1)] for i in range(tensors)]
             sample = Sample([params[i] for i in where], limit, self.seed)
             parts.append(_Part(where, dtype, sample, sample.read([grads[i] for i in where])))
         return parts
@@ -199,7 +204,7 @@ class Gate:
             elif entrant.name == "torch-compile":
                 reason = _not_compiled(entrant)
             else:
-                tally = watch(entrant.step, entrant.tensors(), self.device)
+                tally = watch(entrant.step, self.device)
                 reason = impostor(entrant.implementation, entrant.optimizer, tally, self.device)
         except Exception as error:
             raise Refused(f"its step raised {one_line(error)}") from error

@@ -28,12 +28,15 @@ TWIN = "(baseline again)"
 MOST_ROUNDS = 201
 # The points of a curve are many and coarse.
 _CURVE_SAMPLE = 1 << 13
-_CURVE_STEPS = 2
 _CURVE_ROUNDS = 31
+# A first step, and one from a state; a third follows the race.
+_QUICK_STEPS = 2
 # Of the memory that is free, how much a workload may take.
 _MOST_MEMORY = 0.8
-# The race's share even where the check has used up the workload's.
-_LEAST_SECONDS = 0.2
+# How many times its time a race may take for the fewest rounds that say anything.
+_PATIENCE = 3.0
+# Below this, collecting cycles takes longer than it saves.
+_WORTH_COLLECTING = 32 << 20
 
 Observe = Callable[[str, Phase], None]
 Walls = Mapping[str, Mapping[int, float]]
@@ -61,7 +64,7 @@ def measure(
     end = clock.wall() + seconds
     heat = Heat(plan, subject, workload, observe)
     try:
-        return heat.run(clock, end)
+        return heat.run(clock, end, _PATIENCE * seconds)
     finally:
         heat.close()
 
@@ -82,7 +85,7 @@ class Heat:
         self.candidates: list[str] = []
         self.roof: HostRoof | DeviceRoof | None = None
 
-    def run(self, clock: Clock, end: float) -> list[Measurement]:
+    def run(self, clock: Clock, end: float, limit: float) -> list[Measurement]:
         need, free = self._memory(), device.free_bytes(self.plan.device)
         if free is not None and need > _MOST_MEMORY * free:
             why = f"this workload needs {need / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free"
@@ -92,7 +95,7 @@ class Heat:
         for implementation in self.everyone:
             self._guard(implementation, partial(self._admit, gate, implementation))
         self.arena.save()
-        rounds = self._race(clock, end) if self.entrants else {}
+        rounds = self._race(clock, end, limit) if self.entrants else {}
         for entrant in list(self.entrants.values()):
             self._guard(entrant.implementation, partial(gate.still, entrant))
         return self._rows(rounds)
@@ -102,8 +105,10 @@ class Heat:
         if self.roof:
             self.roof.close()
         self.entrants.clear()
+        large = self.arena.bytes > _WORTH_COLLECTING
         self.arena.close()
-        gc.collect()
+        if large:
+            gc.collect()
 
     def _memory(self) -> int:
         arrays = 1 + len(self.subject.state_names(self.plan.options))
@@ -111,7 +116,8 @@ class Heat:
         return self.arena.bytes * (3 * arrays + 2 + 3)
 
     def _gate(self) -> Gate:
-        limit, steps = (_CURVE_SAMPLE, _CURVE_STEPS) if self.workload.curve else (SAMPLE, len(SCALES))
+        limit = _CURVE_SAMPLE if self.workload.curve else SAMPLE
+        steps = len(SCALES) if self.plan.suite == "full" else _QUICK_STEPS
         return Gate(self.subject, self.plan.options, self.arena, self.plan.device, self.plan.seed, limit, steps)
 
     def _guard(self, implementation: Implementation, action: Callable[[], None]) -> None:
@@ -143,7 +149,7 @@ class Heat:
     def _entrant(self, implementation: Implementation, shares: bool = True) -> Entrant:
         return Entrant(implementation, self.subject, self.plan.options, self.arena, shares)
 
-    def _race(self, clock: Clock, end: float) -> Rounds:
+    def _race(self, clock: Clock, end: float, limit: float) -> Rounds:
         stopwatch = device.stopwatch(self.plan.device, self._footprint())
         warm_up = device.warm_up_seconds(self.plan.device)
         racers = {name: self._contestant(name, entrant) for name, entrant in self.entrants.items()}
@@ -167,8 +173,9 @@ class Heat:
         self.candidates = [name for name in candidates if name in racers and racers[name].stride == 1]
         most = _CURVE_ROUNDS if self.workload.curve else MOST_ROUNDS
         self.observe("", "time")
-        return race(list(racers.values()), stopwatch, clock, self.plan.seed, max(_LEAST_SECONDS, end - clock.wall()),
-                    FEWEST_PAIRS, most)  # fmt: skip
+        return race(
+            list(racers.values()), stopwatch, clock, self.plan.seed, end - clock.wall(), FEWEST_PAIRS, most, limit
+        )
 
     def _contestant(self, name: str, entrant: Entrant) -> Contestant:
         renew = self.arena.renew if self.arena.moving else None

@@ -57,14 +57,12 @@ class Tally:
 
 
 class _Mode(TorchDispatchMode):
-    def __init__(self, known: Iterable[Tensor]) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.tally = Tally()
         self._live = 0
-        # Storages by identity; those that were there before are not the step's.
+        # Storages by identity. What an operation takes before one has made it was there before the step.
         self._seen: dict[int, Any] = {}
-        for tensor in known:
-            self._remember(tensor, made=False)
 
     def __torch_dispatch__(
         self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -73,15 +71,16 @@ class _Mode(TorchDispatchMode):
         namespace, _, name = func._schema.name.partition("::")
         if namespace == "profiler":
             return func(*args, **kwargs)
-        taken = list(_tensors(args)) + list(_tensors(kwargs.values()))
-        for tensor in taken:
+        heavy = False
+        for tensor in _tensors((*args, *kwargs.values())):
             self._remember(tensor, made=False)
+            heavy = heavy or tensor.numel() > 1
         result = func(*args, **kwargs)
-        made = list(_tensors((result,)))
-        for tensor in made:
+        for tensor in _tensors((result,)):
             self._remember(tensor, made=True)
+            heavy = heavy or tensor.numel() > 1
         self.tally.operations[name] += 1
-        if any(tensor.numel() > 1 for tensor in (*taken, *made)):
+        if heavy:
             self.tally.heavy[name] += 1
         return result
 
@@ -113,15 +112,14 @@ def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:
             yield from _tensors(value)
 
 
-def watch(step: Callable[[], object], known: Iterable[Tensor], device: str) -> Tally:
+def watch(step: Callable[[], object], device: str) -> Tally:
     """Take a step under observation.
 
     Args:
         step: the optimizer's step.
-        known: tensors that are there before, so that they do not count as made by the step.
         device: on an accelerator the peak is its allocator's own, which sees what kernels take by themselves.
     """
-    mode = _Mode(known)
+    mode = _Mode()
     module: Any = getattr(torch, device.partition(":")[0], None)
     counts = hasattr(module, "max_memory_allocated")
     before = 0

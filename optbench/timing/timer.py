@@ -5,6 +5,7 @@ Needs no torch: a contestant is a function, and a stopwatch is handed in.
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -20,8 +21,7 @@ LEAD_IN_SECONDS = 5e-3
 # is better spent on those that are close.
 SLOW = 3.0
 SLOW_STRIDE = 3
-# On a machine that is busy otherwise, the fewest rounds could take forever.
-PATIENCE = 3.0
+_CLEARLY_SLOW = 0.05
 
 
 class Clock(Protocol):
@@ -127,7 +127,7 @@ def calibrate(contestant: Contestant, stopwatch: Stopwatch, clock: Clock, warm_u
     while repetitions < MOST_REPETITIONS and (estimate * repetitions < SAMPLE_SECONDS or clock.wall() < until):
         repetitions = min(MOST_REPETITIONS, 2 * repetitions)
         estimate = _sample(contestant, stopwatch, repetitions)
-    if repetitions == 1:
+    if repetitions == 1 and estimate < _CLEARLY_SLOW:
         # One sample alone may have been disturbed.
         estimate = min(estimate, _sample(contestant, stopwatch, 1))
     needed = -(-SAMPLE_SECONDS // max(estimate, 1e-9))
@@ -171,6 +171,7 @@ def race(
     seconds: float,
     fewest: int,
     most: int,
+    limit: float = math.inf,
 ) -> Rounds:
     """Time all contestants, round by round, until the time is used up.
 
@@ -180,8 +181,10 @@ def race(
         clock: tells when to stop.
         seed: seeds the order within each round.
         seconds: wall time to use, untimed work included.
-        fewest: samples for each contestant at least, unless they take `PATIENCE` times as long; one each in any case.
+        fewest: samples for each contestant at least, even if they take longer.
         most: rounds at most.
+        limit: wall time that even the fewest may not exceed, because on a busy machine they could take forever. One
+            sample each is taken in any case.
 
     Returns:
         For each contestant its samples by number of the round.
@@ -194,7 +197,7 @@ def race(
         spent = clock.wall() - start
         if number >= fewest * longest_stride and spent >= seconds:
             break
-        if number >= longest_stride and spent >= PATIENCE * seconds:
+        if number >= longest_stride and spent >= limit:
             break
         for contestant in order(contestants, number, seed):
             if contestant.before_sample:
