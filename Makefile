@@ -8,10 +8,11 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+OLDEST_TRITON := .venv-triton36
 SOURCES := optbench reference impls suites reports tests
 
 .DEFAULT_GOAL := help
-.PHONY: help compare test test-slow lint types wheel gpu-evidence clean
+.PHONY: help compare test test-slow lint types wheel gpu-evidence triton36 clean
 
 help:  ## this list
 	@awk -F ':.*##' '/^[a-z0-9-]+:.*##/ {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +60,14 @@ gpu-evidence:  ## conformance and timing on CUDA; records and report go to OUT
 	fi; \
 	mkdir -p '$(OUT)' && $$python -m optbench compare --algo all --device cuda \
 		--format json -o '$(OUT)/record.json' --html '$(OUT)/report.html' $(ARGS)
+
+# The oldest Triton that is supported, for the test that compiles the kernels: it needs no torch, and no GPU.
+triton36: $(OLDEST_TRITON)/.installed  ## an environment with Triton 3.6, which the tests use if it is there
+
+$(OLDEST_TRITON)/.installed: Makefile
+	@$(PYTHON) -m venv $(OLDEST_TRITON)
+	@$(OLDEST_TRITON)/bin/python -m pip install --quiet --disable-pip-version-check 'triton==3.6.0'
+	@touch $@
 
 clean:  ## everything that make made, but not .venv and .optbench
 	@rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

@@ -12,3 +12,6 @@ __version__ = "0.1.0"
 _root = Path(__file__).resolve().parent.parent
 if (_root / "reference").is_dir() and (_root / "pyproject.toml").is_file():
     __path__.append(str(_root))
+
+# After the path is whole; needs no torch.
+from optbench.adapter import Adapter as Adapter  # noqa: E402

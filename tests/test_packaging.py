@@ -89,7 +89,7 @@ def test_triton_comes_with_the_extra_and_on_linux_only():
 
 
 @pytest.mark.parametrize(
-    "target", ["compare", "test", "test-slow", "lint", "types", "wheel", "gpu-evidence", "clean", "help"]
+    "target", ["compare", "test", "test-slow", "lint", "types", "wheel", "gpu-evidence", "triton36", "clean", "help"]
 )
 def test_make_has_its_targets(target):
     text = (ROOT / "Makefile").read_text(encoding="utf-8")

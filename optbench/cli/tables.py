@@ -55,15 +55,17 @@ def conformance(results: Sequence[Result], columns: int, grades: frozenset[str],
     judged = {result.implementation for result in results if result.judged}
     lines: list[str] = []
     for block in _blocks(laws, names, cells, columns):
-        headers = [_header(name, name in judged) for name in block]
+        headers = [_header(name) for name in block]
         depth = max(len(header) for header in headers)
         rows = [["", *((header[line] if line < len(header) else "") for header in headers)] for line in range(depth)]
         rows += [[law, *(_cell(cells.get((law, name))) for name in block)] for law in laws]
         gap = 2 if _width(rows, 2) <= columns else 1
         lines += [*grid(rows, gap, colours=_SYMBOL_COLOUR, enabled=colour), ""]
     lines += [paint(line, "dim", colour) for line in wrap(_LEGEND, columns).splitlines()]
-    if len(judged) < len(names):
-        lines.append(paint("(context) changes no exit status", "dim", colour))
+    context = [name for name in names if name not in judged]
+    if context:
+        said = f"{', '.join(context)}: context, which changes no exit status"
+        lines += [paint(line, "dim", colour) for line in wrap(said, columns).splitlines()]
     return [*lines, *_messages(cells, judged, columns, colour)]
 
 
@@ -76,8 +78,7 @@ def _blocks(
     left = columns - used
     for name in names:
         wide = 1 + max(
-            *(len(line) for line in _header(name, False)), len("(context)") if len(names) > 8 else 0,
-            *(len(_cell(cells.get((law, name)))) for law in laws),
+            *(len(line) for line in _header(name)), *(len(_cell(cells.get((law, name)))) for law in laws),
         )  # fmt: skip
         if wide > left and blocks[-1]:
             blocks.append([])
@@ -87,7 +88,7 @@ def _blocks(
     return blocks
 
 
-def _header(name: str, judged: bool) -> list[str]:
+def _header(name: str) -> list[str]:
     """A name over two lines, broken at its first hyphen; of a path its file and class."""
     if ":" in name:
         where, _, cls = name.rpartition(":")
@@ -152,8 +153,8 @@ def throughput(measurements: Sequence[Measurement], columns: int, colour: bool =
         lines += _workload(rows, columns, colour)
     curve = [row.workload for row in measurements if row.curve]
     if len(shown) < len(measurements):
-        lines.append(f"The curve of sizes ({', '.join(dict.fromkeys(curve))}) is in the report.")
-    return lines
+        lines += wrap(f"The curve of sizes ({', '.join(dict.fromkeys(curve))}) is in the report.", columns).splitlines()
+    return lines if lines[-1] else lines[:-1]
 
 
 def _workload(rows: Sequence[Measurement], columns: int, colour: bool) -> list[str]:
