@@ -3,14 +3,15 @@
     from optbench.optim import AdamW
     optimizer = AdamW(model.parameters(), lr=3e-4)
 
-The result is an optimizer of one tier, whose state_dict torch.optim and every other tier can load. Which tier, as torch.optim's
-page describes it for its own implementations:
+The result is an optimizer of one tier, whose state_dict torch.optim and every other tier can load. Which tier, as
+torch.optim's page describes it for its own implementations:
 
     differentiable=True, or sparse parameters or gradients    reference, a for-loop
     fused=True                                                fused
     foreach=True                                              foreach
     foreach=False or fused=False, and neither True            reference
-    neither given                                             fused on the CPU, and on other devices where Triton is installed;
+    neither given                                             fused on the CPU, and on other devices where Triton is
+    installed;
                                                               else foreach
 
 A tier is imported when it is first chosen.
@@ -204,7 +205,7 @@ def choose_tier(
     return "fused" if can_compile else "foreach"
 
 
-def _make(name: str, params: ParamsT, **options: Any) -> Optimizer:
+def _make(name: str, params: Any, **options: Any) -> Optimizer:
     if not isinstance(params, Tensor):
         # An iterator can be walked only once. What is no iterable, the tier's constructor refuses in torch's words.
         params = list(params) if isinstance(params, Iterable) else params

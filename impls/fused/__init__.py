@@ -1,7 +1,7 @@
 """One kernel launch for all parameters: Numba on a CPU, Triton on a GPU.
 
-`adam`, `adamw`, `sgd`: an update rule and a class each. `lang`: the language of rules. `optimizer`, `plan`, `entry`, `layout`,
-`bucket`: what the host does. `numba_backend`, `triton_backend`: what runs the rules.
+`adam`, `adamw`, `sgd`: an update rule and a class each. `lang`: the language of rules. `optimizer`, `plan`, `entry`,
+`layout`, `bucket`: what the host does. `numba_backend`, `triton_backend`: what runs the rules.
 """
 
 from .adam import Adam

@@ -5,7 +5,7 @@ algorithm 1.
 AMSGrad: Reddi, Kale, Kumar: On the Convergence of Adam and Beyond, 2018, https://openreview.net/forum?id=ryQu7f-RZ.
 """
 
-# mypy: allow-untyped-defs
+# mypy: allow-untyped-defs, allow-incomplete-defs
 from __future__ import annotations
 
 from typing import Any
@@ -82,8 +82,9 @@ RULE = Rule(
 class Adam(AdamBase, FusedOptimizer):
     """Adam, all parameters in one launch.
 
-    m = beta1*m + (1 - beta1)*g, v = beta2*v + (1 - beta2)*g*g, p = p - lr/(1 - beta1^t) * m/(sqrt(v/(1 - beta2^t)) + eps), with
-    coupled weight decay added to g, or decoupled (as AdamW does), and with AMSGrad v's running maximum in its place.
+    m = beta1*m + (1 - beta1)*g, v = beta2*v + (1 - beta2)*g*g, p = p - lr/(1 - beta1^t) * m/(sqrt(v/(1 - beta2^t)) +
+    eps), with coupled weight decay added to g, or decoupled (as AdamW does), and with AMSGrad v's running maximum in
+    its place.
 
     Args: those of torch.optim.Adam.
 

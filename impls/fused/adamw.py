@@ -1,6 +1,7 @@
 """AdamW: Adam whose weight decay shrinks the parameter and does not enter the moments; its rule is Adam's.
 
-Ilya Loshchilov, Frank Hutter: Decoupled Weight Decay Regularization, 2017, https://arxiv.org/abs/1711.05101, algorithm 2.
+Ilya Loshchilov, Frank Hutter: Decoupled Weight Decay Regularization, 2017, https://arxiv.org/abs/1711.05101,
+algorithm 2.
 """
 
 from __future__ import annotations

@@ -15,10 +15,12 @@ from .lang import Rule
 
 @dataclass(eq=False)
 class Bucket:
-    """Tensors of one device, storage dtype and set of flags, whose arrays can all be walked as flat memory in one order.
+    """Tensors of one device, storage dtype and set of flags, whose arrays can all be walked as flat memory in one
+    order.
 
-    The host keeps a bucket as long as it describes the optimizer's tensors, rewrites `arrays`, `hyper` and `step_numbers` in
-    place, and raises `revision` when it did so; what a backend derives from them it may keep in `derived`.
+    The host keeps a bucket as long as it describes the optimizer's tensors, rewrites `arrays`, `hyper` and
+    `step_numbers` in place, and raises `revision` when it did so; what a backend derives from them it may keep in
+    `derived`.
 
     Args:
         rule: what to compute.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from .layout import STORAGE_DTYPES, fits, real_dtype, scratch_for, walk_strides
 from .lang import Rule
+from .layout import STORAGE_DTYPES, fits, real_dtype, scratch_for, walk_strides
 
 
 class Key(NamedTuple):
@@ -45,7 +45,7 @@ class Entry:
 class GroupFacts(NamedTuple):
     """What a parameter's group decides."""
 
-    index: int
+    place: int
     flags: tuple[int, ...]
     # a learning rate on another device than the CPU
     device_lr: Tensor | None
@@ -71,7 +71,9 @@ def arrange(
             array = scratch_for(tensor, strides, dtype)
             copies.append((tensor if place != 1 else array, array))
         if array.numel() and not array.data_ptr():
-            raise TypeError(f"the fused tier needs plain tensors, not {type(tensor).__name__} without memory of its own")
+            raise TypeError(
+                f"the fused tier needs plain tensors, not {type(tensor).__name__} without memory of its own"
+            )
         arrays.append(array)
     lr = group.device_lr if group.device_lr is not None and group.device_lr.device == param.device else None
     step = _step(param, state, steps_on_device or lr is not None, copies) if rule.stores_step else None
@@ -83,7 +85,7 @@ def arrange(
         steps_on_device=step is not None and step.device.type != "cpu",
         lr=None if lr is None else id(lr),
     )
-    return Entry(key, param, group.index, state, fresh, arrays, step, lr, copies)
+    return Entry(key, param, group.place, state, fresh, arrays, step, lr, copies)
 
 
 def _storage(tensors: list[Tensor]) -> torch.dtype:

@@ -1,11 +1,11 @@
 """The language of update rules: the operations they may use, the decorator, and the record a backend compiles.
 
-A rule is an ordinary Python function of scalars. It can be called as it stands, on Python floats; `numba_backend` compiles its
-source for the CPU, and `triton_backend` compiles the same source for a GPU through `for_triton`. Importing this module imports
-neither compiler.
+A rule is an ordinary Python function of scalars. It can be called as it stands, on Python floats; `numba_backend`
+compiles its source for the CPU, and `triton_backend` compiles the same source for a GPU through `for_triton`.
+Importing this module imports neither compiler.
 
-What a rule may hold: assignments to names, `if` over flags, arithmetic and comparison operators, float literals, the operations
-below, and one `return` of a fixed number of names at its end.
+What a rule may hold: assignments to names, `if` over flags, arithmetic and comparison operators, float literals, the
+operations below, and one `return` of a fixed number of names at its end.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-class constexpr:  # noqa: N801 - the name that Triton reads in annotations
+class constexpr:
     """Annotates a flag: a constant while the rule is compiled."""
 
 
@@ -78,15 +78,15 @@ class Rule:
     Args:
         name: the algorithm's name.
         prepare: `(step, *hyper, *FLAGS) -> scalars`, all float64; `step` is the number of this step, counted from 1.
-        update: `(param, grad, *state, *scalars, *FLAGS) -> (param, *state)` for one element, in the working type: float32 for
-            16- and 32-bit storage, float64 for 64-bit storage.
+        update: `(param, grad, *state, *scalars, *FLAGS) -> (param, *state)` for one element, in the working type:
+            float32 for 16- and 32-bit storage, float64 for 64-bit storage.
         state: names of the state tensors, in the order of `update`.
         hyper: names of the hyperparameters that `prepare` takes.
         scalars: names of what `prepare` returns.
         flags: names of the constants that specialise both functions.
         optional: state that exists only under a flag. Absent, it is passed as 0.0 and neither loaded nor stored.
-        stores_step: whether the state holds a `step` tensor. Without one, `prepare` sees 1.0 on a tensor's first step and 2.0
-            on every later one.
+        stores_step: whether the state holds a `step` tensor. Without one, `prepare` sees 1.0 on a tensor's first step
+            and 2.0 on every later one.
     """
 
     name: str
@@ -109,7 +109,8 @@ class Rule:
 def for_triton(function: Callable[..., Any]) -> Any:
     """The same function as a `triton.jit` function, its operations replaced by Triton's. Needs Triton.
 
-    Triton resolves names in a function's globals, so the function is cloned with globals of its own; the source stays one.
+    Triton resolves names in a function's globals, so the function is cloned with globals of its own; the source stays
+    one.
     """
     import triton
     import triton.language

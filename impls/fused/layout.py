@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 from collections.abc import Callable, Sequence
 from operator import attrgetter
@@ -10,13 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# Private parts of torch that make checks of many tensors cheap, and crash when they are called in other ways: only for versions
-# in which they are known.
+# Private parts of torch that make checks of many tensors cheap, and crash when they are called in other ways: only
+# for versions in which they are known.
 TRIED_PRIVATE_TORCH = (2, 11) <= tuple(map(int, torch.__version__.split(".")[:2])) <= (2, 13)
-if TRIED_PRIVATE_TORCH:
-    from torch._C._dynamo.guards import TensorGuards
-else:
-    TensorGuards = None
+TensorGuards: Any = importlib.import_module("torch._C._dynamo.guards").TensorGuards if TRIED_PRIVATE_TORCH else None
 
 _REAL = {torch.complex32: torch.float16, torch.complex64: torch.float32, torch.complex128: torch.float64}
 _COMPLEX = {real: imaginary for imaginary, real in _REAL.items()}
@@ -68,7 +66,8 @@ def scratch_for(tensor: Tensor, strides: Sequence[int], dtype: torch.dtype) -> T
 
 
 def layout_guard(tensors: Sequence[Tensor]) -> Callable[[Sequence[Tensor]], bool]:
-    """A fast test that other tensors have, one by one, the dtype, device, shape, strides and conj and neg bits of these.
+    """A fast test that other tensors have, one by one, the dtype, device, shape, strides and conj and neg bits of
+    these.
 
     It may say no where nothing that matters differs; it holds no tensor.
     """

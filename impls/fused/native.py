@@ -1,8 +1,8 @@
 """Compile generated kernels with Numba once, keep their machine code on disk, and load it without importing Numba.
 
-Numba's own cache looks at one file's time stamp and does not see changes elsewhere. Here the key is everything that decides the
-machine code: the generated source, the intrinsics, the versions of Python, Numba and llvmlite, Numba's settings, and the processor.
-A cached kernel needs llvmlite only, which imports ten times as fast as Numba.
+Numba's own cache looks at one file's time stamp and does not see changes elsewhere. Here the key is everything that
+decides the machine code: the generated source, the intrinsics, the versions of Python, Numba and llvmlite, Numba's
+settings, and the processor. A cached kernel needs llvmlite only, which imports ten times as fast as Numba.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Runs update rules on the CPU: one pass over all tensors of a bucket, by all of torch's threads.
 
-The work is cut into chunks of equal size across tensors, so that a thousand small tensors and one large one are balanced alike.
+The work is cut into chunks of equal size across tensors, so that a thousand small tensors and one large one are
+balanced alike.
 """
 
 from __future__ import annotations
@@ -37,49 +38,68 @@ def prepare(bucket: Bucket, found_inf: Tensor | None = None) -> Array:
 
     The table is the bucket's own and is overwritten by the next step. Where `found_inf` is not zero, the steps stay.
     """
-    tensors = len(bucket.numel)
-    table: Array | None = bucket.derived.get("scalars")
-    if table is None:
-        table = bucket.derived["scalars"] = np.zeros((tensors, len(bucket.rule.scalars)))
-    if found_inf is not None and found_inf.item():
-        return table
-    job = np.array(
-        [
-            tensors,
-            bucket.steps.ctypes.data if bucket.rule.stores_step else 0,
-            bucket.step_dtype == torch.float64,
-            bucket.step_numbers.ctypes.data,
-            bucket.hyper.ctypes.data,
-            table.ctypes.data,
-        ],
-        dtype=np.int64,
-    )
-    _prepare_kernel(bucket.rule, bucket.flags)(job.ctypes.data)
-    return table
+    preparation: _Preparation | None = bucket.derived.get("preparation")
+    if preparation is None:
+        preparation = bucket.derived["preparation"] = _Preparation(bucket)
+    if found_inf is None or not found_inf.item():
+        preparation.kernel(preparation.address)
+    return preparation.table
 
 
-def update(
-    bucket: Bucket, scalars: Array, grad_scale: Tensor | None = None, found_inf: Tensor | None = None
-) -> None:
+def update(bucket: Bucket, scalars: Array, grad_scale: Tensor | None = None, found_inf: Tensor | None = None) -> None:
     """Update every element of every tensor once. Where `found_inf` is not zero, nothing is stored."""
     if found_inf is not None and found_inf.item():
         return
     threads = torch.get_num_threads()
-    chunk_tensor, chunk_start = _chunks(bucket, threads)
-    chunks = len(chunk_tensor) - 1
-    job = np.zeros(JOB_SIZE, dtype=np.int64)
-    job[:7] = (
-        bucket.arrays.ctypes.data,
-        len(bucket.numel),
-        bucket.numel.ctypes.data,
-        scalars.ctypes.data,
-        chunk_tensor.ctypes.data,
-        chunk_start.ctypes.data,
-        chunks,
-    )
+    work: _Work | None = bucket.derived.get("work")
+    if work is None or work.threads != threads or work.scalars is not scalars:
+        work = bucket.derived["work"] = _Work(bucket, scalars, threads)
     # GradScaler, too, multiplies by the reciprocal in float32.
-    job.view(np.float64)[7] = 1.0 if grad_scale is None else np.float32(1.0 / grad_scale.item())
-    workers.run(_update_kernel(bucket.rule, bucket.flags, bucket.dtype), job, chunks, threads)
+    work.unscale[0] = 1.0 if grad_scale is None else np.float32(1.0 / grad_scale.item())
+    workers.run(work.kernel, work.job, work.address, work.chunks, threads)
+
+
+class _Preparation:
+    """What `prepare` needs of a bucket, whose arrays stay where they are."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        tensors = len(bucket.numel)
+        self.table = np.zeros((tensors, len(bucket.rule.scalars)))
+        self.job = np.array(
+            [
+                tensors,
+                bucket.steps.ctypes.data if bucket.rule.stores_step else 0,
+                bucket.step_dtype == torch.float64,
+                bucket.step_numbers.ctypes.data,
+                bucket.hyper.ctypes.data,
+                self.table.ctypes.data,
+            ],
+            dtype=np.int64,
+        )
+        self.address = self.job.ctypes.data
+        self.kernel = _prepare_kernel(bucket.rule, bucket.flags)
+
+
+class _Work:
+    """What `update` needs of a bucket on so many threads."""
+
+    def __init__(self, bucket: Bucket, scalars: Array, threads: int) -> None:
+        self.threads, self.scalars = threads, scalars
+        self.chunk_tensor, self.chunk_start = _chunks(bucket.numel, threads)
+        self.chunks = len(self.chunk_tensor) - 1
+        self.job = np.zeros(JOB_SIZE, dtype=np.int64)
+        self.job[:7] = (
+            bucket.arrays.ctypes.data,
+            len(bucket.numel),
+            bucket.numel.ctypes.data,
+            scalars.ctypes.data,
+            self.chunk_tensor.ctypes.data,
+            self.chunk_start.ctypes.data,
+            self.chunks,
+        )
+        self.unscale = self.job[7:8].view(np.float64)
+        self.address = self.job.ctypes.data
+        self.kernel = _update_kernel(bucket.rule, bucket.flags, bucket.dtype)
 
 
 @functools.cache
@@ -92,20 +112,16 @@ def _update_kernel(rule: Rule, flags: tuple[int, ...], dtype: torch.dtype) -> Ke
     return kernel(update_source(rule, flags, str(dtype).removeprefix("torch.")), "update")
 
 
-def _chunks(bucket: Bucket, threads: int) -> tuple[Array, Array]:
+def _chunks(numel: Array, threads: int) -> tuple[Array, Array]:
     """Where each chunk starts: in which tensor, at which element; and the end of the last."""
-    kept = bucket.derived.get("chunks")
-    if kept is not None and kept[0] == threads:
-        return kept[1]  # type: ignore[no-any-return]
-    ends = np.cumsum(bucket.numel + _TENSOR_OVERHEAD)
+    ends = np.cumsum(numel + _TENSOR_OVERHEAD)
     size = min(max(int(ends[-1]) // (16 * threads), _SMALLEST_CHUNK), _LARGEST_CHUNK)
     parallel = threads > 1 and ends[-1] >= _PARALLEL_WORK
     bounds = np.arange(size, ends[-1], size) if parallel else np.zeros(0, dtype=np.int64)
     tensor = np.searchsorted(ends, bounds, side="right")
-    starts = ends - bucket.numel - _TENSOR_OVERHEAD
-    offset = np.minimum(bounds - starts[tensor], bucket.numel[tensor]) & -_CHUNK_STEP
-    last = len(bucket.numel) - 1
+    starts = ends - numel - _TENSOR_OVERHEAD
+    offset = np.minimum(bounds - starts[tensor], numel[tensor]) & -_CHUNK_STEP
+    last = len(numel) - 1
     chunk_tensor = np.concatenate([[0], tensor, [last]]).astype(np.int64)
-    chunk_start = np.concatenate([[0], offset, [bucket.numel[last]]]).astype(np.int64)
-    bucket.derived["chunks"] = (threads, (chunk_tensor, chunk_start))
+    chunk_start = np.concatenate([[0], offset, [numel[last]]]).astype(np.int64)
     return chunk_tensor, chunk_start

@@ -1,7 +1,7 @@
 """What the generated CPU kernels call: memory by address, and the operations of `lang`. Imported only to compile.
 
-No fast-math flag is set anywhere: nothing is reassociated or contracted, so an element's result depends neither on the place of
-the element in its tensor nor on the machine's vector width.
+No fast-math flag is set anywhere: nothing is reassociated or contracted, so an element's result depends neither on
+the place of the element in its tensor nor on the machine's vector width.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-# More arrays than any rule has. Each array of a kernel is its own alias scope, or LLVM would give up on vectorising loops over
-# many arrays for the number of overlap checks.
+# More arrays than any rule has. Each array of a kernel is its own alias scope, or LLVM would give up on vectorising
+# loops over many arrays for the number of overlap checks.
 MOST_ARRAYS = 12
 _INT = ir.IntType(64)
 _STORAGE = {
@@ -24,14 +24,14 @@ _STORAGE = {
 }
 
 
-def _pointer(builder: Any, address: Any, index: Any, kind: Any) -> Any:
+def _pointer(builder: Any, kind: Any, address: Any, index: Any) -> Any:
     return builder.gep(builder.inttoptr(address, kind.as_pointer()), [index])
 
 
 def _plain_load(numba_type: Any, kind: Any) -> Any:
     def load(typing_context: Any, address: Any, index: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            return builder.load(_pointer(builder, *arguments, kind))
+            return builder.load(_pointer(builder, kind, *arguments))
 
         return numba_type(types.int64, types.int64), generate
 
@@ -41,7 +41,7 @@ def _plain_load(numba_type: Any, kind: Any) -> Any:
 def _plain_store(numba_type: Any, kind: Any) -> Any:
     def store(typing_context: Any, address: Any, index: Any, value: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            builder.store(arguments[2], _pointer(builder, *arguments[:2], kind))
+            builder.store(arguments[2], _pointer(builder, kind, *arguments[:2]))
             return arguments[2]
 
         return numba_type(types.int64, types.int64, numba_type), generate
@@ -62,18 +62,20 @@ def fetch_add(typing_context: Any, address: Any, index: Any) -> Any:
     """Add one to a counter that threads share; the value before."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.atomic_rmw("add", _pointer(builder, *arguments, _INT), ir.Constant(_INT, 1), "seq_cst")
+        return builder.atomic_rmw("add", _pointer(builder, _INT, *arguments), ir.Constant(_INT, 1), "seq_cst")
 
     return types.int64(types.int64, types.int64), generate
 
 
 @intrinsic
 def ask(typing_context: Any, function: Any, handle: Any, answer: Any) -> Any:
-    """Call the C function `int32 function(handle, answer)` at an address; the int64 then at `answer`, -1 where it failed."""
+    """Call the C function `int32 function(handle, answer)` at an address; then the int64 at `answer`, -1 on failure."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         kind = ir.FunctionType(ir.IntType(32), [_INT, _INT]).as_pointer()
-        failed = builder.icmp_signed("!=", builder.call(builder.inttoptr(arguments[0], kind), arguments[1:]), ir.IntType(32)(0))
+        failed = builder.icmp_signed(
+            "!=", builder.call(builder.inttoptr(arguments[0], kind), arguments[1:]), ir.IntType(32)(0)
+        )
         return builder.select(failed, _INT(-1), builder.load(builder.inttoptr(arguments[2], _INT.as_pointer())))
 
     return types.int64(types.int64, types.int64, types.int64), generate
@@ -124,7 +126,7 @@ def load_element(typing_context: Any, address: Any, index: Any, row: Any, storag
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         kind, size = _STORAGE[name]
-        value = builder.load(_pointer(builder, *arguments[:2], kind))
+        value = builder.load(_pointer(builder, kind, *arguments[:2]))
         value.align = size
         _scope(builder.module, value, number)
         return _widen(builder, value, name)
@@ -141,7 +143,7 @@ def store_element(typing_context: Any, address: Any, index: Any, row: Any, stora
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         kind, size = _STORAGE[name]
-        stored = builder.store(_narrow(builder, arguments[4], name), _pointer(builder, *arguments[:2], kind))
+        stored = builder.store(_narrow(builder, arguments[4], name), _pointer(builder, kind, *arguments[:2]))
         stored.align = size
         _scope(builder.module, stored, number)
         return context.get_dummy_value()

@@ -1,7 +1,8 @@
 """Write the CPU kernels of one rule as self-contained Python source that Numba compiles.
 
-The rule's body stands inside the loop, with its flags folded, its literals in the working type and its operations replaced by
-the intrinsics of `numba_intrinsics`. So nothing is left to type inference, and the text is all that a cache key must cover.
+The rule's body stands inside the loop, with its flags folded, its literals in the working type and its operations
+replaced by the intrinsics of `numba_intrinsics`. So nothing is left to type inference, and the text is all that a
+cache key must cover.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from typing import Any
 
 from .lang import OPERATIONS, Rule
 
-# Places in the array of int64 that a kernel gets the address of. Two threads write the last two: each has its own cache line.
+# Places in the array of int64 that a kernel gets the address of. Two threads write the last two: each has its own
+# cache line.
 JOB_SIZE = 32
 NEXT_CHUNK, CHUNKS_DONE = 16, 24
 
@@ -26,24 +28,22 @@ def prepare(_job):
     _numbers, _hyper, _scalars = load_int(_job, 3), load_int(_job, 4), load_int(_job, 5)
     _previous, _row = 0.0, 0
     for _tensor in range(_tensors):
-        if _steps == 0:
+        _place = 0 if _steps == 0 else load_int(_steps, _tensor)
+        if _place == 0:
             step = load_float64(_numbers, _tensor)
         elif _wide != 0:
-            step = load_float64(load_int(_steps, _tensor), 0) + 1.0
-            store_float64(load_int(_steps, _tensor), 0, step)
+            step = store_float64(_place, 0, load_float64(_place, 0) + 1.0)
         else:
-            step = float64(store_float32(load_int(_steps, _tensor), 0, load_float32(load_int(_steps, _tensor), 0) + 1.0))
+            step = float64(store_float32(_place, 0, load_float32(_place, 0) + 1.0))
         # most tensors share their step and hyperparameters with the tensor before
         _same = _tensor > 0 and step == _previous
         for _index in range({hyper_count}):
-            _same = _same and (
-                load_float64(_hyper, _tensor * {hyper_count} + _index) == load_float64(_hyper, _row * {hyper_count} + _index)
-            )
+            _value = load_float64(_hyper, _row * {hyper_count} + _index)
+            _same = _same and load_float64(_hyper, _tensor * {hyper_count} + _index) == _value
         if _same:
             for _index in range({scalar_count}):
-                store_float64(
-                    _scalars, _tensor * {scalar_count} + _index, load_float64(_scalars, _row * {scalar_count} + _index)
-                )
+                _value = load_float64(_scalars, _row * {scalar_count} + _index)
+                store_float64(_scalars, _tensor * {scalar_count} + _index, _value)
             continue
         _previous, _row = step, _tensor
 {load_hyper}
@@ -152,7 +152,9 @@ def _specialise(function: Callable[..., Any], flags: dict[str, int], work: str) 
     folder = _Folder(function, flags, work)
     body = [node for statement in tree.body for node in folder.statements(statement)]
     last = body.pop()
-    if not isinstance(last, ast.Return) or any(isinstance(node, ast.Return) for part in body for node in ast.walk(part)):
+    if not isinstance(last, ast.Return) or any(
+        isinstance(node, ast.Return) for part in body for node in ast.walk(part)
+    ):
         raise ValueError(f"rule {function.__qualname__} must have one return, at its end")
     values = last.value.elts if isinstance(last.value, ast.Tuple) else [last.value]
     if not all(isinstance(value, ast.Name) for value in values):
@@ -166,9 +168,7 @@ class _Folder(ast.NodeTransformer):
 
     def __init__(self, function: Callable[..., Any], flags: dict[str, int], work: str) -> None:
         self.flags, self.work, self.name = flags, work, function.__qualname__
-        self.operations = {
-            name: value.__name__ for name, value in function.__globals__.items() if value in OPERATIONS
-        }
+        self.operations = {name: value.__name__ for name, value in function.__globals__.items() if value in OPERATIONS}
 
     def statements(self, node: ast.stmt) -> list[ast.stmt]:
         """What is left of a statement once the flags are known."""

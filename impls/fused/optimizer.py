@@ -1,14 +1,12 @@
 """The host's side of every fused optimizer: which tensors go into which launch, and what is kept from step to step.
 
-A step first checks that its plan still describes the optimizer, by mapping functions written in C over lists: parameters, options,
-state entries, addresses and layouts. Only the gradients' addresses may change without a new plan.
+A step first checks that its plan still describes the optimizer, by mapping functions written in C over lists:
+parameters, options, state entries, addresses and layouts. Only the gradients' addresses may change without a new
+plan.
 """
 
 from __future__ import annotations
 
-import functools
-import importlib
-import os
 from typing import Any, ClassVar
 
 import torch
@@ -24,12 +22,13 @@ Group = dict[str, Any]
 class FusedOptimizer(OptimizerBase):
     """Base of the fused optimizers: one launch for all parameters of one dtype and set of flags.
 
-    A subclass names its `rule`, the `options` of a group that the rule depends on, and turns a group into hyperparameters and
-    flags. Arithmetic is float32 for 16- and 32-bit storage and float64 for 64-bit storage, rounded once when stored. Arrays whose
-    strides or dtypes differ from their parameter's are copied through scratch memory of their own size.
+    A subclass names its `rule`, the `options` of a group that the rule depends on, and turns a group into
+    hyperparameters and flags. Arithmetic is float32 for 16- and 32-bit storage and float64 for 64-bit storage,
+    rounded once when stored. Arrays whose strides or dtypes differ from their parameter's are copied through scratch
+    memory of their own size.
 
-    Gradients are not written, nor kept alive between steps. The environment variable OPTBENCH_FUSED_BACKEND=triton runs Triton on
-    CPU tensors, in its interpreter (set TRITON_INTERPRET=1).
+    Gradients are not written, nor kept alive between steps. The environment variable OPTBENCH_FUSED_BACKEND=triton
+    runs Triton on CPU tensors, in its interpreter (set TRITON_INTERPRET=1).
     """
 
     rule: ClassVar[Rule]
@@ -58,7 +57,7 @@ class FusedOptimizer(OptimizerBase):
         raise NotImplementedError
 
     def state_of(self, param: Tensor, group: Group) -> tuple[dict[str, Tensor], bool]:
-        """A parameter's state, made if it has none, and whether this is the first step of a rule that stores no count."""
+        """A parameter's state, made if it has none; and whether this is the first step of a rule that counts none."""
         state = self.state[param]
         if not state:
             state.update(self._init_state(param, group))
@@ -92,25 +91,6 @@ class FusedOptimizer(OptimizerBase):
             if found_inf is not None and found_inf.item():
                 return
             plan = Plan(self, found_inf)
-        self._backends = plan.run(self, backend_for, found_inf)
+        self._backends = plan.run(self, found_inf)
         # Only a plan that went through is kept.
         self._plan = plan
-
-
-def backend_for(device: torch.device) -> Any:
-    """The module whose `prepare` and `update` run buckets on this device."""
-    return _backend("triton" if device.type != "cpu" else os.environ.get("OPTBENCH_FUSED_BACKEND", "numba"))
-
-
-@functools.cache
-def _backend(name: str) -> Any:
-    if name not in ("numba", "triton"):
-        raise ValueError(f"OPTBENCH_FUSED_BACKEND must be numba or triton, not {name!r}")
-    try:
-        return importlib.import_module(f".{name}_backend", __package__)
-    except ModuleNotFoundError as error:
-        if error.name != "triton":
-            raise
-        raise RuntimeError(
-            "the fused tier needs Triton here: pip install triton, or use optbench.impls.foreach"
-        ) from error

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from .backends import backend_for
 from .bucket import Bucket
 from .entry import Entry, GroupFacts, Key, arrange
 from .lang import Rule
@@ -34,9 +35,11 @@ class Section:
     def __init__(self, rule: Rule, key: Key, entries: list[Entry]) -> None:
         present = rule.present(key.flags)
         names = [name for name, exists in zip(rule.state, present, strict=True) if exists] + ["step"] * rule.stores_step
+        self.backend = backend_for(key.device)
         self.params = [entry.param for entry in entries]
         self._groups = np.array([entry.group for entry in entries])
-        # Live views of the state dicts, and what they held. The end mark makes two sequences of different lengths differ.
+        # Live views of the state dicts, and what they held. The end mark makes two sequences of different lengths
+        # differ.
         self._live = [*(entry.state.values() for entry in entries), (_END,)]
         self._held = list(chain.from_iterable(self._live))
         self._tensors = [entry.state[name] for entry in entries for name in names]
@@ -87,9 +90,9 @@ class Section:
         self.bucket.hyper[:] = table[self._groups]
         self.bucket.revision += 1
 
-    def run(self, backend: Any, grad_scale: Tensor | None, found_inf: Tensor | None) -> None:
+    def run(self, grad_scale: Tensor | None, found_inf: Tensor | None) -> None:
         """Take one step of every tensor in the bucket."""
-        bucket = self.bucket
+        bucket, backend = self.bucket, self.backend
         if grad_scale is not None:
             grad_scale = grad_scale.to(bucket.device)
         if found_inf is not None:
@@ -125,7 +128,8 @@ class Plan:
                     optimizer.check_grad(param)
                     state, fresh = optimizer.state_of(param, group)
                     entries.append(self._arrange(param, state, fresh, index))
-        # Entries that every step must arrange anew: those with scratch copies, and empty ones, of which only the step counts.
+        # Entries that every step must arrange anew: those with scratch copies, and empty ones, of which only the step
+        # counts.
         loose = [entry for entry in entries if entry.copies or not entry.param.numel()]
         self._loose_params = [entry.param for entry in loose]
         self._loose_facts = [(entry.state, entry.group) for entry in loose]
@@ -159,17 +163,14 @@ class Plan:
             # A gradient or a state entry is gone, or is no tensor.
             return False
 
-    def run(
-        self, optimizer: FusedOptimizer, backend_for: Callable[[torch.device], Any], found_inf: Tensor | None
-    ) -> tuple[str, ...]:
+    def run(self, optimizer: FusedOptimizer, found_inf: Tensor | None) -> tuple[str, ...]:
         """Take a step; the names of the backends that did."""
         loose, copies = self._arrange_loose(optimizer)
         grad_scale: Tensor | None = getattr(optimizer, "grad_scale", None)
         names = []
         for section in self._sections + loose:
-            backend = backend_for(section.bucket.device)
-            section.run(backend, grad_scale, found_inf)
-            names.append(backend.NAME)
+            section.run(grad_scale, found_inf)
+            names.append(section.backend.NAME)
         for target, scratch in copies:
             if target is not scratch:
                 target.copy_(scratch)

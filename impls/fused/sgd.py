@@ -1,11 +1,11 @@
 """SGD with momentum: one rule, compiled for CPU and GPU.
 
-Nesterov's form is that of Ilya Sutskever, James Martens, George Dahl, Geoffrey Hinton: On the importance of initialization and
-momentum in deep learning, 2013, https://proceedings.mlr.press/v28/sutskever13.html, as PyTorch writes it: the velocity
-holds no learning rate.
+Nesterov's form is that of Ilya Sutskever, James Martens, George Dahl, Geoffrey Hinton: On the importance of
+initialization and momentum in deep learning, 2013, https://proceedings.mlr.press/v28/sutskever13.html, as PyTorch
+writes it: the velocity holds no learning rate.
 """
 
-# mypy: allow-untyped-defs
+# mypy: allow-untyped-defs, allow-incomplete-defs
 from __future__ import annotations
 
 from typing import Any
@@ -70,7 +70,8 @@ RULE = Rule(
 class SGD(SGDBase, FusedOptimizer):
     """SGD with momentum and Nesterov's momentum, all parameters in one launch.
 
-    b = momentum*b + (1 - dampening)*g (b = g in the first step), p = p - lr*b, or p - lr*(g + momentum*b) after Nesterov.
+    b = momentum*b + (1 - dampening)*g (b = g in the first step), p = p - lr*b, or p - lr*(g + momentum*b) after
+    Nesterov.
 
     Args: those of torch.optim.SGD.
 
@@ -85,7 +86,8 @@ class SGD(SGDBase, FusedOptimizer):
         >>> layer(torch.ones(2)).sum().backward()
         >>> optimizer.step()
 
-    Source: Sutskever, Martens, Dahl and Hinton, 2013, https://proceedings.mlr.press/v28/sutskever13.html, as in torch.optim.SGD.
+    Source: Sutskever, Martens, Dahl and Hinton, 2013, https://proceedings.mlr.press/v28/sutskever13.html, as in
+        torch.optim.SGD.
     """
 
     rule = RULE

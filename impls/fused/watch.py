@@ -1,8 +1,8 @@
 """Notice that tensors got other memory or another layout, as `tensor.data = …` gives them.
 
-Asking thousands of tensors for their address from Python costs more than updating them. torch's stable C interface (the `aoti_torch_`
-functions, made for compiled models) answers in nanoseconds, and a generated kernel asks it for all tensors at once. Where it is
-missing, Python asks.
+Asking thousands of tensors for their address from Python costs more than updating them. torch's stable C interface
+(the `aoti_torch_` functions, made for compiled models) answers in nanoseconds, and a generated kernel asks it for all
+tensors at once. Where it is missing, Python asks.
 """
 
 from __future__ import annotations
@@ -56,7 +56,9 @@ def watch(job):
         strides = ask(get_strides, handle, answer)
         place += 2
         for axis in range(dim):
-            if load_int(sizes, axis) != load_int(layouts, place) or load_int(strides, axis) != load_int(layouts, place + 1):
+            if load_int(sizes, axis) != load_int(layouts, place):
+                return
+            if load_int(strides, axis) != load_int(layouts, place + 1):
                 return
             place += 2
     store_int(job, {_RESULT}, 1)
@@ -99,7 +101,13 @@ class _Native:
         self._addresses = np.array([tensor.data_ptr() for tensor in tensors], dtype=np.int64)
         self._layouts = np.array([number for tensor in shaped for number in _layout(tensor)], dtype=np.int64)
         self._job = np.zeros(32, dtype=np.int64)
-        parts = (self._handles.ctypes.data, len(tensors), self._addresses.ctypes.data, len(shaped), self._layouts.ctypes.data)
+        parts = (
+            self._handles.ctypes.data,
+            len(tensors),
+            self._addresses.ctypes.data,
+            len(shaped),
+            self._layouts.ctypes.data,
+        )
         self._job[: len(parts) + len(functions)] = parts + functions
         self._address = self._job.ctypes.data
         self._kernel = kernel(_SOURCE, "watch")

@@ -1,9 +1,9 @@
 """Threads that work through the chunks of a kernel: torch's own OpenMP team, or a pool of Python threads.
 
-A kernel takes chunks from a counter until none is left. torch's team is already awake, and after every parallel region of torch's it
-spins for milliseconds: a second team would fight with it for the same cores (measured: 0.75 of the speed). Where torch has no GNU
-OpenMP interface, and in forked children, whose OpenMP runtime is broken, Python threads do the work: compiled kernels release the
-GIL, and the caller never waits for a thread that has not begun.
+A kernel takes chunks from a counter until none is left. torch's team is already awake, and after every parallel
+region of torch's it spins for milliseconds: a second team would fight with it for the same cores (measured: 0.75 of
+the speed). Where torch has no GNU OpenMP interface, and in forked children, whose OpenMP runtime is broken, Python
+threads do the work: compiled kernels release the GIL, and the caller never waits for a thread that has not begun.
 """
 
 from __future__ import annotations
@@ -22,27 +22,33 @@ import numpy.typing as npt
 import torch
 
 from .native import Kernel
-from .numba_source import CHUNKS_DONE
+from .numba_source import CHUNKS_DONE, NEXT_CHUNK
 
 Job = npt.NDArray[np.int64]
 
 
-def run(kernel: Kernel, job: Job, chunks: int, threads: int) -> None:
-    """Run a kernel over all chunks of a job, on at most so many threads; return when all are done."""
+def run(kernel: Kernel, job: Job, address: int, chunks: int, threads: int) -> None:
+    """Run a kernel over all chunks of a job, on at most so many threads; return when all are done.
+
+    Args:
+        address: that of `job`.
+    """
+    job[NEXT_CHUNK] = job[CHUNKS_DONE] = 0
     threads = min(threads, chunks)
     if threads <= 1:
-        kernel(job.ctypes.data)
+        kernel(address)
         return
     team = None if _forked else _torch_team()
     if team is not None:
-        team(ctypes.cast(kernel, ctypes.c_void_p), job.ctypes.data, threads, 0)  # type: ignore[arg-type]
+        team(ctypes.cast(kernel, ctypes.c_void_p), address, threads, 0)  # type: ignore[arg-type]
     else:
-        _pool.run(kernel, job, chunks, threads)
+        # A helper that comes late must find the counters of its own job.
+        _pool.run(kernel, job.copy(), chunks, threads)
 
 
 @functools.cache
 def _torch_team() -> Callable[..., None] | None:
-    """`GOMP_parallel(function, data, threads, flags)` of the OpenMP runtime that torch is linked with, if it has one."""
+    """`GOMP_parallel(function, data, threads, flags)` of the OpenMP runtime that torch is linked with, if any."""
     library = Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"
     if not hasattr(os, "RTLD_NOLOAD") or not torch.backends.openmp.is_available():
         return None

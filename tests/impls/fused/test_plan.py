@@ -1,4 +1,4 @@
-"""What a step remembers must not outlive its truth: every change between steps is noticed, and nothing else costs a new plan."""
+"""What a step remembers must not outlive its truth: every change is noticed, and nothing else costs a new plan."""
 
 import copy
 import gc
@@ -223,7 +223,9 @@ def test_options_that_change_in_place(option):
 
 
 @configs
-@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))], ids=["deepcopy", "pickle"])
+@pytest.mark.parametrize(
+    "duplicate", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))], ids=["deepcopy", "pickle"]
+)
 def test_copies_in_the_middle_of_a_run(config, duplicate):
     twins = start(config)
     twins.ours, twins.mine = duplicate((twins.ours, twins.mine))
