@@ -238,6 +238,9 @@ def check(task: Task, implementation: Implementation | None = None) -> Result:
             verdict, message = "skip", str(unsupported)
         except Exception as error:
             verdict, message = "error", f"{type(error).__name__}: {_one_line(error)}"
+            if checker.failures:
+                # What was wrong before it raised says more than how it raised.
+                verdict, message = "fail", f"{checker.message}; then {message}"
     result = _result(task, verdict, message, implementation)
     return replace(
         result,

@@ -186,6 +186,26 @@ assert abs((1 - beta2**2) - exact) / exact > 30 * 2**-52
 """,
         cases=("float64",),
     ),
+    Deviation(
+        "D-010",
+        "adam adamw sgd",
+        "opt.round_trip",
+        "torch-*",
+        "load_state_dict keeps the very tensors it was given, so that training on changes the checkpoint in memory",
+        "what is loaded is copied",
+        """\
+import torch
+p = torch.zeros(2, requires_grad=True)
+p.grad = torch.ones(2)
+first, second = (torch.optim.SGD([p], lr=1.0, momentum=0.9, foreach=False) for _ in range(2))
+first.step()
+saved = first.state_dict()
+second.load_state_dict(saved)
+assert second.state[p]["momentum_buffer"] is saved["state"][0]["momentum_buffer"]
+""",
+        cases=("torch.save", "state_dict"),
+        upstream="pytorch#196083",
+    ),
 )
 
 

@@ -136,8 +136,9 @@ def _moved(values: Tensor, dtype: torch.dtype, rng: torch.Generator) -> Tensor:
     half = spacing(flat, real_dtype(dtype)) / 2
     # An exact zero carries no rounding, and moving it could make a second moment negative.
     half[flat == 0] = 0
-    signs = torch.randint(0, 2, flat.shape, generator=rng, dtype=torch.float64) * 2 - 1
-    return _from_real(flat + signs * half, dtype)
+    # Anything up to half a spacing: signs alone would let two inputs cancel in all changes of one element in 256.
+    parts = torch.rand(flat.shape, generator=rng, dtype=torch.float64) * 2 - 1
+    return _from_real(flat + parts * half, dtype)
 
 
 def _run(

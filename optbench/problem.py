@@ -181,8 +181,8 @@ class Problem:
         name, _, scale = self.case.stream.partition("=")
         values = self._draw("grad", i, k, float(scale) if scale else 1.0)
         if name == "wide":
-            # Magnitudes over five decades (three in float16, whose squares underflow soonest).
-            low = -2.0 if self.dtype is torch.float16 else -4.0
+            # Magnitudes over five decades; over two in float16, whose squares underflow soonest.
+            low = -1.0 if self.dtype is torch.float16 else -4.0
             decades = torch.empty(values.shape, dtype=torch.float64)
             decades.uniform_(low, 1.0, generator=generator(self.case.seed, "decades", i, k))
             values = self._round(values * torch.pow(10.0, decades))

@@ -136,6 +136,8 @@ class Trial:
         missing = [name for name in options if not self.takes(name)]
         if missing and chosen is self.implementation:
             raise Unsupported(f"no such option: {', '.join(sorted(missing))}")
+        if chosen.factory and {"foreach", "fused"} & set(options):
+            raise Unsupported("foreach and fused are what makes this path")
         return registry.build(chosen, self.subject.class_name, params, options)
 
     def run(self, options: Mapping[str, Any] | None = None, start: Sequence[Tensor] | None = None) -> Run:

@@ -1,6 +1,7 @@
 """What every optimizer of the foreach and fused tiers shares: the frame of a step, and the refusals."""
 
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -38,6 +39,10 @@ class OptimizerBase(Optimizer):
         with torch.no_grad():
             self._update()
         return loss
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load a checkpoint; unlike torch's, it is copied, so that training on leaves it as it is."""
+        super().load_state_dict(deepcopy(state_dict))
 
     def _update(self) -> None:
         raise NotImplementedError(f"{type(self).__name__} must implement _update")

@@ -72,7 +72,9 @@ def read(value: float | Tensor, device: torch.device | None) -> Any:
         return value
     if device is None or (value.is_cpu and device.type != "cpu"):
         return value.item()
-    return value.squeeze().to(device, non_blocking=True)
+    # a float32 lr enters 1 - lr*weight_decay and lr/(1 - beta1**t), which float64 parameters need in float64
+    dtype = value.dtype if device.type == "mps" else torch.float64
+    return value.squeeze().to(device, dtype, non_blocking=True)
 
 
 def same_or_list(values: Sequence[float]) -> Any:

@@ -74,7 +74,17 @@ def _same_state(trial: Trial, run: Run, optimizer: Any, params: list[Any], where
 def _fresh(trial: Trial, run: Run, state: Any) -> tuple[Any, list[Any]]:
     twin = trial.run(start=[_start(param) for param in run.params])
     twin.optimizer.load_state_dict(state)
+    for i, param in enumerate(twin.params):
+        for name, given in state["state"].get(i, {}).items():
+            kept = twin.optimizer.state[param].get(name)
+            shared = _storage(given) is not None and _storage(given) == _storage(kept)
+            trial.checker.true(f"{name} of parameter {i} is no longer the tensor that was loaded", not shared)
     return twin.optimizer, twin.params
+
+
+def _storage(value: Any) -> int | None:
+    """Where a per-element tensor lies; None for numbers, counters and nothing."""
+    return value.data_ptr() if getattr(value, "ndim", 0) and value.numel() else None
 
 
 def _start(param: Any) -> Any:

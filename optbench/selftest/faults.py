@@ -200,9 +200,9 @@ FAULTS: tuple[Fault, ...] = (
         wrap=wraps.tail_skipped,
     ),
     Fault(
-        "adam-state-without-gradient",
+        "sgd-state-without-gradient",
         "parameters that never had a gradient get state",
-        "adam", "foreach", "opt.sparse_in_time", "has no state",
+        "sgd", "foreach", "opt.sparse_in_time", "has no state",
         wrap=wraps.state_without_gradient,
     ),
     Fault(
@@ -215,7 +215,7 @@ FAULTS: tuple[Fault, ...] = (
         "adam-negative-lr-accepted",
         "an illegal lr is accepted",
         "adam", "reference", "opt.errors", "ValueError",
-        patches=(('        check_non_negative("learning rate", lr)\n', ""),),
+        patches=(('"learning rate": lr, ', ""),),
     ),
     Fault(
         "adam-state-renamed",

@@ -29,6 +29,9 @@ def implementation(fault: Fault, folder: Path) -> Implementation:
     class_name = subjects.load(fault.subject).class_name
     cls = _mutated(fault, original, folder, class_name) if fault.patches else original.load(class_name)
     faulty = fault.wrap(cls) if fault.wrap else cls
+    # pickle finds a class by its module and name.
+    faulty.__module__, faulty.__qualname__ = __name__, f"_planted_{fault.id.replace('-', '_')}"
+    globals()[faulty.__qualname__] = faulty
     return Implementation(
         original.name, fault.what, ours=True, backend=original.backend, made=lambda asked: _only(asked, class_name, faulty)
     )

@@ -201,7 +201,7 @@ def state_without_gradient(cls: type[Any]) -> type[Any]:
         result = original()
         for param in _params(self):
             if param not in self.state:
-                self.state[param]["step"] = torch.tensor(0.0)
+                self.state[param]["seen"] = torch.tensor(0.0)
         return result
 
     return _around_step(cls, step)
