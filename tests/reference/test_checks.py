@@ -134,3 +134,11 @@ def test_a_beta_tensor_is_kept_itself(name):
     assert group["lr"] is lr
     assert group["betas"][0] is beta1
     assert group["betas"][1] is beta2
+
+
+def test_a_beta_tensor_with_a_dimension_still_follows_the_caller():
+    beta1 = torch.tensor([0.5])
+    optimizer = reference.Adam([torch.zeros(2)], betas=(beta1, torch.tensor(0.75)))
+    beta1.fill_(0.25)
+    assert optimizer.param_groups[0]["betas"][0].shape == ()
+    assert optimizer.param_groups[0]["betas"][0].item() == 0.25

@@ -2,10 +2,11 @@
 
 import pytest
 import torch
+from optbench.reference import _base
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from optbench import reference
-from tests.reference.support import assert_same, build, capturable_cases, snapshot, tensors, train
+from tests.reference.support import assert_same, build, capturable_cases, names, snapshot, tensors, train
 
 
 @capturable_cases
@@ -31,14 +32,20 @@ def test_tensor_hyperparameters_act_as_numbers_and_stay_themselves(name, options
     assert_same(train(ours, seeds=[4]), train(plain, seeds=[4]))
 
 
-class HostReads(TorchDispatchMode):
-    """Counts how often a tensor's value is read on the host."""
+class Operations(TorchDispatchMode):
+    """Records the operations that run, with their types of arguments."""
 
-    count = 0
+    def __init__(self):
+        super().__init__()
+        self.ran = []
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        self.count += function is torch.ops.aten._local_scalar_dense.default
+        self.ran.append((function, [type(value) for value in (*args, *(kwargs or {}).values())]))
         return function(*args, **(kwargs or {}))
+
+    @property
+    def host_reads(self):
+        return sum(function is torch.ops.aten._local_scalar_dense.default for function, _ in self.ran)
 
 
 @pytest.mark.parametrize("name", ["Adam", "AdamW"])
@@ -50,11 +57,51 @@ def test_capturable_reads_nothing_on_the_host(name, tensor):
     counts = []
     for capturable in (True, False):
         optimizer = train(build(reference, name, tensors(), capturable=capturable, **options))
-        with HostReads() as reads:
+        with Operations() as operations:
             optimizer.step()
-        counts.append(reads.count)
+        counts.append(operations.host_reads)
     assert counts[0] == 0
     assert counts[1] > 0
+
+
+@pytest.mark.parametrize("flag", ["capturable", "fused"])
+def test_a_step_for_the_device_lives_there(flag):
+    group = {"capturable": False, "fused": None}
+    param = torch.zeros(2, device="meta")
+    assert _base.new_step(param, group).device.type == "cpu"
+    assert _base.new_step(param, group | {flag: True}).device.type == "meta"
+
+
+def test_integers_run_the_operations_of_floats():
+    ran = []
+    for number in (int, float):
+        options = {"lr": number(1), "momentum": number(1), "dampening": number(2), "weight_decay": number(1)}
+        optimizer = train(build(reference, "SGD", tensors(), **options))
+        with Operations() as operations:
+            optimizer.step()
+        ran.append(operations.ran)
+    assert ran[0] == ran[1]
+
+
+@names
+def test_hyperparameters_may_be_written_before_the_backward_pass(name):
+    def scalar(value):
+        return torch.tensor(value, dtype=torch.float64, requires_grad=True)
+
+    options = {"lr": scalar(0.5)}
+    if name != "SGD":
+        options |= {"betas": (scalar(0.75), scalar(0.875)), "eps": 0.0, "weight_decay": 0.0}
+    param = torch.zeros(3, dtype=torch.float64)
+    param.grad = torch.full((3,), -2.0, dtype=torch.float64)
+    build(reference, name, [param], differentiable=True, **options).step()
+    hyperparameters = [options["lr"], *options.get("betas", ())]
+    with torch.no_grad():
+        for tensor in hyperparameters:
+            tensor.fill_(0.25)
+    gradients = torch.autograd.grad(param.sum(), hyperparameters)
+    # Adam's first step is lr*sign(g), whatever the betas.
+    expected = [6.0] if name == "SGD" else [3.0, 0.0, 0.0]
+    assert [gradient.item() for gradient in gradients] == pytest.approx(expected, rel=1e-14, abs=1e-14)
 
 
 @pytest.mark.parametrize("name", ["Adam", "AdamW"])
