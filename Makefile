@@ -38,7 +38,7 @@ test-slow: $(STAMP)  ## the tests that take more than a few seconds
 	@$(BIN)/python -m pytest -m slow $(ARGS)
 
 lint: $(STAMP)  ## ruff: rules and format of imports
-	@$(BIN)/ruff check $(SOURCES)
+	@$(BIN)/ruff check --output-format concise $(SOURCES)
 
 # mypy sees the packages as they are installed: optbench.reference is the folder reference, and so on.
 types: $(STAMP)  ## mypy, strict

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from optbench.errors import EXIT_BROKEN, EXIT_OK, NothingToRun, OptbenchError
 from optbench.results import Measurement, Result
 
-_NAMED_IN_CONTEXT = 4
+_NAMED_IN_CONTEXT = 2
 _MESSAGE_WIDTH = 200
 # What a measurement's refusal says where the implementation was wrong, rather than unable.
 _WRONG = (
@@ -244,18 +244,23 @@ def _context(results: Sequence[Result], rules: Rules) -> str:
         if cell.broken:
             known = f" (known, {cell.known})" if cell.known else ""
             broken.setdefault(name, []).append(f"{law}{known}")
-    said = [f"{name} breaks {_listed(laws, _NAMED_IN_CONTEXT)}" for name, laws in broken.items()]
+    # What no row of the table explains is news: it comes first.
+    said = [
+        f"{name} breaks {_listed(sorted(laws, key=lambda law: law.endswith(')')), _NAMED_IN_CONTEXT)}"
+        for name, laws in broken.items()
+    ]
     return f"Context: {'; '.join(said)}" if said else ""
 
 
 def _speed(measurements: Sequence[Measurement]) -> str:
-    """The first headline figure of each judged implementation."""
-    said = []
-    for name in dict.fromkeys(row.implementation for row in measurements if row.judged):
-        row = next((row for row in measurements if row.implementation == name and row.ratio_to_baseline), None)
-        if row is not None and row.implementation != row.baseline and row.ratio_to_baseline:
-            said.append(f"{name} {row.ratio_to_baseline:.2f}x {row.baseline} on {row.workload}")
-    return f"Speed: {_listed(said, _NAMED_IN_CONTEXT)}" if said else ""
+    """The fastest judged implementation on the first workload."""
+    rows = [row for row in measurements if row.judged and row.ratio_to_baseline and row.implementation != row.baseline]
+    rows = [row for row in rows if (row.subject, row.workload) == (rows[0].subject, rows[0].workload)]
+    if not rows:
+        return ""
+    best = max(rows, key=lambda row: row.ratio_to_baseline or 0.0)
+    verdict = f" ({best.verdict})" if best.verdict else ""
+    return f"Speed on {best.workload}: {best.implementation} {best.ratio_to_baseline:.2f}x {best.baseline}{verdict}"
 
 
 def _refused(measurements: Sequence[Measurement]) -> str:

@@ -42,7 +42,7 @@ def test_context_is_told_and_changes_nothing():
     new = result(law="opt.pure", implementation="torch-fused", judged=False, verdict="crash")
     summary = summarise([result(), known, new], RULES)
     assert summary.exit_status == 0
-    assert summary.sentence.endswith("Context: torch-fused breaks opt.layouts (known, D-007) and opt.pure.")
+    assert summary.sentence.endswith("Context: torch-fused breaks opt.pure and opt.layouts (known, D-007).")
     partly = [result(), known, replace(known, case="transposed", deviation=None)]
     assert summarise(partly, RULES).sentence.endswith("Context: torch-fused breaks opt.layouts.")
 
@@ -131,11 +131,16 @@ def test_nothing_ran():
 
 
 def test_speed_is_told_of_judged_implementations():
-    rows = [measurement(ratio_to_baseline=1.314), measurement("torch-fused", judged=False, ratio_to_baseline=1.0)]
+    rows = [
+        measurement("reference", ratio_to_baseline=0.5, verdict="slower"),
+        measurement(ratio_to_baseline=1.314, verdict="faster"),
+        measurement(ratio_to_baseline=9.0, workload="1000x64"),
+        measurement("torch-fused", judged=False, ratio_to_baseline=1.0),
+    ]
     assert summarise([], RULES, rows).sentence == (
-        "OK: 2 measurements on 1 workload. Speed: fused 1.31x torch-fused on 1x16M."
+        "OK: 4 measurements on 2 workloads. Speed on 1x16M: fused 1.31x torch-fused (faster)."
     )
-    assert summarise([result()], RULES, rows).sentence.endswith("Speed: fused 1.31x torch-fused on 1x16M.")
+    assert summarise([result()], RULES, rows).sentence.endswith("Speed on 1x16M: fused 1.31x torch-fused (faster).")
 
 
 @pytest.mark.parametrize("with_results", [True, False])

@@ -46,7 +46,7 @@ def test_compare_writes_a_report_and_both_tables(fakes, capsys):
     assert "fused         12,100  19.4   92%  1.31x [1.28, 1.35]  faster" in out
     (report,) = Path(".optbench/runs").glob("*.html")
     assert f"Report: {report}" in out and "<html" in report.read_text()
-    assert out.splitlines()[-1].endswith("Speed: fused 1.31x torch-fused on 1x16M.")
+    assert out.splitlines()[-1].endswith("Speed on 1x16M: fused 1.31x torch-fused (faster).")
 
 
 def test_options_reach_the_plans(fakes):
