@@ -76,8 +76,13 @@ def test_the_cpu_needs_no_events() -> None:
     assert device.warm_up_seconds("cpu") == 0 and device.warm_up_seconds("cuda:1") > 0
 
 
-def test_threads_are_pinned_to_torchs() -> None:
-    assert device.pin_threads() == torch.get_num_threads() >= 1
+def test_threads_are_torchs_and_not_set_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", told.append)
+    assert device.pin_threads() == torch.get_num_threads() and not told
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 10_000)
+    cores = device.pin_threads()
+    assert told == [cores] and 1 <= cores < 10_000
 
 
 def test_free_memory_is_known_or_none() -> None:
