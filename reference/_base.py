@@ -31,9 +31,7 @@ class ReferenceOptimizer(torch.optim.Optimizer):
 
     def __init__(self, params: ParamsT, defaults: dict[str, Any]) -> None:
         if isinstance(params, set | frozenset):
-            raise TypeError(
-                "optimizer parameters need a repeatable order, which a set has not: use a list"
-            )
+            raise TypeError("optimizer parameters need a repeatable order, which a set has not: use a list")
         super().__init__(params, defaults)
         if defaults["fused"] and defaults["differentiable"]:
             raise RuntimeError("`fused` does not support `differentiable`")
