@@ -116,6 +116,17 @@ def run(
             worker.close()
 
 
+def planned(plan: Plan) -> list[Task]:
+    """What a plan asks for, with foreign code looked at in processes that are gone again."""
+    chosen = registry.select(list(plan.implementations), plan.device)
+    about = {}
+    for item in chosen:
+        if item.target:
+            with Worker(item.environment) as worker:
+                about[item.name] = _about(item, worker)
+    return tasks(plan, chosen, about)
+
+
 def tasks(
     plan: Plan, chosen: Sequence[Implementation], about: Mapping[str, Mapping[str, Any]] | None = None
 ) -> list[Task]:
@@ -345,15 +356,21 @@ def _serve(
         if stop.is_set():
             return
         try:
-            result = worker.call("optbench.conformance:check", task, timeout=TIME_LIMIT)
-        except WorkerCrash as crash:
-            result = _result(task, "crash", _one_line(crash), registry.find(task.implementation))
-        except WorkerError as error:
-            result = _result(task, "error", _one_line(error), registry.find(task.implementation))
+            results.put(check_isolated(task, worker))
         except BaseException as error:
             results.put(error)
             return
-        results.put(result)
+
+
+def check_isolated(task: Task, worker: Worker) -> Result:
+    """As `check`, in a worker process; its death or silence is the verdict `crash`."""
+    try:
+        result: Result = worker.call("optbench.conformance:check", task, timeout=TIME_LIMIT)
+    except WorkerCrash as crash:
+        return _result(task, "crash", _one_line(crash), registry.find(task.implementation))
+    except WorkerError as error:
+        return _result(task, "error", _one_line(error), registry.find(task.implementation))
+    return result
 
 
 def _one_line(error: BaseException) -> str:
