@@ -109,12 +109,12 @@ def _narrow(builder: Any, value: Any, storage: str) -> Any:
         return value
     word = ir.IntType(32)
     bits = builder.bitcast(value, word)
-    high = builder.lshr(bits, ir.Constant(word, 16))
-    odd = builder.and_(high, ir.Constant(word, 1))
-    rounded = builder.lshr(builder.add(builder.add(bits, ir.Constant(word, 0x7FFF)), odd), ir.Constant(word, 16))
-    quiet = builder.or_(high, ir.Constant(word, 0x40))
-    is_nan = builder.fcmp_unordered("uno", value, value)
-    return builder.trunc(builder.select(is_nan, quiet, rounded), ir.IntType(16))
+    odd = builder.and_(builder.lshr(bits, word(16)), word(1))
+    # Rounding could carry a NaN over to infinity, so a NaN is cut off instead. Its upper half says NaN by itself:
+    # arithmetic sets the highest bit of the fraction, and what was loaded has no lower half.
+    known = builder.sext(builder.fcmp_ordered("ord", value, value), word)
+    carry = builder.and_(builder.add(odd, word(0x7FFF)), known)
+    return builder.trunc(builder.lshr(builder.add(bits, carry), word(16)), ir.IntType(16))
 
 
 @intrinsic(prefer_literal=True)

@@ -30,6 +30,8 @@ _QUESTIONS = (
     "aoti_torch_get_dtype",
 )
 _RESULT, _ANSWER = 16, 24
+# Fewer tensors than this, Python asks as quickly, and nothing needs compiling.
+FEW_TENSORS = 256
 
 _SOURCE = f"""
 def watch(job):
@@ -71,7 +73,7 @@ def watch(shaped: Sequence[Tensor], others: Sequence[Tensor]) -> Callable[[], bo
     The tensors' memory stays allocated as long as the test is kept.
     """
     tensors = [*shaped, *others]
-    functions = _c_interface()
+    functions = _c_interface() if len(tensors) >= FEW_TENSORS else None
     if functions is None:
         return _Plain(shaped, tensors)
     return _Native(shaped, tensors, functions)
