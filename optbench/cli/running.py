@@ -191,7 +191,22 @@ class _Sitting:
         self.line.show(f"{now.subject} {now.workload} {now.phase} {now.implementation}", now.done, now.total)
 
     def _results(self) -> list[Result]:
-        return [Result(**_known_fields(Result, row)) for row in self.recorder.record["results"]]
+        """The results in the order of laws and implementations: workers' come when they are ready."""
+        from optbench.laws import entries
+        from optbench.registry import IMPLEMENTATIONS
+
+        laws = {name: number for number, name in enumerate(entries())}
+        names = {name: number for number, name in enumerate(IMPLEMENTATIONS)}
+        results = [Result(**_known_fields(Result, row)) for row in self.recorder.record["results"]]
+        subjects = {name: number for number, name in enumerate(dict.fromkeys(result.subject for result in results))}
+        return sorted(
+            results,
+            key=lambda row: (
+                subjects[row.subject],
+                laws.get(row.law, len(laws)),
+                names.get(row.implementation, len(names)),
+            ),
+        )
 
     def _measurements(self) -> list[Measurement]:
         return [Measurement(**_known_fields(Measurement, row)) for row in self.recorder.record["measurements"]]

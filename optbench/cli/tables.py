@@ -116,23 +116,31 @@ def _width(rows: Sequence[Sequence[str]], gap: int) -> int:
 
 
 def _messages(cells: Mapping[tuple[str, str], Cell], judged: set[str], columns: int, colour: bool) -> list[str]:
-    """The broken cells in words, judged ones first; judged ones with the command that reruns their first case."""
+    """What judged implementations broke, with the command that reruns its first case; the others in short."""
     broken = [(law, name, cell) for (law, name), cell in cells.items() if cell.symbol == "✗"]
-    broken.sort(key=lambda item: item[1] not in judged)
     lines: list[str] = []
-    for law, name, cell in broken[:_MESSAGES]:
+    own = [item for item in broken if item[1] in judged]
+    for law, name, cell in own[:_MESSAGES]:
         first = cell.first_broken
         assert first is not None
-        known = f" (known, {cell.known})" if cell.known else ""
         said = " ".join(first.message.split())
-        text = f"✗ {name} breaks {law}{known}: [{first.case}] {said or first.verdict}"
-        shade = "red" if name in judged else ""
-        lines += ["", *(paint(line, shade, colour) for line in wrap(text, columns, "  ").splitlines())]
+        text = f"✗ {name} breaks {law}{_known(cell)}: [{first.case}] {said or first.verdict}"
+        lines += ["", *(paint(line, "red", colour) for line in wrap(text, columns, "  ").splitlines())]
         if first.reproduce:
             lines.append(f"  {first.reproduce}")
-    if len(broken) > _MESSAGES:
-        lines += ["", f"… and {len(broken) - _MESSAGES} more: the report and the record have all."]
+    if len(own) > _MESSAGES:
+        lines += ["", f"… and {len(own) - _MESSAGES} more: the report and the record have all."]
+    others: dict[str, list[str]] = {}
+    for law, name, cell in broken:
+        if name not in judged:
+            others.setdefault(name, []).append(f"{law}{_known(cell)}")
+    for name, laws in others.items():
+        lines += wrap(f"✗ {name} breaks {', '.join(laws)}", columns, "  ").splitlines()
     return lines
+
+
+def _known(cell: Cell) -> str:
+    return f" (known, {cell.known})" if cell.known else ""
 
 
 def coverage(found: Mapping[str, Any]) -> str:

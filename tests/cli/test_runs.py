@@ -87,6 +87,15 @@ def test_a_law_that_compared_nothing_fails_the_run(fakes, capsys):
     assert run(["check", "--algo", "adam", "-k", "opt.layouts[strided]"]) == 0
 
 
+def test_rows_stand_in_order_however_they_came(fakes, capsys):
+    laws = ("opt.version", "opt.layouts")
+    fakes.results = [result(law=law, implementation=name) for law in laws for name in ("fused", "reference")]
+    assert run(["check", "--algo", "adam", *LAWS]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2].split() == ["reference", "fused"] or lines[3].split() == ["reference", "fused"]
+    assert [line.split()[0] for line in lines if line.startswith("opt.")] == ["opt.layouts", "opt.version"]
+
+
 def test_no_results_at_all_exits_3(fakes, capsys):
     fakes.results = []
     assert run(["check", "--algo", "adam"]) == 3

@@ -62,16 +62,18 @@ def test_a_grade_that_is_not_reached_is_no_cross():
     assert table(lines)["opt.layouts"] == ["~", "1/2"] and not any("breaks" in line for line in lines)
 
 
-def test_messages_name_the_judged_first_and_the_known():
+def test_messages_of_the_judged_are_whole_and_the_others_short():
     rows = [
         result(
             implementation="torch-fused", judged=False, verdict="fail", deviation="D-007", message="pairs by memory"
         ),
-        result(verdict="fail", message="exp_avg is off"),
+        result(implementation="torch-fused", judged=False, verdict="fail", law="opt.pure"),
+        result(verdict="fail", message="exp_avg is\noff"),
     ]
-    said = "\n".join(conformance(rows, 80, NONE))
-    ours = said.index("✗ fused breaks opt.layouts: [strided] exp_avg is off")
-    assert ours < said.index("✗ torch-fused breaks opt.layouts (known, D-007): [strided] pairs by memory")
+    lines = conformance(rows, 80, NONE)
+    ours = lines.index("✗ fused breaks opt.layouts: [strided] exp_avg is off")
+    assert lines[ours + 1] == "  optbench check --algo adam -k 'opt.layouts[strided]'"
+    assert lines[ours + 2] == "✗ torch-fused breaks opt.layouts (known, D-007), opt.pure"
 
 
 def test_colour_is_beside_a_symbol_and_does_not_move_columns():

@@ -1,0 +1,108 @@
+"""Foreign code from end to end: what is right passes, what is wrong is named, what dies costs its own rows."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from optbench.cli.app import run
+
+ROOT = Path(__file__).resolve().parents[2]
+CODE = """
+    import os, pathlib, time
+    import torch
+
+    class Right(torch.optim.SGD):
+        pass
+
+    class Wrong(torch.optim.SGD):
+        def __init__(self, params, lr=1e-3, **options):
+            super().__init__(params, lr=lr * 1.01, **options)
+
+    class Dying(torch.optim.SGD):
+        def step(self, closure=None):
+            print("going down")
+            os._exit(7)
+
+    class Hanging(torch.optim.SGD):
+        def step(self, closure=None):
+            pathlib.Path("pid").write_text(str(os.getpid()))
+            time.sleep(3600)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(textwrap.dedent(CODE))
+    return tmp_path
+
+
+def test_each_gets_the_verdict_it_deserves(folder, capsys):
+    names = ["Right", "Wrong", "Dying"]
+    targets = ",".join(f"mine.py:{name}" for name in names)
+    arguments = ["check", "--algo", "sgd", "--impl", targets, "-k", "shapes and zero_first", "--dtype", "float32"]
+    assert run([*arguments, "--format", "json"]) == 1
+    rows = json.loads(capsys.readouterr().out)["results"]
+    seen = {}
+    for row in rows:
+        if row["law"] == "opt.shapes":
+            seen.setdefault(row["implementation"].removeprefix("mine.py:"), []).append(row)
+    assert {name: {row["verdict"] for row in seen[name]} for name in names} == {
+        "Right": {"pass"}, "Wrong": {"fail"}, "Dying": {"crash"},
+    }  # fmt: skip
+    assert all(row["comparisons"] for row in seen["Right"])
+    assert "parameter" in seen["Wrong"][0]["message"] and "scaled error" in seen["Wrong"][0]["message"]
+    assert seen["Dying"][0]["message"] == "it left with exit status 7; it last said: going down"
+    assert all("--impl mine.py:Wrong" in row["reproduce"] for row in seen["Wrong"])
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("mine.py:Rihgt", "it has no 'Rihgt': did you mean 'Right'?"),
+        ("min.py:Right", "there is no file 'min.py': did you mean 'mine.py'?"),
+    ],
+)
+def test_targets_that_do_not_load_are_wrong_usage(folder, capsys, target, said):
+    assert run(["check", "--algo", "sgd", "--impl", target]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and said in err and err.count("\n") == 1
+    assert list(Path(".optbench/runs").iterdir()) == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_interrupt_ends_a_hanging_run_at_once(folder):
+    command = [
+        sys.executable,
+        "-m",
+        "optbench",
+        "check",
+        "--algo",
+        "sgd",
+        "--impl",
+        "mine.py:Hanging",
+        "--law",
+        "opt.shapes",
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        pid = folder / "pid"
+        for _ in range(600):
+            if pid.exists() and pid.read_text():
+                break
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        start = time.monotonic()
+        assert process.wait(20) == 130
+        assert time.monotonic() - start < 10
+        assert process.stderr is not None
+        assert process.stderr.read() == "optbench: interrupted before the first result; nothing is kept.\n"
+    stat = Path(f"/proc/{pid.read_text()}/stat")
+    assert not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z"
