@@ -110,7 +110,9 @@ def update(
     bucket: Bucket, scalars: Array | Tensor, grad_scale: Tensor | None = None, found_inf: Tensor | None = None
 ) -> None:
     """Update every element of every tensor once. Where `found_inf` is not zero, nothing is stored."""
-    rule, tables, working = bucket.rule, _tables(bucket), _working_dtype(bucket)
+    rule, working = bucket.rule, _working_dtype(bucket)
+    # A launch that prepared has brought the tables up to date; during a capture, each time would make new ones.
+    tables = bucket.derived["triton"] if isinstance(scalars, Tensor) else _tables(bucket)
     shared, table = [0.0] * len(rule.scalars), None
     if isinstance(scalars, Tensor):
         table = scalars
