@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -107,10 +108,12 @@ def run(
             if not (done and done(task.law, task.case.subject, task.implementation, task.case.id))
         ]
         yield from _missing(plan, about)
-        for count, result in enumerate(_results(asked, workers), 1):
-            if progress:
-                progress(Progress(count, len(asked), f"{result.subject} {result.law} {result.implementation}"))
-            yield result
+        # Closed before the workers are, or its threads would start them again.
+        with contextlib.closing(_results(asked, workers)) as results:
+            for count, result in enumerate(results, 1):
+                if progress:
+                    progress(Progress(count, len(asked), f"{result.subject} {result.law} {result.implementation}"))
+                yield result
     finally:
         for worker in workers.values():
             worker.close()
@@ -309,7 +312,7 @@ def _about(item: Implementation, worker: Worker) -> Mapping[str, Any]:
     return facts
 
 
-def _results(asked: Sequence[Task], workers: Mapping[str, Worker]) -> Iterator[Result]:
+def _results(asked: Sequence[Task], workers: Mapping[str, Worker]) -> Generator[Result, None, None]:
     """Results of the tasks, workers running beside this process."""
     if not workers:
         yield from map(check, asked)
