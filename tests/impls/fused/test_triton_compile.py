@@ -3,7 +3,7 @@
 The compilation runs in a process of its own, without Triton's interpreter. It also runs under the oldest Triton that is
 supported, in an environment without torch, if there is one:
 
-    python3 -m venv .venv-triton36 && .venv-triton36/bin/pip install triton==3.6.0
+    make triton36
 """
 
 import json
@@ -23,7 +23,7 @@ PYTHONS = [
     pytest.param(
         str(OLDEST),
         id="triton-3.6",
-        marks=pytest.mark.skipif(not OLDEST.exists(), reason="no .venv-triton36; this module's docstring makes one"),
+        marks=pytest.mark.skipif(not OLDEST.exists(), reason="no .venv-triton36: make triton36"),
     ),
 ]
 
@@ -31,7 +31,7 @@ PYTHONS = [
 def examine(*arguments, python=sys.executable):
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     process = subprocess.run(
-        [python, str(PROGRAM), *arguments], env=environment, capture_output=True, text=True, timeout=1800
+        [python, str(PROGRAM), *arguments], env=environment, capture_output=True, text=True, timeout=3600
     )
     assert process.returncode in (0, 1), process.stderr
     assert process.stderr == ""
@@ -55,7 +55,7 @@ def test_kernels_have_no_faults(python):
 @pytest.mark.slow
 @pytest.mark.parametrize("python", PYTHONS)
 def test_every_specialisation_has_no_faults(python):
-    assert_sound(examine("--full", python=python), kernels=1000)
+    assert_sound(examine("--full", python=python), kernels=2000)
 
 
 @pytest.mark.parametrize(

@@ -331,22 +331,23 @@ def flag_settings(rule: Any, full: bool) -> list[tuple[bool, ...]]:
 
 
 def variants(rule: Any, full: bool) -> Iterator[Variant]:
-    """The specialisations to compile: each that the launches can ask for, or a few of every kind."""
+    """The specialisations to compile: every flag with every dtype and each of the rest, or a few of every kind."""
     steps = ("float32", "float64") if rule.stores_step else (None,)
     settings = flag_settings(rule, full)
+    # aligned, shared, amp
+    rest = ((True, True, False), (True, False, True), (False, False, False), (False, True, True))
     for flags, dtype in itertools.product(settings, STORAGES):
-        if full:
-            for aligned, shared, amp in itertools.product((True, False), repeat=3):
+        if full or dtype == "float32" or flags == settings[-1]:
+            for aligned, shared, amp in rest if full else rest[:1]:
                 yield Variant("update", flags, dtype, aligned, shared, amp)
-        elif dtype == "float32" or flags == settings[-1]:
-            yield Variant("update", flags, dtype)
-    for step, dtype, shared, amp in itertools.product(steps, ("float32", "float64"), (True, False), (True, False)):
-        for flags in settings if full else settings[-1:]:
-            if full or (shared, amp) == (False, True):
-                yield Variant("prepare", flags, dtype, shared=shared, amp=amp, step=step)
+    for flags, step, dtype in itertools.product(settings, steps, ("float32", "float64")):
+        if full:
+            yield Variant("prepare", flags, dtype, step=step)
+        if full or flags == settings[-1]:
+            yield Variant("prepare", flags, dtype, shared=False, amp=True, step=step)
     if not full:
-        yield Variant("update", settings[-1], "float32", aligned=False)
-        yield Variant("update", settings[-1], "float32", shared=False, amp=True)
+        for aligned, shared, amp in rest[1:]:
+            yield Variant("update", settings[-1], "float32", aligned, shared, amp)
 
 
 def main() -> int:
