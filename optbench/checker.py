@@ -111,6 +111,7 @@ def _describe(what: str, value: Tensor, error: Tensor, quantity: Quantity) -> st
     position = [int(index) for index in at]
     wrong = int((ranked > quantity.cap).sum())
     return (
-        f"{what}: scaled error {float(ranked[at]):.3g} (cap {quantity.cap:.3g}) in {wrong} of {error.numel()} elements, "
-        f"worst at {position}: got {float(value[at]):.9g}, want {float(quantity.expected[at]):.9g}"
+        f"{what}: scaled error {float(ranked[at]):.3g} (cap {quantity.cap:.3g}) "
+        f"in {wrong} of {error.numel()} elements, worst at {position}: "
+        f"got {float(value[at]):.9g}, want {float(quantity.expected[at]):.9g}"
     )

@@ -1,4 +1,4 @@
-"""Where torch.optim itself breaks a law: one table. Our tiers keep the law; each row has a script of plain torch that shows it."""
+"""Where torch.optim itself breaks a law: one table. Our tiers keep the law; a script of plain torch shows each row."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ TABLE: tuple[Deviation, ...] = (
         "adam adamw sgd",
         "opt.layouts opt.oracle opt.replaced",
         "torch-fused",
-        "the fused CPU kernels pair elements by memory order, which is wrong where parameter and gradient differ in strides",
+        "the fused CPU kernels pair elements by memory order, wrong where parameter and gradient differ in strides",
         "elements pair by index; unlike strides go through contiguous scratch",
         """\
 import torch
@@ -59,7 +59,7 @@ assert not torch.equal(p.detach(), -p.grad)
         "adam adamw sgd",
         "opt.layouts opt.oracle",
         "torch-fused",
-        "the fused CPU kernels walk a strided view as if it were dense: they write between its elements and leave others out",
+        "the fused CPU kernels walk a strided view as if it were dense: they write between its elements",
         "a view's own elements are updated, memory around them stays untouched",
         """\
 import torch
@@ -76,7 +76,7 @@ assert buffer.tolist() == [-1, -1, -1, -1, 0, 0, 0, 0]
         "adam adamw sgd",
         "opt.version",
         "torch-fused",
-        "the fused CPU kernels do not raise the parameters' version counters, so that autograd uses changed weights in silence",
+        "the fused CPU kernels do not raise version counters, so that autograd uses changed weights in silence",
         "version counters rise; a stale backward raises",
         """\
 import torch
@@ -124,7 +124,7 @@ assert p.grad.tolist() == [1.5, 1.5, 1.5]
         "adam adamw",
         "opt.oracle opt.matches_reference",
         "torch-forloop torch-fused",
-        "with a float32 tensor lr the for-loop rounds lr/(1 - beta1**t) and 1 - lr*weight_decay to float32 for float64 parameters",
+        "a float32 tensor lr has the for-loop round lr/(1 - beta1**t) and 1 - lr*weight_decay to float32 for float64",
         "the number in the tensor is used; scalars stay in float64",
         """\
 import torch

@@ -2,10 +2,10 @@
 
     error = |actual - expected| / (spacing(expected) + spacing(old) + move)
 
-`spacing` is the distance of neighbouring numbers of the tested dtype; `old` is the parameter before the step (parameters
-only); `move` is the largest change of the float64 oracle when every tensor input is moved by half a spacing. An
-implementation that rounds its inputs and its result once scores about 1; honest float32 paths stay below 6, while a
-constant that is wrong in the fourth digit scores in the hundreds.
+`spacing` is the distance of neighbouring numbers of the tested dtype; `old` is the parameter before the step
+(parameters only); `move` is the largest change of the float64 oracle when every tensor input is moved by up to half a
+spacing. An implementation that rounds its inputs and its result once scores about 1; honest float32 paths stay below
+6, while a constant that is wrong in the fourth digit scores in the hundreds.
 """
 
 from __future__ import annotations

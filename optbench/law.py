@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from optbench.case import Case
 from optbench.results import Level
+from optbench.subjects import Subject
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,10 @@ class Scope:
     device: str = "cpu"
     dtypes: tuple[str, ...] = ("float32", "float64", "bfloat16", "float16", "complex64")
     seed: int = 0
+
+    def case(self, subject: Subject, options: Mapping[str, Any], dtype: str, **rest: Any) -> Case:
+        """A case on this device and seed, with the options that differ from their defaults; `rest` as `Case` has it."""
+        return Case(subject.name, subject.changed(options), dtype, **{"device": self.device, "seed": self.seed, **rest})
 
     def some(self, *wanted: str) -> tuple[str, ...]:
         """The wanted dtypes that are under test, or the first one under test."""

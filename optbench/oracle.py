@@ -1,13 +1,14 @@
 """The float64 oracle: what a step has to give, and how much of that the rounding of its inputs may change.
 
 The oracle is the reference tier run in float64 on the CPU. The reference tier itself is judged against torch's for-loop
-in float64, so that it does not judge itself. Every step is judged alone, from inputs that the tested dtype holds exactly.
+in float64, so that it does not judge itself. Every step is judged alone, from inputs that the tested dtype
+holds exactly.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch

@@ -1,6 +1,6 @@
 """Problems: parameters and gradients that are the same for everyone, placed in memory as a case says.
 
-Values are drawn in float64 and rounded to the tested dtype, so that the float64 oracle starts from exactly the same numbers.
+Values are drawn in float64 and rounded to the tested dtype, so that the float64 oracle starts from the same numbers.
 """
 
 from __future__ import annotations

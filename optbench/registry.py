@@ -29,7 +29,7 @@ class Implementation:
     Args:
         name: as on the command line.
         summary: one line.
-        module: the module that holds one class an algorithm, under torch's class names; for peers, a module of factories.
+        module: the module of its classes, called as torch calls them; for peers, a module of factories.
         factory: name of the function in `module` that makes the class from torch's class name; empty: the class itself.
         ours: judged when `--impl` is absent.
         default: part of a run that names no implementation.
@@ -187,7 +187,7 @@ def select(names: list[str], device: str = "cpu") -> list[Implementation]:
     """The implementations that take part in a run.
 
     Args:
-        names: what `--impl` said, each a name of this table, `module:Class` or `path.py:Class`; empty: every default one.
+        names: what `--impl` said: names of this table, `module:Class` or `path.py:Class`; empty: every default one.
         device: a torch device; on other devices than the CPU `fused-triton` is `fused`.
 
     Raises:

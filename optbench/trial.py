@@ -145,7 +145,7 @@ class Trial:
         return Run(self, options, start)
 
     def follow_oracle(self) -> Run:
-        """Run the case's steps, each judged alone from the oracle's inputs; parameters, every state entry and the counter."""
+        """Run the case's steps, each judged alone: parameters, every state entry and the counter."""
         run = self.run()
         try:
             self._follow_steps(run, trajectory(_key(self.case), self.judge))

@@ -71,20 +71,31 @@ def test_case_ids_are_unique_and_free_of_blanks() -> None:
 def test_a_whole_case_name_selects_that_case_only() -> None:
     entry = laws.entries()["opt.layouts"]
     for case in conformance.cases(entry, subjects.load("adam"), Plan("adam")):
-        chosen = conformance.tasks(Plan("adam", ("reference",), keyword=f"opt.layouts[{case.id}]"), registry.select(["reference"]))
+        chosen = conformance.tasks(
+            Plan("adam", ("reference",), keyword=f"opt.layouts[{case.id}]"), registry.select(["reference"])
+        )
         assert [task.case.id for task in chosen] == [case.id]
 
 
 def test_the_reproduce_command_names_everything_that_decides() -> None:
     plan = Plan("sgd", ("reference",), dtypes=("float32",), suite="full", seed=7, keyword="opt.version")
     task = conformance.tasks(plan, registry.select(["reference"]))[0]
-    for part in ("--algo sgd", "--impl reference", f"-k 'opt.version[{task.case.id}]'", "--dtype float32", "--suite full", "--seed 7"):
+    for part in (
+        "--algo sgd",
+        "--impl reference",
+        f"-k 'opt.version[{task.case.id}]'",
+        "--dtype float32",
+        "--suite full",
+        "--seed 7",
+    ):
         assert part in task.reproduce
 
 
 def test_ours_are_judged_when_nothing_is_named_and_only_the_named_otherwise() -> None:
     everything = registry.select([])
-    assert [item.name for item in everything if registry.judged(item, [])] == [item.name for item in everything if item.ours]
+    assert [item.name for item in everything if registry.judged(item, [])] == [
+        item.name for item in everything if item.ours
+    ]
     named = ["torch-fused"]
     assert [registry.judged(item, named) for item in registry.select(named)] == [True]
 

@@ -39,7 +39,9 @@ def test_rows_name_what_exists(row: deviations.Deviation) -> None:
 
 
 def test_a_row_explains_its_own_cases_only() -> None:
-    result = Result("opt.layouts", "math", "sgd", "torch-fused", "torch", False, "float32/grad_unlike/matrices", "fail", 1)
+    result = Result(
+        "opt.layouts", "math", "sgd", "torch-fused", "torch", False, "float32/grad_unlike/matrices", "fail", 1
+    )
     row = deviations.explain(result)
     assert row is not None and row.id == "D-001"
     ours = Result("opt.layouts", "math", "sgd", "fused", "numba", True, "float32/grad_unlike/matrices", "fail", 1)

@@ -45,7 +45,8 @@ def test_a_parameter_without_gradient_has_no_expectation() -> None:
 def test_a_tensor_lr_counts_as_its_number() -> None:
     before = Before(_tensor(1.0), _tensor(0.5))
     results = [
-        oracle.step(ADAM, {"lr": lr, "weight_decay": 0.1}, [before], torch.float64)[0] for lr in (0.0625, AsTensor(0.0625))
+        oracle.step(ADAM, {"lr": lr, "weight_decay": 0.1}, [before], torch.float64)[0]
+        for lr in (0.0625, AsTensor(0.0625))
     ]
     one, other = (result.quantities["param"].expected for result in results if result)
     assert torch.equal(one, other)

@@ -1,4 +1,5 @@
-"""The laws, one file a law. A file holds `LAW`, `cases(subject, scope)` and `check(trial)`; adding a law means adding one.
+"""The laws, one file a law. A file holds `LAW`, `cases(subject, scope)` and `check(trial)`; a new law
+is a new file.
 
 Importing a law needs no torch, so that laws can be listed at once.
 """

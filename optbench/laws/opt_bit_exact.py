@@ -23,7 +23,7 @@ LAW = Law(
 
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     for dtype in scope.some("float32", "float64", "bfloat16"):
-        yield Case(subject.name, {}, dtype, shapes="pair", device=scope.device, seed=scope.seed)
+        yield scope.case(subject, {}, dtype, shapes="pair")
 
 
 def check(trial: Trial) -> None:

@@ -39,8 +39,7 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
 
 
 def _case(subject: Subject, scope: Scope, options: dict[str, object], scale: float, dtype: str) -> Case:
-    return Case(subject.name, options, dtype, shapes="one", stream=f"scale={scale:g}", steps=3, device=scope.device,
-                seed=scope.seed)  # fmt: skip
+    return scope.case(subject, options, dtype, shapes="one", stream=f"scale={scale:g}", steps=3)
 
 
 def check(trial: Trial) -> None:

@@ -23,9 +23,9 @@ LAW = Law(
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     for number, illegal in enumerate(subject.illegal):
         text = ",".join(f"{name}={format_value(value)}" for name, value in illegal.options.items())
-        yield Case(subject.name, {}, scope.dtypes[0], shapes="pair", variant=f"illegal-{number}:{text}", device=scope.device)
+        yield scope.case(subject, {}, scope.dtypes[0], shapes="pair", variant=f"illegal-{number}:{text}")
     for variant in ("no parameters", "not a tensor", "not a leaf", "a tensor instead of a list", "sparse gradient"):
-        yield Case(subject.name, {}, scope.dtypes[0], shapes="pair", variant=variant, device=scope.device)
+        yield scope.case(subject, {}, scope.dtypes[0], shapes="pair", variant=variant)
 
 
 def check(trial: Trial) -> None:
@@ -92,7 +92,9 @@ def _sparse(trial: Trial) -> None:
         optimizer.step()
     except RuntimeError as error:
         trial.checker.true("the refusal says that the gradient is sparse", "sparse" in str(error).lower(), str(error))
-        trial.checker.equal("the parameter after the refusal", weight.detach(), torch.ones(4, 3, device=trial.case.device))
+        trial.checker.equal(
+            "the parameter after the refusal", weight.detach(), torch.ones(4, 3, device=trial.case.device)
+        )
     else:
         untouched = weight.detach()[[1, 3]]
         trial.checker.equal("rows without a gradient", untouched, torch.ones(2, 3, device=trial.case.device))

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 LAW = Law(
     id="opt.groups",
     level="state",
-    statement="groups with options of their own behave as single runs; a group may join later; a parameter listed twice is refused",
-    catches="the wrong group's option, work done once per bucket instead of per parameter, a new group that is not seen",
+    statement="groups behave as single runs, whenever they join; a parameter listed twice is refused",
+    catches="the wrong group's option, work done once per bucket, a new group that is not seen",
 )
 
 _VARIANTS = ("per-group options", "mixed dtypes", "group joins late", "option changed between steps", "listed twice")
@@ -25,34 +25,19 @@ _VARIANTS = ("per-group options", "mixed dtypes", "group joins late", "option ch
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     for variant in _VARIANTS:
         for dtype in scope.some("float32", "bfloat16") if scope.suite == "full" else scope.some("float32"):
-            yield Case(subject.name, {}, dtype, shapes="pair", variant=variant, steps=3, device=scope.device, seed=scope.seed)
+            yield scope.case(subject, {}, dtype, shapes="pair", variant=variant, steps=3)
 
 
 def _option_sets(subject: Subject, takes: Callable[[str], bool]) -> list[dict[str, object]]:
     """Every option once at a value that is not the first, each group differing from its neighbours."""
     sets: list[dict[str, object]] = [{}]
-    forbidden = {frozenset(pair) for pair in subject.forbidden}
     for option in subject.options:
-        if option.name == "capturable" or not takes(option.name):
-            continue
-        value = option.values[1]
-        plain = {**subject.defaults, option.name: value}
-        if not any(frozenset(pair) in forbidden for pair in _pairs(plain)):
-            sets.append({option.name: value, "lr": 0.03125} if option.name != "lr" else {option.name: value})
+        options = {"lr": 0.03125, option.name: option.values[1]}
+        full = subject.complete(options)
+        legal = all(full[a] != value or full[b] != other for (a, value), (b, other) in subject.forbidden)
+        if legal and takes(option.name) and option.name != "capturable":
+            sets.append(options)
     return sets
-
-
-def _pairs(options: dict[str, object]) -> Iterable[tuple[tuple[str, object], tuple[str, object]]]:
-    items = list(options.items())
-    return [(a, b) for a in items for b in items if a[0] != b[0] and _hashable(a[1]) and _hashable(b[1])]
-
-
-def _hashable(value: object) -> bool:
-    try:
-        hash(value)
-    except TypeError:
-        return False
-    return True
 
 
 def check(trial: Trial) -> None:

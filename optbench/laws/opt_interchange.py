@@ -23,12 +23,17 @@ _PARTNERS = ("torch-forloop", "reference", "foreach", "fused")
 
 
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
-    options = {"amsgrad": True, "weight_decay": 0.1} if "amsgrad" in subject.defaults else {"momentum": 0.9, "dampening": 0.25}
+    options = (
+        {"amsgrad": True, "weight_decay": 0.1}
+        if "amsgrad" in subject.defaults
+        else {"momentum": 0.9, "dampening": 0.25}
+    )
     for partner in _PARTNERS:
         for direction in ("to", "from"):
             for dtype in scope.some("float32", "bfloat16") if scope.suite == "full" else scope.some("float32"):
-                yield Case(subject.name, options, dtype, moment="late", shapes="pair", variant=f"{direction} {partner}", steps=4,
-                           device=scope.device, seed=scope.seed)  # fmt: skip
+                yield scope.case(
+                    subject, options, dtype, moment="late", shapes="pair", variant=f"{direction} {partner}", steps=4
+                )
 
 
 def check(trial: Trial) -> None:

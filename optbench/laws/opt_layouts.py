@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 LAW = Law(
     id="opt.layouts",
     level="math",
-    statement="right for every pair of memory layouts of parameter and gradient; memory around every view stays untouched",
+    statement="right for every layout of parameter and gradient; memory around every view stays untouched",
     catches="elements paired by memory order, writes outside a view, copies that are never written back",
 )
 
@@ -28,8 +28,12 @@ _LAYOUTS = (
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     options = {"momentum": 0.9} if "momentum" in subject.defaults else {}
     for layout in _LAYOUTS:
-        for dtype in scope.some("float32", "bfloat16", "complex64") if scope.suite == "full" else scope.some("float32", "bfloat16"):
-            yield Case(subject.name, options, dtype, layout, shapes="matrices", device=scope.device, seed=scope.seed)
+        for dtype in (
+            scope.some("float32", "bfloat16", "complex64")
+            if scope.suite == "full"
+            else scope.some("float32", "bfloat16")
+        ):
+            yield scope.case(subject, options, dtype, layout=layout, shapes="matrices")
 
 
 def check(trial: Trial) -> None:

@@ -28,8 +28,7 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     rows = pairwise.rows(options, subject.forbidden, scope.seed)
     dtypes = scope.some("float32", "bfloat16", "float64")
     for number, row in enumerate(rows if scope.suite == "full" else rows[:6]):
-        yield Case(subject.name, subject.changed(row), dtypes[number % len(dtypes)], moment="late", shapes="pair", steps=_STEPS,
-                   device=scope.device, seed=scope.seed)  # fmt: skip
+        yield scope.case(subject, row, dtypes[number % len(dtypes)], moment="late", shapes="pair", steps=_STEPS)
 
 
 def check(trial: Trial) -> None:

@@ -36,13 +36,30 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     combined, forbidden = factors(subject, scope)
     for row in pairwise.rows(combined, forbidden, scope.seed):
         dtype, layout, moment = row.pop("dtype"), row.pop("layout"), row.pop("moment")
-        yield Case(subject.name, subject.changed(row), dtype, layout, moment, stream="wide", steps=4, device=scope.device, seed=scope.seed)
+        yield scope.case(
+            subject,
+            row,
+            dtype,
+            layout=layout,
+            moment=moment,
+            stream="wide",
+            steps=4,
+        )
     if scope.suite == "full":
         for seed in range(1, 5):
             for row in pairwise.rows(combined, forbidden, scope.seed + seed):
                 dtype, layout, moment = row.pop("dtype"), row.pop("layout"), row.pop("moment")
-                yield Case(subject.name, subject.changed(row), dtype, layout, moment, stream="normal", steps=8, device=scope.device,
-                           seed=scope.seed + seed, variant=f"seed={scope.seed + seed}")  # fmt: skip
+                yield scope.case(
+                    subject,
+                    row,
+                    dtype,
+                    layout=layout,
+                    moment=moment,
+                    stream="normal",
+                    steps=8,
+                    seed=scope.seed + seed,
+                    variant=f"seed={scope.seed + seed}",
+                )
 
 
 def check(trial: Trial) -> None:

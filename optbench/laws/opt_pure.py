@@ -23,12 +23,12 @@ LAW = Law(
 
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     for options in alone(subject):
-        yield Case(subject.name, options, scope.dtypes[0], steps=2, device=scope.device, seed=scope.seed)
+        yield scope.case(subject, options, scope.dtypes[0], steps=2)
     factors = {option.name: option.values for option in subject.options}
     factors |= {"dtype": scope.some("float32", "bfloat16", "complex64"), "layout": ("contiguous", "grad_unlike")}
     for row in pairwise.rows(factors, subject.forbidden, scope.seed)[: None if scope.suite == "full" else 6]:
         dtype, layout = row.pop("dtype"), row.pop("layout")
-        yield Case(subject.name, subject.changed(row), dtype, layout, steps=2, device=scope.device, seed=scope.seed)
+        yield scope.case(subject, row, dtype, layout=layout, steps=2)
 
 
 def alone(subject: Subject) -> Iterable[dict[str, object]]:
@@ -56,13 +56,19 @@ def check(trial: Trial) -> None:
             if grad is not None and value is not None:
                 checker.equal(f"step {k + 1}, gradient of parameter {i}", grad, value)
                 shared = [name for name, entry in run.state(i).items() if _shares(entry, grad)]
-                checker.true(f"step {k + 1}, state of parameter {i} is not its gradient", not shared, f"{shared} share its memory")
+                checker.true(
+                    f"step {k + 1}, state of parameter {i} is not its gradient",
+                    not shared,
+                    f"{shared} share its memory",
+                )
     for group, before, copy in zip(run.optimizer.param_groups, held, copies, strict=True):
         checker.same("entries of the group", sorted(group), sorted([*before, "params"]))
         for name, value in before.items():
             checker.true(f"group[{name!r}] is the same object", group[name] is value)
             if isinstance(value, torch.Tensor):
-                checker.equal(f"group[{name!r}]", value, copy[name])
+                held_before = copy[name]
+                assert isinstance(held_before, torch.Tensor)
+                checker.equal(f"group[{name!r}]", value, held_before)
             else:
                 checker.same(f"group[{name!r}]", value, copy[name])
 

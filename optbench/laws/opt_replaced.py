@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 LAW = Law(
     id="opt.replaced",
     level="state",
-    statement="after p.data = ..., state.clear(), a replaced state entry, loading, a new group or deepcopy the next step uses the new tensors",
+    statement="after p.data = ..., state.clear(), a replaced entry, loading, a new group, deepcopy: the new tensors are used",
     catches="a cache of pointers, lists or options that does not notice what changed",
 )
 
@@ -24,8 +24,7 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     sets: list[dict[str, object]] = [{"momentum": 0.9}] if "momentum" in subject.defaults else [{}, {"amsgrad": True}]
     for event in _EVENTS:
         for options in sets if scope.suite == "full" else sets[-1:]:
-            yield Case(subject.name, options, scope.some("float32")[0], shapes="matrices", variant=event, steps=4,
-                       device=scope.device, seed=scope.seed)  # fmt: skip
+            yield scope.case(subject, options, scope.some("float32")[0], shapes="matrices", variant=event, steps=4)
 
 
 def check(trial: Trial) -> None:
@@ -82,7 +81,9 @@ def _new_group(trial: Trial, run: Run) -> None:
     run.optimizer.add_param_group({"params": [extra], "lr": 0.0})
     run.optimizer.step()
     trial.checker.true("a new group with lr 0 stands still", not bool((extra == CANARY).any()))
-    trial.checker.true("a new group got state", not trial.subject.state_names(run.options) or bool(run.optimizer.state[extra]))
+    trial.checker.true(
+        "a new group got state", not trial.subject.state_names(run.options) or bool(run.optimizer.state[extra])
+    )
 
 
 def _deepcopied(trial: Trial, run: Run) -> None:
@@ -126,20 +127,20 @@ def _wide(tensor: Any) -> Any:
     return tensor.detach().to(device="cpu", dtype=wide(tensor.dtype)).clone()
 
 
-def _dtype_of_parameter(trial: Trial, run: Run) -> None:
-    """A parameter moved elsewhere in memory by an in-place resize of its storage's owner: set_ to a new storage."""
+def _set_storage(trial: Trial, run: Run) -> None:
+    """A parameter made to look at another tensor's memory."""
     import torch
 
     param = run.params[2]
     fresh = param.detach().clone() * 0.5
     with torch.no_grad():
-        param.set_(fresh)
+        param.set_(fresh)  # type: ignore[call-overload]
 
 
 _EVENTS: dict[str, Callable[[Trial, Run], None]] = {
     "p.data = new": _new_data,
     "p.data = other strides": _transposed_data,
-    "p.set_ new": _dtype_of_parameter,
+    "p.set_ new": _set_storage,
     "state.clear": _state_clear,
     "state.pop": _state_pop,
     "state entry replaced": _state_entry,

@@ -23,13 +23,14 @@ _WAYS = ("torch.save", "pickle", "deepcopy", "state_dict")
 
 
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
-    sets: list[dict[str, object]] = [{"amsgrad": True}] if "amsgrad" in subject.defaults else [{"momentum": 0.9, "dampening": 0.25}]
+    sets: list[dict[str, object]] = (
+        [{"amsgrad": True}] if "amsgrad" in subject.defaults else [{"momentum": 0.9, "dampening": 0.25}]
+    )
     sets += [{"lr": next(option.values[2] for option in subject.options if option.name == "lr")}]
     for way in _WAYS:
         for options in sets:
             for dtype in scope.some("float32", "bfloat16"):
-                yield Case(subject.name, options, dtype, moment="late", shapes="pair", variant=way, steps=5,
-                           device=scope.device, seed=scope.seed)  # fmt: skip
+                yield scope.case(subject, options, dtype, moment="late", shapes="pair", variant=way, steps=5)
 
 
 def check(trial: Trial) -> None:

@@ -28,7 +28,7 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     for shapes in _FULL if scope.suite == "full" else _QUICK:
         for dtype in scope.some("float32", "bfloat16"):
             if scope.suite == "full" or shapes != "many" or dtype == scope.some("float32")[0]:
-                yield Case(subject.name, options, dtype, shapes=shapes, steps=2, device=scope.device, seed=scope.seed)
+                yield scope.case(subject, options, dtype, shapes=shapes, steps=2)
 
 
 def check(trial: Trial) -> None:

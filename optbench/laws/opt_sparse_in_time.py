@@ -27,7 +27,7 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     for moment in ("late", "gap", "never"):
         for options in chosen:
             for dtype in scope.some("float32", "bfloat16"):
-                yield Case(subject.name, options, dtype, moment=moment, steps=5, device=scope.device, seed=scope.seed)
+                yield scope.case(subject, options, dtype, moment=moment, steps=5)
 
 
 def check(trial: Trial) -> None:

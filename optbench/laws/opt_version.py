@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 LAW = Law(
     id="opt.version",
     level="torch",
-    statement="a step raises the version counter of every parameter it changes, so that autograd refuses a stale backward",
+    statement="a step raises the version counters of the parameters, so that autograd refuses a stale backward",
     catches="kernels that write behind autograd's back: gradients computed from weights that are no longer there",
 )
 
@@ -23,7 +23,7 @@ LAW = Law(
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     for dtype in scope.some("float32", "bfloat16"):
         for layout in ("contiguous", "grad_unlike"):
-            yield Case(subject.name, {}, dtype, layout, shapes="matrices", steps=2, device=scope.device, seed=scope.seed)
+            yield scope.case(subject, {}, dtype, layout=layout, shapes="matrices", steps=2)
 
 
 def check(trial: Trial) -> None:
@@ -33,8 +33,9 @@ def check(trial: Trial) -> None:
         versions = [param._version for param in run.params]
         run.step(k)
         for i, (param, version) in enumerate(zip(run.params, versions, strict=True)):
-            checker.true(f"step {k + 1}, version of parameter {i} rises", param._version > version,
-                         f"it stays {version}")  # fmt: skip
+            checker.true(
+                f"step {k + 1}, version of parameter {i} rises", param._version > version, f"it stays {version}"
+            )
     loss = sum((param * param).sum() for param in run.params)
     run.step(0)
     try:
@@ -42,4 +43,8 @@ def check(trial: Trial) -> None:
     except RuntimeError as error:
         checker.true("autograd names the reason", "inplace" in str(error) or "in-place" in str(error), str(error))
     else:
-        checker.true("autograd refuses a backward through weights that moved", False, "it computed gradients from changed weights")
+        checker.true(
+            "autograd refuses a backward through weights that moved",
+            False,
+            "it computed gradients from changed weights",
+        )

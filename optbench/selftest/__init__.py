@@ -1,4 +1,4 @@
-"""Is the suite sensitive? Plants faults in our own tiers and looks whether a law catches each and names the right quantity."""
+"""Is the suite sensitive? Plants faults in our tiers and looks whether a law catches each and names the quantity."""
 
 from .run import Outcome, run
 

@@ -60,7 +60,8 @@ FAULTS: tuple[Fault, ...] = (
         shipped_in="pytorch#78807",
         patches=(
             (
-                "        torch._foreach_maximum_(max_exp_avg_sqs, exp_avg_sqs)\n        exp_avg_sqs = max_exp_avg_sqs\n",
+                "        torch._foreach_maximum_(max_exp_avg_sqs, exp_avg_sqs)\n"
+                "        exp_avg_sqs = max_exp_avg_sqs\n",
                 "        exp_avg_sqs = torch._foreach_maximum(max_exp_avg_sqs, exp_avg_sqs)\n",
             ),
         ),
@@ -167,7 +168,7 @@ FAULTS: tuple[Fault, ...] = (
         "adam-step-off-by-one",
         "bias corrections count from the step before",
         "adam", "reference", "opt.oracle", "parameter",
-        patches=(("bias_correction1 = one_minus_power(beta1, step)", "bias_correction1 = one_minus_power(beta1, step + 1.0)"),),
+        patches=(("one_minus_power(beta1, step)", "one_minus_power(beta1, step + 1.0)"),),
     ),
     Fault(
         "adam-counter-saturates",
@@ -191,7 +192,7 @@ FAULTS: tuple[Fault, ...] = (
         "sgd-first-groups-options",
         "every group uses the first group's options",
         "sgd", "reference", "opt.groups", "group with",
-        patches=(("return {name: group[name] for name in (", "return {name: self.param_groups[0][name] for name in ("),),
+        patches=(("{name: group[name] for name in (", "{name: self.param_groups[0][name] for name in ("),),
     ),
     Fault(
         "sgd-tail-skipped",

@@ -27,13 +27,17 @@ def implementation(fault: Fault, folder: Path) -> Implementation:
     """
     original = registry.IMPLEMENTATIONS[fault.tier]
     class_name = subjects.load(fault.subject).class_name
-    cls = _mutated(fault, original, folder, class_name) if fault.patches else original.load(class_name)
+    cls: Any = _mutated(fault, original, folder, class_name) if fault.patches else original.load(class_name)
     faulty = fault.wrap(cls) if fault.wrap else cls
     # pickle finds a class by its module and name.
     faulty.__module__, faulty.__qualname__ = __name__, f"_planted_{fault.id.replace('-', '_')}"
     globals()[faulty.__qualname__] = faulty
     return Implementation(
-        original.name, fault.what, ours=True, backend=original.backend, made=lambda asked: _only(asked, class_name, faulty)
+        original.name,
+        fault.what,
+        ours=True,
+        backend=original.backend,
+        made=lambda asked: _only(asked, class_name, faulty),
     )
 
 
@@ -50,7 +54,9 @@ def _mutated(fault: Fault, original: Implementation, folder: Path, class_name: s
     text = Path(module.origin).read_text(encoding="utf-8")
     for old, new in fault.patches:
         if text.count(old) != 1:
-            raise OptbenchError(f"selftest: {fault.id} no longer applies: {old!r} stands {text.count(old)} times in {fault.tier}.")
+            raise OptbenchError(
+                f"selftest: {fault.id} no longer applies: {old!r} stands {text.count(old)} times in {fault.tier}."
+            )
         text = text.replace(old, new)
     name = f"{package}._fault_{fault.id.replace('-', '_')}"
     path = folder / f"{fault.id.replace('-', '_')}.py"

@@ -44,9 +44,7 @@ class Outcome:
     ok: bool
 
 
-def run(
-    suite: str = "quick", seed: int = 0, progress: Callable[[Progress], None] | None = None
-) -> Iterator[Outcome]:
+def run(suite: str = "quick", seed: int = 0, progress: Callable[[Progress], None] | None = None) -> Iterator[Outcome]:
     """Check every fault and every control.
 
     Args:

@@ -31,7 +31,9 @@ ILLEGAL = (
     Illegal({"fused": True, "foreach": True}, "RuntimeError", "fused"),
 )
 
-PAPER = Paper("D. P. Kingma, J. Ba", "Adam: A Method for Stochastic Optimization", 2015, "https://arxiv.org/abs/1412.6980")
+PAPER = Paper(
+    "D. P. Kingma, J. Ba", "Adam: A Method for Stochastic Optimization", 2015, "https://arxiv.org/abs/1412.6980"
+)
 AMSGRAD_PAPER = Paper("S. J. Reddi, S. Kale, S. Kumar", "On the Convergence of Adam and Beyond", 2018,
                       "https://openreview.net/forum?id=ryQu7f-RZ")  # fmt: skip
 

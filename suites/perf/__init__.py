@@ -1,1 +1,1 @@
-"""Throughput as a pytest-benchmark suite: `pytest --pyargs optbench.suites.perf`; compare runs with pytest-benchmark."""
+"""Throughput as a pytest-benchmark suite: `pytest --pyargs optbench.suites.perf`, then `pytest-benchmark compare`."""
