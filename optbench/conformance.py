@@ -24,6 +24,9 @@ from optbench.worker import Worker, WorkerCrash, WorkerError
 # A case takes milliseconds; in Triton's interpreter seconds. What takes a minute hangs.
 TIME_LIMIT = 60.0
 DTYPES = Scope().dtypes
+# Code that crashes this often in a row crashes always: at a minute a hang, a whole run would take hours.
+CRASHES_IN_A_ROW = 3
+_LACKS = "no such option: "
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,8 @@ def run(
             for task in tasks(plan, chosen, about)
             if not (done and done(task.law, task.case.subject, task.implementation, task.case.id))
         ]
-        yield from _missing(plan, about)
+        if any(entry.law.id == "opt.oracle" for entry in laws.select(plan.laws)):
+            yield from _missing(plan, about)
         # Closed before the workers are, or its threads would start them again.
         with contextlib.closing(_results(asked, workers)) as results:
             for count, result in enumerate(results, 1):
@@ -173,7 +177,7 @@ def _missing(plan: Plan, about: Mapping[str, Mapping[str, Any]]) -> Iterator[Res
         for subject in subjects.select(plan.algo):
             for option in () if facts["options"] is None else sorted(set(subject.defaults) - set(facts["options"])):
                 task = Task("opt.oracle", Case(subject.name, variant=f"option={option}"), name, True, "")
-                yield _result(task, "skip", f"no such option: {option}", registry.find(name))
+                yield _result(task, "skip", _LACKS + option, registry.find(name))
 
 
 def cases(entry: laws.Entry, subject: Subject, plan: Plan) -> list[Case]:
@@ -185,21 +189,26 @@ def cases(entry: laws.Entry, subject: Subject, plan: Plan) -> list[Case]:
 
 
 def coverage(plan: Plan, results: Iterable[Result]) -> dict[str, dict[str, Any]]:
-    """The pairwise coverage of option x dtype x layout x moment that opt.oracle's results really ran, by subject."""
-    ran: dict[str, set[str]] = {}
-    for result in results:
-        if result.law == "opt.oracle" and result.verdict not in ("skip", "crash", "error"):
-            ran.setdefault(result.subject, set()).add(result.case)
-    entry = laws.entries()["opt.oracle"]
+    """The pairwise coverage of option x dtype x layout x moment that opt.oracle really ran, by subject.
+
+    A case counts where every judged implementation ran it; options that foreign code lacks are not asked for.
+    """
     from optbench.laws.opt_oracle import factors
 
+    rows_of = [result for result in results if result.law == "opt.oracle" and result.judged]
+    entry = laws.entries()["opt.oracle"]
     found = {}
-    for subject in subjects.select(plan.algo):
+    for declared in subjects.select(plan.algo):
+        mine = [result for result in rows_of if result.subject == declared.name]
+        lacking = {result.message.removeprefix(_LACKS) for result in mine if result.message.startswith(_LACKS)}
+        subject = declared.limited(set(declared.defaults) - lacking)
+        not_run = {result.case for result in mine if result.verdict in ("skip", "crash", "error")}
+        ran = {result.case for result in mine} - not_run
         combined, forbidden = factors(subject, plan.scope)
         rows = [
             {**subject.complete(case.options), "dtype": case.dtype, "layout": case.layout, "moment": case.moment}
             for case in entry.cases(subject, plan.scope)
-            if case.id in ran.get(subject.name, ())
+            if case.id in ran
         ]
         pairs = pairwise.coverage(rows, combined, forbidden)
         found[subject.name] = {
@@ -291,7 +300,7 @@ def _refusal(implementation: Implementation, task: Task) -> str | None:
     case = task.case
     missing = [] if task.options is None else sorted(set(case.options) - task.options)
     if missing:
-        return f"no such option: {', '.join(missing)}"
+        return _LACKS + ", ".join(missing)
     if "torch" in task.asks:
         return None
     if any(isinstance(value, AsTensor) for value in case.options.values()):
@@ -355,14 +364,21 @@ def _serve(
     results: queue.Queue[Result | BaseException],
     stop: threading.Event,
 ) -> None:
+    crashes = 0
     for task in asked:
         if stop.is_set():
             return
+        if crashes == CRASHES_IN_A_ROW:
+            message = f"not run: it crashed in {crashes} cases in a row"
+            results.put(_result(task, "crash", message, registry.find(task.implementation)))
+            continue
         try:
-            results.put(check_isolated(task, worker))
+            result = check_isolated(task, worker)
         except BaseException as error:
             results.put(error)
             return
+        crashes = crashes + 1 if result.verdict == "crash" else 0
+        results.put(result)
 
 
 def check_isolated(task: Task, worker: Worker) -> Result:

@@ -134,12 +134,15 @@ def _stack(values: Tensor, dtype: torch.dtype, rng: torch.Generator) -> Tensor:
 
 def _moved(values: Tensor, dtype: torch.dtype, rng: torch.Generator) -> Tensor:
     flat = real(values)
-    half = spacing(flat, real_dtype(dtype)) / 2
+    reach = spacing(flat, real_dtype(dtype)) / 2
+    if real_dtype(dtype) is torch.float64:
+        # The oracle's own numbers are no finer: half a spacing would round back to where it came from.
+        reach = reach * 2
     # An exact zero carries no rounding, and moving it could make a second moment negative.
-    half[flat == 0] = 0
-    # Anything up to half a spacing: signs alone would let two inputs cancel in all changes of one element in 256.
+    reach[flat == 0] = 0
+    # Anything up to the reach: signs alone would let two inputs cancel in all changes of one element in 256.
     parts = torch.rand(flat.shape, generator=rng, dtype=torch.float64) * 2 - 1
-    return _from_real(flat + parts * half, dtype)
+    return _from_real(flat + parts * reach, dtype)
 
 
 def _run(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 LAW = Law(
     id="opt.replaced",
     level="state",
-    statement="after p.data = ..., state.clear(), a replaced entry, loading, a new group, deepcopy: the new tensors are used",
+    statement="after p.data = ..., state.clear(), a replaced entry, loading, a new group or deepcopy: new tensors",
     catches="a cache of pointers, lists or options that does not notice what changed",
 )
 
