@@ -106,6 +106,14 @@ def replace_parameter(twins):
         optimizer.param_groups[0]["params"][0] = params[0]
 
 
+def swap_parameters(twins):
+    for params, optimizer in both(twins):
+        optimizer.add_param_group({"params": [random((4, 4), seed=9).requires_grad_()], "lr": 0.3})
+        first, last = (group["params"] for group in optimizer.param_groups[-2:])
+        first[0], last[0] = last[0], first[0]
+        params.append(first[0])
+
+
 def change_options(twins):
     for _, optimizer in both(twins):
         optimizer.param_groups[0].update(lr=0.7, weight_decay=0.0, maximize=True)
@@ -141,6 +149,7 @@ CHANGES = [
     add_group,
     add_parameter,
     replace_parameter,
+    swap_parameters,
     change_options,
     change_rate,
     remove_last_entry,
@@ -163,6 +172,27 @@ def test_change_is_noticed(config, change):
     twins.run(3, 4)
     change(twins)
     twins.run(5)
+
+
+def test_a_parameter_without_state_is_replaced_by_its_equal():
+    twins = Twins("SGD", [torch.ones(1, dtype=torch.float64), random((3,))], lr=0.1)
+    twins.run(1)
+    for params, optimizer in both(twins):
+        params[0] = params[0].detach().clone().requires_grad_()
+        optimizer.param_groups[0]["params"][0] = params[0]
+    twins.run(2, 3)
+
+
+def test_parameters_change_groups():
+    twins = Twins("SGD", [random((3,))], lr=0.1)
+    for params, optimizer in both(twins):
+        params.append(random((3,), seed=1).requires_grad_())
+        optimizer.add_param_group({"params": params[1:], "lr": 0.5})
+    twins.run(1, 2)
+    for _, optimizer in both(twins):
+        first, second = optimizer.param_groups
+        first["params"], second["params"] = second["params"], first["params"]
+    twins.run(3, 4)
 
 
 @configs
