@@ -81,6 +81,7 @@ class Task:
     options: frozenset[str] | None = None
     state: Mapping[str, str] = field(default_factory=dict)
     asks: tuple[str, ...] = ()
+    spared: bool = False
 
 
 def run(
@@ -101,6 +102,29 @@ def run(
     Raises:
         UsageError: an unknown name, an expression that selects nothing, foreign code that is no optimizer.
     """
+    with _one_thread():
+        yield from _run(plan, progress, done)
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Cases are small: torch's own kernels spend most of a step waiting for a second thread."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        if before != 1:
+            torch.set_num_threads(before)
+
+
+def _run(
+    plan: Plan,
+    progress: Callable[[Progress], None] | None,
+    done: Callable[[str, str, str, str], bool] | None,
+) -> Iterator[Result]:
     chosen = registry.select(list(plan.implementations), plan.device)
     workers = {item.name: Worker(item.environment) for item in chosen if item.worker}
     try:
@@ -164,6 +188,7 @@ def tasks(
                             None if options is None else frozenset(options),
                             facts.get("state", {}),
                             plan.dtypes if plan.require_torch is False else (*plan.dtypes, "torch"),
+                            entry.law.host and plan.suite == "quick" and not named and _interpreted(item, plan.device),
                         )
                     )
     if not found:
@@ -293,8 +318,14 @@ def _result(task: Task, verdict: Verdict, message: str, implementation: Implemen
     return replace(result, deviation=row.id) if row else result
 
 
+def _interpreted(item: Implementation, device: str) -> bool:
+    return item.backend_on(device).endswith("interpreter")
+
+
 def _refusal(implementation: Implementation, task: Task) -> str | None:
     """Why a case does not concern an implementation, if it does not."""
+    if task.spared:
+        return f"left to the compiled path, which shares the host's code: --suite full or --impl {implementation.name}"
     if not implementation.target:
         return implementation.refusal(task.case)
     case = task.case

@@ -11,7 +11,8 @@ spacing. An implementation that rounds its inputs and its result once scores abo
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -40,27 +41,39 @@ class Quantity:
     limit: Tensor
     honest: float
 
+    def split(self, shapes: Sequence[torch.Size], honest: Tensor) -> list[Quantity]:
+        """The parts of a quantity that holds several tensors one after the other, each with its own honest error.
+
+        Args:
+            shapes: shapes of the parts, real.
+            honest: scaled error of the reference tier in the tested dtype, elementwise.
+        """
+        sizes = [shape.numel() for shape in shapes]
+        flat = (tensor.reshape(-1).split(sizes) for tensor in (self.expected, self.unit, self.limit, honest))
+        return [
+            Quantity(expected.view(shape), unit.view(shape), limit.view(shape), worst(error))
+            for shape, expected, unit, limit, error in zip(shapes, *flat, strict=True)
+        ]
+
     @property
     def cap(self) -> float:
         """The largest scaled error that is still honest on this case."""
         return max(CAP, 2 * self.honest + 1)
 
 
-def quantity(expected: Tensor, move: Tensor, old: Tensor | None, dtype: torch.dtype, honest: Tensor) -> Quantity:
-    """A quantity from the oracle's value.
+def quantity(expected: Tensor, move: Tensor, old: Tensor | None, dtype: torch.dtype) -> Quantity:
+    """A quantity from the oracle's value, its honest error still 0.
 
     Args:
         expected: the oracle's value, float64.
         move: its largest change under half a spacing of change of the inputs.
         old: the parameter before the step, None for state.
         dtype: the tested real storage dtype.
-        honest: the reference tier's result in the tested dtype.
     """
     unit = spacing(expected, dtype) + move
     if old is not None:
         unit = unit + spacing(old, dtype)
-    judged = Quantity(expected, unit, expected.to(dtype).to(torch.float64), 0.0)
-    return replace(judged, honest=worst(scaled(honest, judged)))
+    return Quantity(expected, unit, expected.to(dtype).to(torch.float64), 0.0)
 
 
 def real(tensor: Tensor) -> Tensor:

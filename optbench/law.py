@@ -23,6 +23,8 @@ class Law:
         since: the first release that has it.
         kind: the kind of subject it is about.
         grade: reported as a grade, never broken.
+        host: about what the host keeps and passes on, not about kernels. In the quick suite an interpreter, which
+            shares the host's code with the compiled path, leaves these to that path, unless it is named.
     """
 
     id: str
@@ -32,6 +34,7 @@ class Law:
     since: str = "0.1"
     kind: str = "optimizer"
     grade: bool = False
+    host: bool = False
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ holds exactly.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from optbench import registry
 from optbench.case import AsTensor
-from optbench.error import Quantity, quantity, real, real_dtype, spacing
+from optbench.error import Quantity, quantity, real, real_dtype, scaled, spacing
 from optbench.problem import Problem, generator, wide
 from optbench.subjects import Subject
 
@@ -80,28 +80,54 @@ def step(
 
     Source: the scaled error is explained in `optbench.error`.
     """
-    present = [(i, before) for i, before in enumerate(befores) if before.grad is not None]
-    stacks = [_changed(before, dtype, seed, i) for i, before in present]
-    outputs = _run(subject, options, stacks, judge)
-    # The reference run in the tested dtype itself shows what honest rounding does on this very case.
-    honest = _run(subject, options, [_as_dtype(before, dtype) for _, before in present], judge)
     results: list[After | None] = [None] * len(befores)
-    for (i, before), wide_out, narrow_out in zip(present, outputs, honest, strict=True):
-        old = real(before.param)
-        quantities = {
-            name: _quantity(values, narrow_out[name], old if name == "param" else None, dtype)
+    for indices in _alike(subject, befores):
+        chosen = [befores[i] for i in indices]
+        packed = _packed(chosen)
+        (wide_out,) = _run(subject, options, [_changed(packed, dtype, seed, indices[0])], judge)
+        # The reference run in the tested dtype itself shows what honest rounding does on this very case.
+        (narrow_out,) = _run(subject, options, [_as_dtype(packed, dtype)], judge)
+        parts = {
+            name: _quantities(values, narrow_out[name], packed.param if name == "param" else None, dtype, chosen)
             for name, values in wide_out.items()
         }
-        results[i] = After(quantities, before.step + 1)
+        for place, i in enumerate(indices):
+            results[i] = After({name: part[place] for name, part in parts.items()}, befores[i].step + 1)
     return results
 
 
-def _quantity(stacked: Tensor, honest: Tensor, old: Tensor | None, dtype: torch.dtype) -> Quantity:
-    """The oracle's value (first row), how far the moved copies (the others) are from it, and the honest error."""
+def _alike(subject: Subject, befores: Sequence[Before]) -> list[list[int]]:
+    """Parameters that take this step as one: an elementwise rule does not see where one ends and the next begins."""
+    groups: dict[Any, list[int]] = {}
+    for i, before in enumerate(befores):
+        if before.grad is not None:
+            key = (before.step, bool(before.state)) if subject.elementwise else i
+            groups.setdefault(key, []).append(i)
+    return list(groups.values())
+
+
+def _packed(befores: Sequence[Before]) -> Before:
+    if len(befores) == 1:
+        return befores[0]
+
+    def flat(tensors: Iterable[Tensor | None]) -> Tensor:
+        return torch.cat([tensor.reshape(-1) for tensor in tensors if tensor is not None])
+
+    first = befores[0]
+    state = {name: flat(before.state[name] for before in befores) for name in first.state}
+    return Before(flat(before.param for before in befores), flat(before.grad for before in befores), state, first.step)
+
+
+def _quantities(
+    stacked: Tensor, honest: Tensor, old: Tensor | None, dtype: torch.dtype, befores: Sequence[Before]
+) -> list[Quantity]:
+    """The oracle's value (first row), how far the moved copies (the others) are from it; one quantity a parameter."""
     values = real(stacked.detach()).clone()
     expected = values[0]
     move = (values[1:] - expected).abs().amax(0).nan_to_num(nan=0.0, posinf=0.0)
-    return quantity(expected, move, old, real_dtype(dtype), real(honest.detach()))
+    whole = quantity(expected, move, None if old is None else real(old), real_dtype(dtype))
+    shapes = [real(before.param).shape for before in befores]
+    return whole.split(shapes, scaled(real(honest.detach()), whole))
 
 
 def rounded(after: After, grad: Tensor | None, dtype: torch.dtype) -> Before:
@@ -200,7 +226,7 @@ def rollout(
     narrow = [values.to(dtype).requires_grad_() for values in problem.start]
     oracle, honest = (construct(subject, options, params, judge) for params in (moved, narrow))
     for k in range(max(judged) + 1):
-        olds = [real(param.detach()[0]).clone() for param in moved]
+        olds = [param.detach()[0].clone() for param in moved]
         for i in range(len(moved)):
             grad = problem.grad(i, k)
             rng = generator(seed, "rollout grad", i, k)
@@ -222,8 +248,10 @@ def _rolled(
 ) -> dict[str, Quantity]:
     wide_out = {"param": moved.detach(), **{name: oracle.state[moved][name] for name in names}}
     narrow_out = {"param": narrow.detach(), **{name: honest.state[narrow][name] for name in names}}
+    before = [Before(narrow, None)]
     return {
-        name: _quantity(wide_out[name], narrow_out[name], old if name == "param" else None, dtype) for name in wide_out
+        name: _quantities(wide_out[name], narrow_out[name], old if name == "param" else None, dtype, before)[0]
+        for name in wide_out
     }
 
 

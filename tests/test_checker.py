@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from optbench.checker import Checker
@@ -38,7 +40,7 @@ def test_equal_is_bitwise_and_looks_at_dtype_and_shape() -> None:
 
 def test_close_says_where_and_by_how_much() -> None:
     expected = torch.ones(2, 3, dtype=torch.float64)
-    judged = quantity(expected, torch.zeros_like(expected), None, torch.float32, expected)
+    judged = quantity(expected, torch.zeros_like(expected), None, torch.float32)
     actual = torch.ones(2, 3)
     actual[1, 2] = 1.5
     checker = Checker()
@@ -49,7 +51,7 @@ def test_close_says_where_and_by_how_much() -> None:
 
 def test_a_wrong_shape_is_a_failure_not_an_exception() -> None:
     expected = torch.ones(3, dtype=torch.float64)
-    judged = quantity(expected, torch.zeros_like(expected), None, torch.float32, expected)
+    judged = quantity(expected, torch.zeros_like(expected), None, torch.float32)
     checker = Checker()
     checker.close("x", torch.ones(1), judged, torch.float32)
     assert checker.verdict == "fail" and "shape [1]" in checker.message
@@ -58,7 +60,7 @@ def test_a_wrong_shape_is_a_failure_not_an_exception() -> None:
 def test_where_the_dtype_itself_is_imprecise_the_verdict_says_so() -> None:
     expected = torch.ones(1, dtype=torch.float64)
     honest = expected * (1 + 100 * 2**-23)
-    judged = quantity(expected, torch.zeros_like(expected), None, torch.float32, honest)
+    judged = replace(quantity(expected, torch.zeros_like(expected), None, torch.float32), honest=100.0)
     checker = Checker()
     checker.close("x", honest.float(), judged, torch.float32)
     assert checker.verdict == "precision"
@@ -66,7 +68,7 @@ def test_where_the_dtype_itself_is_imprecise_the_verdict_says_so() -> None:
 
 def test_cancellation_in_float64_is_no_wrong_formula_but_a_wrong_constant_is() -> None:
     expected = torch.ones(1, dtype=torch.float64)
-    judged = quantity(expected, torch.zeros_like(expected), None, torch.float64, expected)
+    judged = quantity(expected, torch.zeros_like(expected), None, torch.float64)
     for factor, verdict in ((1 + 100 * 2**-52, "precision"), (1 + 1e-12, "fail")):
         checker = Checker()
         checker.close("x", expected * factor, judged, torch.float64)

@@ -30,7 +30,7 @@ def test_spacing_of_every_16_bit_number(dtype: torch.dtype) -> None:
 
 
 def _quantity(expected: torch.Tensor, dtype: torch.dtype) -> Quantity:
-    return quantity(expected, torch.zeros_like(expected), None, dtype, expected.to(dtype))
+    return quantity(expected, torch.zeros_like(expected), None, dtype)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -56,7 +56,7 @@ def test_a_non_finite_result_is_infinitely_wrong(wrong: float) -> None:
 
 def test_what_overflows_the_dtype_has_to_overflow() -> None:
     expected = torch.tensor([1e6, -1e6, math.nan], dtype=torch.float64)
-    judged = quantity(expected, torch.zeros(3, dtype=torch.float64), None, torch.float16, expected.half())
+    judged = _quantity(expected, torch.float16)
     right = torch.tensor([math.inf, -math.inf, math.nan], dtype=torch.float16)
     assert worst(scaled(right, judged)) == 0.0
     assert worst(scaled(-right, judged)) == math.inf
@@ -68,8 +68,8 @@ def test_nothing_at_all_has_no_error() -> None:
 
 
 def test_the_cap_follows_an_honest_error() -> None:
-    expected = torch.ones(1, dtype=torch.float64)
-    honest = expected + 10 * spacing(expected, torch.float32)
-    judged = quantity(expected, torch.zeros(1, dtype=torch.float64), None, torch.float32, honest)
-    assert judged.honest == 10.0
-    assert judged.cap == 21.0
+    expected = torch.ones(3, dtype=torch.float64)
+    whole = _quantity(expected, torch.float32)
+    first, second = whole.split([torch.Size([1]), torch.Size([2, 1])], torch.tensor([10.0, 0.0, 2.0]))
+    assert (first.honest, first.cap) == (10.0, 21.0)
+    assert (second.honest, second.cap, second.expected.shape) == (2.0, 8.0, (2, 1))

@@ -17,6 +17,7 @@ LAW = Law(
     level="state",
     statement="groups behave as single runs, whenever they join; a parameter listed twice is refused",
     catches="the wrong group's option, work done once per bucket, a new group that is not seen",
+    host=True,
 )
 
 _VARIANTS = ("per-group options", "mixed dtypes", "group joins late", "option changed between steps", "listed twice")

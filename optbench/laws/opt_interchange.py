@@ -17,6 +17,7 @@ LAW = Law(
     level="torch",
     statement="a checkpoint continues in torch.optim and in every tier, and theirs continue here, as the oracle does",
     catches="other names, shapes, dtypes or meanings in state_dict than torch's",
+    host=True,
 )
 
 _PARTNERS = ("torch-forloop", "reference", "foreach", "fused")

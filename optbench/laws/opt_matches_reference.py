@@ -18,6 +18,7 @@ LAW = Law(
     level="math",
     statement="after 1 and after 50 steps in one go, parameters, state and step counters match the reference tier",
     catches="errors that build up: a counter off by one, a stale buffer, a bias correction that never ends",
+    host=True,
 )
 
 _STEPS = 50

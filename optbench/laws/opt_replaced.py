@@ -17,6 +17,7 @@ LAW = Law(
     level="state",
     statement="after p.data = ..., state.clear(), a replaced entry, loading, a new group or deepcopy: new tensors",
     catches="a cache of pointers, lists or options that does not notice what changed",
+    host=True,
 )
 
 

@@ -17,6 +17,7 @@ LAW = Law(
     level="state",
     statement="saved at any step by torch.save, pickle or deepcopy and loaded again, it goes on bitwise the same",
     catches="hidden state outside state_dict, dtypes or devices lost on the way, storage shared with what was loaded",
+    host=True,
 )
 
 _WAYS = ("torch.save", "pickle", "deepcopy", "state_dict")

@@ -17,6 +17,7 @@ LAW = Law(
     level="state",
     statement="a gradient of None on some steps, late or never: counters and state are per parameter",
     catches="one step counter for all, a first step per optimizer instead of per parameter, state for what never moved",
+    host=True,
 )
 
 

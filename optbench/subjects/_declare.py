@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 
@@ -84,7 +84,7 @@ class Subject:
         state: state entries.
         forbidden: pairs of (option, value) that torch refuses together, e.g. nesterov without momentum.
         illegal: constructor calls that must raise.
-        steppers: option values under which the rule has a branch worth covering (used by `show`).
+        elementwise: each element's update sees that element alone, so that tensors may be judged as one.
     """
 
     name: str
@@ -96,7 +96,8 @@ class Subject:
     options: tuple[Option, ...]
     state: tuple[StateEntry, ...]
     forbidden: tuple[tuple[tuple[str, Any], tuple[str, Any]], ...] = ()
-    illegal: tuple[Illegal, ...] = field(default_factory=tuple)
+    illegal: tuple[Illegal, ...] = ()
+    elementwise: bool = True
 
     @property
     def defaults(self) -> dict[str, Any]:
