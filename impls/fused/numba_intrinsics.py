@@ -118,6 +118,25 @@ def _narrow(builder: Any, value: Any, storage: str) -> Any:
 
 
 @intrinsic(prefer_literal=True)
+def prefetch(typing_context: Any, address: Any, index: Any, storage: Any) -> Any:
+    """Ask for the cache line of element `index`, which need not exist."""
+    if not isinstance(storage, types.StringLiteral):
+        return None
+    name = storage.literal_value
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
+        function = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
+        place = builder.bitcast(_pointer(builder, _STORAGE[name][0], *arguments[:2]), byte)
+        # to read, to be kept in all caches, data
+        builder.call(function, [place, word(0), word(3), word(1)])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, storage), generate
+
+
+@intrinsic(prefer_literal=True)
 def load_element(typing_context: Any, address: Any, index: Any, row: Any, storage: Any) -> Any:
     """Element `index` of an array, in the working type."""
     if not isinstance(row, types.IntegerLiteral) or not isinstance(storage, types.StringLiteral):
