@@ -58,7 +58,8 @@ gpu-evidence:  ## conformance and timing on CUDA; records and report go to OUT
 	if [ -x $(BIN)/python ] && ! $$python -c 'import torch; assert torch.cuda.is_available()' 2>/dev/null; then \
 		python=$(BIN)/python; \
 	fi; \
-	mkdir -p '$(OUT)' && $$python -m optbench compare --algo all --device cuda \
+	limit=$$(command -v timeout >/dev/null && echo timeout --signal=INT 540); \
+	mkdir -p '$(OUT)' && $$limit $$python -m optbench compare --algo all --device cuda \
 		--format json -o '$(OUT)/record.json' --html '$(OUT)/report.html' $(ARGS)
 
 # The oldest Triton that is supported, for the test that compiles the kernels: it needs no torch, and no GPU.
