@@ -181,14 +181,19 @@ class Problem:
         name, _, scale = self.case.stream.partition("=")
         values = self._draw("grad", i, k, float(scale) if scale else 1.0)
         if name == "wide":
-            # Magnitudes over five decades; over two in float16, whose squares underflow soonest.
-            low = -1.0 if self.dtype is torch.float16 else -4.0
-            decades = torch.empty(values.shape, dtype=torch.float64)
-            decades.uniform_(low, 1.0, generator=generator(self.case.seed, "decades", i, k))
-            values = self._round(values * torch.pow(10.0, decades))
+            values = self._round(self._widened(values, i, k))
         if self._place_grad is _expanded and values.dim() and values.numel():
             values = values[..., :1].expand(values.shape).clone()
         return values
+
+    def _widened(self, values: Tensor, i: int, k: int) -> Tensor:
+        """Magnitudes over five decades; in float16 over one, so that the squares, times 1 - 0.999, are no denormals."""
+        if self.dtype is torch.float16:
+            return values + torch.copysign(torch.full_like(values, 0.25), values)
+        decades = torch.empty(values.shape, dtype=torch.float64)
+        return values * torch.pow(
+            10.0, decades.uniform_(-4.0, 1.0, generator=generator(self.case.seed, "decades", i, k))
+        )
 
     def _draw(self, what: str, i: int, k: int, scale: float) -> Tensor:
         rng = generator(self.case.seed, what, i, k)
