@@ -5,28 +5,24 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
-import time
-import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any
 
-from optbench import deviations, laws, pairwise, registry, subjects
-from optbench.case import AsTensor, Case
+from optbench import laws, pairwise, registry, subjects
+from optbench.case import Case
+from optbench.checking import LACKS, TIME_LIMIT, Task, check, check_isolated, one_line, result_of
 from optbench.errors import UsageError
 from optbench.keyword import matches
 from optbench.law import Scope
 from optbench.registry import Implementation
-from optbench.results import Result, Verdict
+from optbench.results import Result
 from optbench.subjects import Subject
 from optbench.worker import Worker, WorkerCrash, WorkerError
 
-# A case takes milliseconds; in Triton's interpreter seconds. What takes a minute hangs.
-TIME_LIMIT = 60.0
 DTYPES = Scope().dtypes
 # Code that crashes this often in a row crashes always: at a minute a hang, a whole run would take hours.
 CRASHES_IN_A_ROW = 3
-_LACKS = "no such option: "
 
 
 @dataclass(frozen=True)
@@ -67,21 +63,6 @@ class Progress:
     done: int
     total: int
     doing: str
-
-
-@dataclass(frozen=True)
-class Task:
-    """One law on one case of one implementation, with all that a worker process needs to check it."""
-
-    law: str
-    case: Case
-    implementation: str
-    judged: bool
-    reproduce: str
-    options: frozenset[str] | None = None
-    state: Mapping[str, str] = field(default_factory=dict)
-    asks: tuple[str, ...] = ()
-    spared: bool = False
 
 
 def run(
@@ -202,7 +183,7 @@ def _missing(plan: Plan, about: Mapping[str, Mapping[str, Any]]) -> Iterator[Res
         for subject in subjects.select(plan.algo):
             for option in () if facts["options"] is None else sorted(set(subject.defaults) - set(facts["options"])):
                 task = Task("opt.oracle", Case(subject.name, variant=f"option={option}"), name, True, "")
-                yield _result(task, "skip", _LACKS + option, registry.find(name))
+                yield result_of(task, "skip", LACKS + option, registry.find(name))
 
 
 def cases(entry: laws.Entry, subject: Subject, plan: Plan) -> list[Case]:
@@ -225,7 +206,7 @@ def coverage(plan: Plan, results: Iterable[Result]) -> dict[str, dict[str, Any]]
     found = {}
     for declared in subjects.select(plan.algo):
         mine = [result for result in rows_of if result.subject == declared.name]
-        lacking = {result.message.removeprefix(_LACKS) for result in mine if result.message.startswith(_LACKS)}
+        lacking = {result.message.removeprefix(LACKS) for result in mine if result.message.startswith(LACKS)}
         subject = declared.limited(set(declared.defaults) - lacking)
         not_run = {result.case for result in mine if result.verdict in ("skip", "crash", "error")}
         ran = {result.case for result in mine} - not_run
@@ -254,101 +235,12 @@ def reproduce(plan: Plan, law: str, case: Case, implementation: str) -> str:
     return " ".join([*parts, f"--seed {plan.seed}"])
 
 
-def check(task: Task, implementation: Implementation | None = None) -> Result:
-    """Check one law on one case, here and now. Exceptions of the implementation become verdicts.
-
-    Args:
-        task: the law, the case, and the implementation's name.
-        implementation: the implementation itself, where it is not the registry's.
-    """
-    from optbench.checker import Checker
-    from optbench.trial import Trial, Unsupported
-
-    implementation = implementation or registry.find(task.implementation)
-    entry = laws.entries()[task.law]
-    started = time.perf_counter()
-    checker = Checker()
-    reason = _refusal(implementation, task)
-    verdict: Verdict = "skip"
-    message = reason or ""
-    if reason is None:
-        trial = Trial(
-            subjects.load(task.case.subject), implementation, task.case, checker, dict(task.state), task.options
-        )
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                entry.check(trial)
-            verdict, message = checker.verdict, checker.message
-            if entry.law.grade and verdict == "fail" and checker.comparisons:
-                verdict = "precision"
-        except Unsupported as unsupported:
-            verdict, message = "skip", str(unsupported)
-        except Exception as error:
-            verdict, message = "error", f"{type(error).__name__}: {_one_line(error)}"
-            if checker.failures:
-                # What was wrong before it raised says more than how it raised.
-                verdict, message = "fail", f"{checker.message}; then {message}"
-    result = _result(task, verdict, message, implementation)
-    return replace(
-        result,
-        comparisons=checker.comparisons,
-        error_ulp=checker.error,
-        cap_ulp=checker.cap,
-        seconds=time.perf_counter() - started,
-    )
-
-
-def _result(task: Task, verdict: Verdict, message: str, implementation: Implementation) -> Result:
-    law = laws.entries()[task.law].law
-    result = Result(
-        law=law.id,
-        level=law.level,
-        subject=task.case.subject,
-        implementation=task.implementation,
-        backend=implementation.backend_on(task.case.device) if not implementation.target else "foreign",
-        judged=task.judged,
-        case=task.case.id,
-        verdict=verdict,
-        comparisons=0,
-        message=message,
-        reproduce=task.reproduce,
-    )
-    row = deviations.explain(result) if result.broken or verdict == "precision" else None
-    return replace(result, deviation=row.id) if row else result
-
-
-def _interpreted(item: Implementation, device: str) -> bool:
-    return item.backend_on(device).endswith("interpreter")
-
-
-def _refusal(implementation: Implementation, task: Task) -> str | None:
-    """Why a case does not concern an implementation, if it does not."""
-    if task.spared:
-        return f"left to the compiled path, which shares the host's code: --suite full or --impl {implementation.name}"
-    if not implementation.target:
-        return implementation.refusal(task.case)
-    case = task.case
-    missing = [] if task.options is None else sorted(set(case.options) - task.options)
-    if missing:
-        return _LACKS + ", ".join(missing)
-    if "torch" in task.asks:
-        return None
-    if any(isinstance(value, AsTensor) for value in case.options.values()):
-        return "a tensor lr is asked of foreign code with --require torch"
-    if case.options.get("capturable"):
-        return "capturable is asked of foreign code with --require torch"
-    if case.dtype.startswith("complex") and case.dtype not in task.asks:
-        return "complex parameters are asked of foreign code when --dtype names them"
-    return None
-
-
 def _about(item: Implementation, worker: Worker) -> Mapping[str, Any]:
     """Options and state names of foreign code, read in its worker process."""
     try:
         facts: Mapping[str, Any] = worker.call("optbench.foreign:describe", item.target, timeout=TIME_LIMIT)
     except (WorkerCrash, WorkerError) as error:
-        raise UsageError(f"--impl {item.target!r} cannot be loaded: {_one_line(error)}") from error
+        raise UsageError(f"--impl {item.target!r} cannot be loaded: {one_line(error)}") from error
     return facts
 
 
@@ -401,7 +293,7 @@ def _serve(
             return
         if crashes == CRASHES_IN_A_ROW:
             message = f"not run: it crashed in {crashes} cases in a row"
-            results.put(_result(task, "crash", message, registry.find(task.implementation)))
+            results.put(result_of(task, "crash", message, registry.find(task.implementation)))
             continue
         try:
             result = check_isolated(task, worker)
@@ -412,16 +304,5 @@ def _serve(
         results.put(result)
 
 
-def check_isolated(task: Task, worker: Worker) -> Result:
-    """As `check`, in a worker process; its death or silence is the verdict `crash`."""
-    try:
-        result: Result = worker.call("optbench.conformance:check", task, timeout=TIME_LIMIT)
-    except WorkerCrash as crash:
-        return _result(task, "crash", _one_line(crash), registry.find(task.implementation))
-    except WorkerError as error:
-        return _result(task, "error", _one_line(error), registry.find(task.implementation))
-    return result
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:500]
+def _interpreted(item: Implementation, device: str) -> bool:
+    return item.backend_on(device).endswith("interpreter")

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from optbench import conformance, laws, registry, subjects
-from optbench.conformance import Plan, Task
+from optbench.checking import Task, check
+from optbench.conformance import Plan
 from optbench.errors import UsageError
 from optbench.registry import Implementation
 
@@ -30,7 +31,7 @@ def _check(cls: type, law: str, subject: str) -> list[str]:
     entry = laws.entries()[law]
     plan = Plan(subject)
     results = [
-        conformance.check(Task(law, case, "planted", True, ""), item)
+        check(Task(law, case, "planted", True, ""), item)
         for case in conformance.cases(entry, subjects.load(subject), plan)
         if not case.options.get("capturable")
     ]
@@ -54,7 +55,7 @@ def test_every_law_makes_comparisons_in_every_case(law: str) -> None:
         found = conformance.cases(entry, subject, Plan(name))
         assert found, name
         for case in found[:: max(1, len(found) // 4)]:
-            result = conformance.check(Task(law, case, "reference", True, ""))
+            result = check(Task(law, case, "reference", True, ""))
             assert result.comparisons > 0, case.id
             assert not result.broken, result.message
 
@@ -107,7 +108,7 @@ def test_an_exception_is_an_error_verdict_with_its_message() -> None:
 
     item = Implementation("planted", "planted", made=lambda name: Raises)
     case = next(iter(laws.entries()["opt.shapes"].cases(subjects.load("sgd"), Plan("sgd").scope)))
-    result = conformance.check(Task("opt.shapes", case, "planted", True, ""), item)
+    result = check(Task("opt.shapes", case, "planted", True, ""), item)
     assert result.verdict == "error"
     assert result.message == "ArithmeticError: planted"
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from optbench import conformance, laws, registry, subjects
-from optbench.conformance import Plan, Progress, Task
+from optbench.checking import Task, check
+from optbench.conformance import Plan, Progress
 from optbench.registry import Implementation
 from optbench.results import Result
 
@@ -71,7 +72,7 @@ def run(suite: str = "quick", seed: int = 0, progress: Callable[[Progress], None
 
 def _control(plan: Plan, tier: str, subject: str) -> Outcome:
     tasks = _tasks(plan, subject, tier, laws.select())
-    broken = next((result for result in map(conformance.check, tasks) if result.broken), None)
+    broken = next((result for result in map(check, tasks) if result.broken), None)
     what = f"{tier} {subject} as it is: no law may break"
     if broken is None:
         return Outcome(f"control: {tier} {subject}", what, "", subject, tier, "", "", "", "", True)
@@ -104,7 +105,7 @@ def _judge(plan: Plan, fault: Fault, folder: Path, suite: str) -> Outcome:
 
 def _first_broken(plan: Plan, fault: Fault, mutant: Implementation, chosen: Iterable[laws.Entry]) -> Result | None:
     for task in _tasks(plan, fault.subject, fault.tier, chosen):
-        result = conformance.check(task, mutant)
+        result = check(task, mutant)
         if result.broken:
             return result
     return None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from optbench import conformance, registry
-from optbench.conformance import Task
+from optbench import registry
+from optbench.checking import Task, check, check_isolated
 from optbench.worker import Worker
 
 
@@ -13,9 +13,9 @@ def test_law(task: Task, workers: dict[str, Worker]) -> None:
     item = registry.find(task.implementation)
     if item.worker:
         worker = workers.setdefault(item.name, Worker(item.environment))
-        result = conformance.check_isolated(task, worker)
+        result = check_isolated(task, worker)
     else:
-        result = conformance.check(task)
+        result = check(task)
     if result.verdict == "skip":
         pytest.skip(result.message)
     if result.broken and result.judged:

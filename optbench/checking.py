@@ -1,0 +1,133 @@
+"""Checks one law on one case of one implementation, here or in a worker process, and gives a result."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from optbench import deviations, laws, registry, subjects
+from optbench.case import AsTensor, Case
+from optbench.registry import Implementation
+from optbench.results import Result, Verdict
+from optbench.worker import Worker, WorkerCrash, WorkerError
+
+# A case takes milliseconds; in Triton's interpreter seconds. What takes a minute hangs.
+TIME_LIMIT = 60.0
+LACKS = "no such option: "
+
+
+@dataclass(frozen=True)
+class Task:
+    """One law on one case of one implementation, with all that a worker process needs to check it."""
+
+    law: str
+    case: Case
+    implementation: str
+    judged: bool
+    reproduce: str
+    options: frozenset[str] | None = None
+    state: Mapping[str, str] = field(default_factory=dict)
+    asks: tuple[str, ...] = ()
+    spared: bool = False
+
+
+def check(task: Task, implementation: Implementation | None = None) -> Result:
+    """Check one law on one case, here and now. Exceptions of the implementation become verdicts.
+
+    Args:
+        task: the law, the case, and the implementation's name.
+        implementation: the implementation itself, where it is not the registry's.
+    """
+    from optbench.checker import Checker
+    from optbench.trial import Trial, Unsupported
+
+    implementation = implementation or registry.find(task.implementation)
+    entry = laws.entries()[task.law]
+    started = time.perf_counter()
+    checker = Checker()
+    reason = _refusal(implementation, task)
+    verdict: Verdict = "skip"
+    message = reason or ""
+    if reason is None:
+        trial = Trial(
+            subjects.load(task.case.subject), implementation, task.case, checker, dict(task.state), task.options
+        )
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                entry.check(trial)
+            verdict, message = checker.verdict, checker.message
+            if entry.law.grade and verdict == "fail" and checker.comparisons:
+                verdict = "precision"
+        except Unsupported as unsupported:
+            verdict, message = "skip", str(unsupported)
+        except Exception as error:
+            verdict, message = "error", f"{type(error).__name__}: {one_line(error)}"
+            if checker.failures:
+                # What was wrong before it raised says more than how it raised.
+                verdict, message = "fail", f"{checker.message}; then {message}"
+    result = result_of(task, verdict, message, implementation)
+    return replace(
+        result,
+        comparisons=checker.comparisons,
+        error_ulp=checker.error,
+        cap_ulp=checker.cap,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def result_of(task: Task, verdict: Verdict, message: str, implementation: Implementation) -> Result:
+    law = laws.entries()[task.law].law
+    result = Result(
+        law=law.id,
+        level=law.level,
+        subject=task.case.subject,
+        implementation=task.implementation,
+        backend=implementation.backend_on(task.case.device) if not implementation.target else "foreign",
+        judged=task.judged,
+        case=task.case.id,
+        verdict=verdict,
+        comparisons=0,
+        message=message,
+        reproduce=task.reproduce,
+    )
+    row = deviations.explain(result) if result.broken or verdict == "precision" else None
+    return replace(result, deviation=row.id) if row else result
+
+
+def _refusal(implementation: Implementation, task: Task) -> str | None:
+    """Why a case does not concern an implementation, if it does not."""
+    if task.spared:
+        return f"left to the compiled path, which shares the host's code: --suite full or --impl {implementation.name}"
+    if not implementation.target:
+        return implementation.refusal(task.case)
+    case = task.case
+    missing = [] if task.options is None else sorted(set(case.options) - task.options)
+    if missing:
+        return LACKS + ", ".join(missing)
+    if "torch" in task.asks:
+        return None
+    if any(isinstance(value, AsTensor) for value in case.options.values()):
+        return "a tensor lr is asked of foreign code with --require torch"
+    if case.options.get("capturable"):
+        return "capturable is asked of foreign code with --require torch"
+    if case.dtype.startswith("complex") and case.dtype not in task.asks:
+        return "complex parameters are asked of foreign code when --dtype names them"
+    return None
+
+
+def check_isolated(task: Task, worker: Worker) -> Result:
+    """As `check`, in a worker process; its death or silence is the verdict `crash`."""
+    try:
+        result: Result = worker.call("optbench.checking:check", task, timeout=TIME_LIMIT)
+    except WorkerCrash as crash:
+        return result_of(task, "crash", one_line(crash), registry.find(task.implementation))
+    except WorkerError as error:
+        return result_of(task, "error", one_line(error), registry.find(task.implementation))
+    return result
+
+
+def one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:500]
