@@ -107,9 +107,9 @@ def _run(
     done: Callable[[str, str, str, str], bool] | None,
 ) -> Iterator[Result]:
     chosen = registry.select(list(plan.implementations), plan.device)
-    workers = {item.name: Worker(item.environment) for item in chosen if item.worker}
+    workers = {item.name: _workers(item, plan.device) for item in chosen if item.worker}
     try:
-        about = {item.name: _about(item, workers[item.name]) for item in chosen if item.target}
+        about = {item.name: _about(item, workers[item.name][0]) for item in chosen if item.target}
         asked = [
             task
             for task in tasks(plan, chosen, about)
@@ -124,8 +124,14 @@ def _run(
                     progress(Progress(count, len(asked), f"{result.subject} {result.law} {result.implementation}"))
                 yield result
     finally:
-        for worker in workers.values():
-            worker.close()
+        for each in workers.values():
+            for worker in each:
+                worker.close()
+
+
+def _workers(item: Implementation, device: str) -> list[Worker]:
+    """Processes that share an implementation's tasks: two for an interpreter, which is a run's slowest part."""
+    return [Worker(item.environment) for _ in range(2 if _interpreted(item, device) else 1)]
 
 
 def planned(plan: Plan) -> list[Task]:
@@ -244,24 +250,19 @@ def _about(item: Implementation, worker: Worker) -> Mapping[str, Any]:
     return facts
 
 
-def _results(asked: Sequence[Task], workers: Mapping[str, Worker]) -> Generator[Result, None, None]:
+def _results(asked: Sequence[Task], workers: Mapping[str, Sequence[Worker]]) -> Generator[Result, None, None]:
     """Results of the tasks, workers running beside this process."""
-    if not workers:
-        yield from map(check, asked)
-        return
     results: queue.Queue[Result | BaseException] = queue.Queue()
     stop = threading.Event()
-    threads = [
-        threading.Thread(
-            target=_serve,
-            args=([task for task in asked if task.implementation == name], worker, results, stop),
-            daemon=True,
-        )
-        for name, worker in workers.items()
-    ]
-    for thread in threads:
-        thread.start()
-    expected = sum(task.implementation in workers for task in asked)
+    expected = 0
+    for name, each in workers.items():
+        left: queue.SimpleQueue[Task] = queue.SimpleQueue()
+        for task in asked:
+            if task.implementation == name:
+                left.put(task)
+        expected += left.qsize()
+        for worker in each:
+            threading.Thread(target=_serve, args=(left, worker, results, stop), daemon=True).start()
     try:
         for task in asked:
             if task.implementation not in workers:
@@ -282,14 +283,16 @@ def _raised(item: Result | BaseException) -> Result:
 
 
 def _serve(
-    asked: Sequence[Task],
+    left: queue.SimpleQueue[Task],
     worker: Worker,
     results: queue.Queue[Result | BaseException],
     stop: threading.Event,
 ) -> None:
     crashes = 0
-    for task in asked:
-        if stop.is_set():
+    while not stop.is_set():
+        try:
+            task = left.get_nowait()
+        except queue.Empty:
             return
         if crashes == CRASHES_IN_A_ROW:
             message = f"not run: it crashed in {crashes} cases in a row"

@@ -43,7 +43,7 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
             layout=layout,
             moment=moment,
             stream="wide",
-            steps=4,
+            steps=3,
         )
     if scope.suite == "full":
         for seed in range(1, 5):

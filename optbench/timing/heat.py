@@ -116,8 +116,9 @@ class Heat:
         return self.arena.bytes * (3 * arrays + 2 + 3)
 
     def _gate(self) -> Gate:
-        limit = _CURVE_SAMPLE if self.workload.curve else SAMPLE
-        steps = len(SCALES) if self.plan.suite == "full" else _QUICK_STEPS
+        full = self.plan.suite == "full"
+        limit = _CURVE_SAMPLE if self.workload.curve else SAMPLE if full else SAMPLE // 4
+        steps = len(SCALES) if full else _QUICK_STEPS
         return Gate(self.subject, self.plan.options, self.arena, self.plan.device, self.plan.seed, limit, steps)
 
     def _guard(self, implementation: Implementation, action: Callable[[], None]) -> None:

@@ -92,7 +92,7 @@ SUITES: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 # Seconds of timing for one algorithm, unless the caller says otherwise.
-SUITE_SECONDS = {"quick": 10.0, "full": 120.0}
+SUITE_SECONDS = {"quick": 5.0, "full": 120.0}
 
 _GRAMMAR = re.compile(r"([1-9]\d*)x([1-9]\d*)([KM]?)(/autograd)?")
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20}
