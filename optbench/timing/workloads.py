@@ -68,7 +68,8 @@ def _many(name: str, shape: Shape, meaning: str, share: float) -> list[Workload]
     shapes = (shape,) * 1000
     return [
         Workload(name, shapes, meaning=f"{meaning}, standing gradients", share=share),
-        Workload(name + _AUTOGRAD, shapes, MOVING, f"{meaning}, gradients made by autograd", share=share),
+        # Making the gradients takes longer than the step.
+        Workload(name + _AUTOGRAD, shapes, MOVING, f"{meaning}, gradients made by autograd", share=2 * share),
     ]
 
 
