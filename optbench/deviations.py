@@ -106,9 +106,9 @@ assert torch.equal(p.detach(), torch.ones(16, dtype=torch.bfloat16))
     Deviation(
         "D-005",
         "sgd",
-        "opt.pure",
+        "opt.pure opt.oracle",
         "torch-foreach",
-        "foreach SGD with Nesterov momentum and without decay adds the momentum into the caller's .grad",
+        "foreach SGD with Nesterov momentum and without decay adds the momentum into the caller's .grad (an expanded one raises)",
         ".grad is never written",
         """\
 import torch
