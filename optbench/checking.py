@@ -29,7 +29,8 @@ class Task:
     reproduce: str
     options: frozenset[str] | None = None
     state: Mapping[str, str] = field(default_factory=dict)
-    asks: tuple[str, ...] = ()
+    named_dtypes: tuple[str, ...] = ()
+    require_torch: bool = False
     spared: bool = False
 
 
@@ -107,13 +108,13 @@ def _refusal(implementation: Implementation, task: Task) -> str | None:
     missing = [] if task.options is None else sorted(set(case.options) - task.options)
     if missing:
         return LACKS + ", ".join(missing)
-    if "torch" in task.asks:
+    if task.require_torch:
         return None
     if any(isinstance(value, AsTensor) for value in case.options.values()):
         return "a tensor lr is asked of foreign code with --require torch"
     if case.options.get("capturable"):
         return "capturable is asked of foreign code with --require torch"
-    if case.dtype.startswith("complex") and case.dtype not in task.asks:
+    if case.dtype.startswith("complex") and case.dtype not in task.named_dtypes:
         return "complex parameters are asked of foreign code when --dtype names them"
     return None
 

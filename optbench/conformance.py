@@ -174,7 +174,8 @@ def tasks(
                             reproduce(plan, entry.law.id, case, item.name),
                             None if options is None else frozenset(options),
                             facts.get("state", {}),
-                            plan.dtypes if plan.require_torch is False else (*plan.dtypes, "torch"),
+                            plan.dtypes,
+                            plan.require_torch,
                             entry.law.host and plan.suite == "quick" and not named and _interpreted(item, plan.device),
                         )
                     )

@@ -141,6 +141,11 @@ def wide(dtype: torch.dtype) -> torch.dtype:
     return torch.complex128 if dtype.is_complex else torch.float64
 
 
+def exact(tensor: Tensor) -> Tensor:
+    """The same numbers as the oracle takes them: a copy in its dtype, on the CPU."""
+    return tensor.detach().to(device="cpu", dtype=wide(tensor.dtype)).clone()
+
+
 def generator(*labels: object) -> torch.Generator:
     """A generator seeded by what it is for, the same in every process."""
     return torch.Generator().manual_seed(zlib.crc32(repr(labels).encode()))

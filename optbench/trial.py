@@ -15,7 +15,7 @@ from optbench.case import Case
 from optbench.checker import Checker
 from optbench.error import Quantity, real_dtype
 from optbench.oracle import After, Before
-from optbench.problem import RESUME_AFTER, Placed, Problem, wide
+from optbench.problem import RESUME_AFTER, Placed, Problem, exact
 from optbench.registry import Implementation
 from optbench.subjects import Subject, load
 
@@ -72,9 +72,9 @@ class Run:
         """Parameter `i` as it now stands and its gradient of step `k`, as the oracle's input."""
         state = self.state(i)
         names = self.trial.subject.state_names(self.options)
-        kept = {name: _wide(state[name]) for name in names if name in state}
+        kept = {name: exact(state[name]) for name in names if name in state}
         step = int(state["step"]) if "step" in state else int(bool(kept))
-        return Before(_wide(self.params[i]), self.problem.grad(i, k), kept, step)
+        return Before(exact(self.params[i]), self.problem.grad(i, k), kept, step)
 
     def put(self, befores: Sequence[Before]) -> None:
         """Overwrite parameters and state with these values, in place."""
@@ -213,10 +213,6 @@ class Trial:
     def rollout(self, *judged: int) -> list[list[dict[str, Quantity]]]:
         """What parameters and state have to be after these steps (from 0) of one unsynchronised run."""
         return rollout(_key(self.case), judged, self.judge)
-
-
-def _wide(tensor: Tensor) -> Tensor:
-    return tensor.detach().to(device="cpu", dtype=wide(tensor.dtype)).clone()
 
 
 @dataclass(frozen=True)

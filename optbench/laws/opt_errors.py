@@ -30,8 +30,6 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
 
 
 def check(trial: Trial) -> None:
-    import torch
-
     variant = trial.case.variant
     run = trial.run()
     leaf = run.params[0]
@@ -50,7 +48,6 @@ def check(trial: Trial) -> None:
         illegal = trial.subject.illegal[int(variant.partition(":")[0].removeprefix("illegal-"))]
         _expect(trial, run.params, dict(illegal.options), _exception(illegal.error), illegal.names)
         _in_a_group(trial, dict(illegal.options))
-    del torch
 
 
 def _exception(name: str) -> type[Exception]:

@@ -74,7 +74,9 @@ def _same_state(trial: Trial, run: Run, optimizer: Any, params: list[Any], where
 
 
 def _fresh(trial: Trial, run: Run, state: Any) -> tuple[Any, list[Any]]:
-    twin = trial.run(start=[_start(param) for param in run.params])
+    from optbench.problem import exact
+
+    twin = trial.run(start=[exact(param) for param in run.params])
     twin.optimizer.load_state_dict(state)
     for i, param in enumerate(twin.params):
         for name, given in state["state"].get(i, {}).items():
@@ -87,12 +89,6 @@ def _fresh(trial: Trial, run: Run, state: Any) -> tuple[Any, list[Any]]:
 def _storage(value: Any) -> int | None:
     """Where a per-element tensor lies; None for numbers, counters and nothing."""
     return value.data_ptr() if getattr(value, "ndim", 0) and value.numel() else None
-
-
-def _start(param: Any) -> Any:
-    from optbench.problem import wide
-
-    return param.detach().to(wide(param.dtype)).cpu()
 
 
 def _torch_save(trial: Trial, run: Run) -> tuple[Any, list[Any]]:
