@@ -1,4 +1,4 @@
 """What the foreach and fused tiers share: constructors, checks and state layout, but no arithmetic.
 
-`base`: closures, refusals; `adam`, `adamw`, `sgd`: one base class an algorithm.
+`base`: closures, refusals, old checkpoints; the others: one base class an algorithm, in a file of its name.
 """

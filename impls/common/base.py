@@ -1,12 +1,15 @@
-"""What every optimizer of the foreach and fused tiers shares: the frame of a step, and the refusals."""
+"""What every optimizer of the foreach and fused tiers shares: the frame of a step, refusals, old checkpoints."""
 
 from collections.abc import Callable
 from copy import deepcopy
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.optim.optimizer import Optimizer
+
+# options that most optimizers gained after their first release, and what their absence from a checkpoint stands for
+LATER_OPTIONS: dict[str, Any] = {"foreach": None, "maximize": False, "differentiable": False, "capturable": False}
 
 
 class OptimizerBase(Optimizer):
@@ -15,6 +18,13 @@ class OptimizerBase(Optimizer):
     A tier's class implements `_update`, which runs once per `step` without autograd and walks `self.param_groups`.
     Hooks, `state_dict` and parameter groups are `torch.optim.Optimizer`'s.
     """
+
+    # options that checkpoints of an older torch lack, and what their absence stands for
+    absent_options: ClassVar[dict[str, Any]] = {}
+    # 0-d tensors of a parameter's state, which old checkpoints kept as Python numbers
+    scalar_state: ClassVar[tuple[str, ...]] = ("step",)
+    # whether they are on the parameter's device always, and not only where capturable or fused ask for it
+    scalar_state_on_device: ClassVar[bool] = False
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
         """Perform one optimization step.
@@ -29,7 +39,7 @@ class OptimizerBase(Optimizer):
             ValueError: if a parameter group says differentiable=True.
         """
         for group in self.param_groups:
-            if group["differentiable"]:
+            if group.get("differentiable"):
                 self._refuse_differentiable()
         self._check_graph_capture()
         loss = None
@@ -44,14 +54,32 @@ class OptimizerBase(Optimizer):
         """Load a checkpoint; unlike torch's, it is copied, so that training on leaves it as it is."""
         super().load_state_dict(deepcopy(state_dict))
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        for group in self.param_groups:
+            for name, value in self.absent_options.items():
+                group.setdefault(name, value)
+            for param in group["params"]:
+                entry = self.state.get(param, {})
+                for name in self.scalar_state * bool(entry):
+                    if not isinstance(entry[name], Tensor):
+                        entry[name] = self._scalar(param, group, float(entry[name]))
+
     def _update(self) -> None:
         raise NotImplementedError(f"{type(self).__name__} must implement _update")
 
-    def _init_state(self, param: Tensor, group: dict[str, Any]) -> dict[str, Tensor]:
-        """The state of `param` before its first step."""
+    def _init_state(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        """The state of `param` before its first step, for which its gradient is there."""
         raise NotImplementedError(f"{type(self).__name__} must implement _init_state")
 
-    def _check_flags(self, *, foreach: bool | None, fused: bool | None, differentiable: bool) -> None:
+    def _scalar(self, param: Tensor, group: dict[str, Any], value: float) -> Tensor:
+        """A 0-d state where torch keeps it: on the CPU, as kernels for one number are dear, unless asked otherwise."""
+        fused = group.get("fused")
+        dtype = torch.float64 if torch.get_default_dtype() == torch.float64 and not fused else torch.float32
+        on_device = self.scalar_state_on_device or group.get("capturable") or fused
+        return torch.tensor(value, dtype=dtype, device=param.device if on_device else "cpu")
+
+    def _check_flags(self, *, differentiable: bool, foreach: bool | None = None, fused: bool | None = None) -> None:
         # torch builds the groups first and looks at these flags last; so do we, so that the same mistake wins
         if fused:
             if differentiable:
@@ -78,10 +106,39 @@ class OptimizerBase(Optimizer):
         check()
 
 
+def check(holds: Any, what: str, value: Any) -> None:
+    """Refuse a hyperparameter; state what must hold (`x >= 0`), so that NaN is refused as well."""
+    if not holds:
+        raise ValueError(f"Invalid {what}: {value}")
+
+
+def check_lr(lr: Any) -> None:
+    """Refuse a learning rate that is negative or a tensor of other than one element."""
+    check_one_element("lr", lr)
+    check(lr >= 0.0, "learning rate", lr)
+
+
+def check_one_element(name: str, value: Any) -> None:
+    """Refuse a tensor of other than one element."""
+    if isinstance(value, Tensor) and value.numel() != 1:
+        raise ValueError(f"Tensor {name} must be 1-element, got shape {tuple(value.shape)}")
+
+
+def check_betas(betas: Any) -> None:
+    """Refuse decay rates outside [0, 1)."""
+    for index in range(2):
+        check(0.0 <= betas[index] < 1.0, f"beta parameter at index {index}", betas[index])
+
+
 def check_fused(param: Tensor, group: dict[str, Any]) -> None:
     """Keep torch's refusal of parameters that fused=True cannot mean."""
     if group["fused"] and not param.is_floating_point():
         raise RuntimeError(f"`fused=True` requires all the params to be floating point Tensors but got {param.dtype}")
+
+
+def zeros(like: Tensor, *names: str) -> dict[str, Tensor]:
+    """States that begin at zero, of the shape, strides and dtype of `like`."""
+    return {name: torch.zeros_like(like, memory_format=torch.preserve_format) for name in names}
 
 
 def as_scalar(value: Any) -> Any:

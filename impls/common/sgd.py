@@ -1,11 +1,11 @@
 """Constructor, checks and state of SGD: everything but its arithmetic."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from .base import OptimizerBase, check_fused
+from .base import OptimizerBase, check, check_fused, check_one_element
 
 
 class SGDBase(OptimizerBase):
@@ -21,6 +21,15 @@ class SGDBase(OptimizerBase):
     Source: the constructor of torch.optim.SGD.
     """
 
+    absent_options: ClassVar = {
+        "nesterov": False,
+        "maximize": False,
+        "foreach": None,
+        "differentiable": False,
+        "fused": False,
+    }
+    scalar_state = ()
+
     def __init__(
         self,
         params: ParamsT,
@@ -35,14 +44,11 @@ class SGDBase(OptimizerBase):
         differentiable: bool = False,
         fused: bool | None = None,
     ) -> None:
-        if isinstance(lr, Tensor) and lr.numel() != 1:
-            raise ValueError(f"Tensor lr must be 1-element, got shape {tuple(lr.shape)}")
-        if lr < 0.0:
-            raise ValueError(f"Invalid learning rate: {lr}")
-        if momentum < 0.0:
-            raise ValueError(f"Invalid momentum value: {momentum}")
-        if weight_decay < 0.0:
-            raise ValueError(f"Invalid weight_decay value: {weight_decay}")
+        check_one_element("lr", lr)
+        # torch lets NaN through here
+        check(not lr < 0.0, "learning rate", lr)
+        check(not momentum < 0.0, "momentum value", momentum)
+        check(not weight_decay < 0.0, "weight_decay value", weight_decay)
         if nesterov and (momentum <= 0 or dampening != 0):
             raise ValueError(
                 "Nesterov momentum requires a momentum and zero dampening, "
@@ -61,15 +67,6 @@ class SGDBase(OptimizerBase):
         }
         super().__init__(params, defaults)
         self._check_flags(foreach=foreach, fused=fused, differentiable=differentiable)
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        for group in self.param_groups:
-            group.setdefault("nesterov", False)
-            group.setdefault("maximize", False)
-            group.setdefault("foreach", None)
-            group.setdefault("differentiable", False)
-            group.setdefault("fused", False)
 
     def _init_state(self, param: Tensor, group: dict[str, Any]) -> dict[str, Tensor]:
         check_fused(param, group)

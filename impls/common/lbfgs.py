@@ -1,0 +1,84 @@
+"""Constructor, checks and frame of a step of L-BFGS: everything but its arithmetic."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim.optimizer import ParamsT
+
+from .base import OptimizerBase, check_lr
+
+
+class LBFGSBase(OptimizerBase):
+    """L-BFGS without its arithmetic: a tier's class implements `_minimize`.
+
+    State, all of it under the first parameter, so that checkpoints cast it: `func_evals`, `n_iter` (Python ints), and
+    from the first iteration on `d`, `t`, `old_dirs`, `old_stps`, `ro`, `H_diag`, `prev_flat_grad`, `prev_loss`, from
+    the second on `al`. Vectors are flat [n], of all parameters, a complex one counting as two real numbers an element.
+
+    Raises:
+        ValueError: for a learning rate out of range, with its value, and for more than one parameter group.
+
+    Source: the constructor of torch.optim.LBFGS.
+    """
+
+    scalar_state = ()
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 1,
+        max_iter: int = 20,
+        max_eval: int | None = None,
+        tolerance_grad: float = 1e-7,
+        tolerance_change: float = 1e-9,
+        history_size: int = 100,
+        line_search_fn: str | None = None,
+    ) -> None:
+        check_lr(lr)
+        defaults = {
+            "lr": lr,
+            "max_iter": max_iter,
+            "max_eval": max_iter * 5 // 4 if max_eval is None else max_eval,
+            "tolerance_grad": tolerance_grad,
+            "tolerance_change": tolerance_change,
+            "history_size": history_size,
+            "line_search_fn": line_search_fn,
+        }
+        super().__init__(params, defaults)
+        if len(self.param_groups) != 1:
+            raise ValueError(
+                "LBFGS doesn't support per-parameter options (parameter groups): "
+                f"it takes one group, got {len(self.param_groups)}"
+            )
+
+    @property
+    def _params(self) -> list[Tensor]:
+        return self.param_groups[0]["params"]
+
+    def step(self, closure: Callable[[], Any]) -> Any:  # type: ignore[override]
+        """Perform one optimization step: up to `max_iter` iterations, or `max_eval` evaluations of the closure.
+
+        Args:
+            closure: clears the gradients, re-evaluates the model and returns the loss; it runs with autograd on.
+
+        Returns:
+            What the closure returned the first time.
+
+        Raises:
+            AssertionError: if a parameter group was added.
+            RuntimeError: if the line search has a name other than "strong_wolfe".
+        """
+        if len(self.param_groups) != 1:
+            raise AssertionError(f"Expected exactly one param_group, but got {len(self.param_groups)}")
+        group = self.param_groups[0]
+        state = self.state[self._params[0]]
+        state.setdefault("func_evals", 0)
+        state.setdefault("n_iter", 0)
+        with torch.no_grad():
+            return self._minimize(torch.enable_grad()(closure), group, state)
+
+    def _minimize(self, closure: Callable[[], Any], group: dict[str, Any], state: dict[str, Any]) -> Any:
+        """Take a step without autograd; the closure turns it on. Returns the first loss as the closure gave it."""
+        raise NotImplementedError(f"{type(self).__name__} must implement _minimize")
