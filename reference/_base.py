@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from numbers import Real
 from typing import Any, ClassVar
 
 import torch
@@ -24,6 +25,8 @@ class ReferenceOptimizer(torch.optim.Optimizer):
 
     # Options that a checkpoint of an older torch may lack besides _COMMON_OPTIONS, and what their absence stands for.
     _absent_options: ClassVar[dict[str, Any]] = {}
+    # State kept in tensors without dimensions, which old checkpoints hold as numbers.
+    _scalar_entries: ClassVar[tuple[str, ...]] = ("step",)
     # What to tell the owner of a sparse gradient; None where the algorithm takes them.
     _sparse_refusal: ClassVar[str | None] = None
     # Called once a group, with an iterable of (param, grad, *entries) and with the group's hyperparameters as keywords.
@@ -33,9 +36,10 @@ class ReferenceOptimizer(torch.optim.Optimizer):
         if isinstance(params, set | frozenset):
             raise TypeError("optimizer parameters need a repeatable order, which a set has not: use a list")
         super().__init__(params, defaults)
-        if defaults["fused"] and defaults["differentiable"]:
+        # Not every optimizer of torch.optim has these flags.
+        if defaults.get("fused") and defaults.get("differentiable"):
             raise RuntimeError("`fused` does not support `differentiable`")
-        if defaults["fused"] and defaults["foreach"]:
+        if defaults.get("fused") and defaults.get("foreach"):
             raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
 
     def _options(self, group: dict[str, Any]) -> dict[str, Any]:
@@ -64,7 +68,7 @@ class ReferenceOptimizer(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        with torch.set_grad_enabled(self.defaults["differentiable"]):
+        with torch.set_grad_enabled(self.defaults.get("differentiable", False)):
             for group in self.param_groups:
                 self._refuse_sparse(group)
                 options = {name: _scalar(value, group) for name, value in self._options(group).items()}
@@ -95,12 +99,13 @@ class ReferenceOptimizer(torch.optim.Optimizer):
         super().__setstate__({**state, "state": defaultdict(dict, copied)})
         for group in self.param_groups:
             for name, value in (_COMMON_OPTIONS | self._absent_options).items():
-                group.setdefault(name, value)
+                if name in self.defaults:
+                    group.setdefault(name, value)
             for param in group["params"]:
                 entries = self.state.get(param, {})
-                # Old checkpoints hold the step as a number.
-                if "step" in entries and not isinstance(entries["step"], Tensor):
-                    entries["step"] = new_step(param, group, float(entries["step"]))
+                for name in self._scalar_entries:
+                    if name in entries and not isinstance(entries[name], Tensor):
+                        entries[name] = new_step(param, group, float(entries[name]))
 
     def _refuse_sparse(self, group: dict[str, Any]) -> None:
         if self._sparse_refusal is None:
@@ -117,14 +122,15 @@ class ReferenceOptimizer(torch.optim.Optimizer):
 
 def new_step(param: Tensor, group: dict[str, Any], value: float = 0.0) -> Tensor:
     """A step counter, on the CPU where reading it is free, unless the group wants it on the parameter's device."""
-    wide = torch.get_default_dtype() == torch.float64 and not group["fused"]
-    device = param.device if group["capturable"] or group["fused"] else "cpu"
+    fused = group.get("fused")
+    wide = torch.get_default_dtype() == torch.float64 and not fused
+    device = param.device if group.get("capturable") or fused else "cpu"
     return torch.full((), value, dtype=torch.float64 if wide else torch.float32, device=device)
 
 
 def next_step(state: dict[str, Any], group: dict[str, Any]) -> Any:
     """Count a step in the state; return its number, the first being 1."""
-    if group["differentiable"] and state["step"].requires_grad:
+    if group.get("differentiable") and state["step"].requires_grad:
         raise RuntimeError("`requires_grad` is not supported for `step` in differentiable mode")
     state["step"] += 1
     return _scalar(state["step"], group)
@@ -133,8 +139,8 @@ def next_step(state: dict[str, Any], group: dict[str, Any]) -> Any:
 def _scalar(value: Any, group: dict[str, Any]) -> Any:
     """A number as a float. A tensor too, unless the group keeps tensors: then a copy in float64, without dims."""
     if not isinstance(value, Tensor):
-        return value if isinstance(value, bool) else float(value)
-    if not (group["differentiable"] or group.get("capturable")):
+        return float(value) if isinstance(value, Real) and not isinstance(value, bool) else value
+    if not (group.get("differentiable") or group.get("capturable")):
         return float(value.item())
     # A copy, because autograd may hold it while the caller writes to the original. MPS has no float64.
     dtype = torch.float32 if value.device.type == "mps" else torch.float64
