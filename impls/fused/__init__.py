@@ -7,5 +7,6 @@
 from .adam import Adam
 from .adamw import AdamW
 from .sgd import SGD
+from .sparse_adam import SparseAdam
 
-__all__ = ["SGD", "Adam", "AdamW"]
+__all__ = ["SGD", "Adam", "AdamW", "SparseAdam"]
