@@ -27,6 +27,8 @@ class ReferenceOptimizer(torch.optim.Optimizer):
     _absent_options: ClassVar[dict[str, Any]] = {}
     # State kept in tensors without dimensions, which old checkpoints hold as numbers.
     _scalar_entries: ClassVar[tuple[str, ...]] = ("step",)
+    # Whether it always is on the parameter's device.
+    _scalars_on_device: ClassVar[bool] = False
     # What to tell the owner of a sparse gradient; None where the algorithm takes them.
     _sparse_refusal: ClassVar[str | None] = None
     # Called once a group, with an iterable of (param, grad, *entries) and with the group's hyperparameters as keywords.
@@ -71,7 +73,7 @@ class ReferenceOptimizer(torch.optim.Optimizer):
         with torch.set_grad_enabled(self.defaults.get("differentiable", False)):
             for group in self.param_groups:
                 self._refuse_sparse(group)
-                options = {name: _scalar(value, group) for name, value in self._options(group).items()}
+                options = {name: scalar(value, group) for name, value in self._options(group).items()}
                 self._update(self._live(group), **options)
         return loss
 
@@ -93,6 +95,25 @@ class ReferenceOptimizer(torch.optim.Optimizer):
                 if isinstance(value, Tensor) and (value.is_conj() or value.is_neg()):
                     value.copy_(torch.view_as_complex(view))
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load a checkpoint as torch.optim does, except that state without dimensions keeps its dtype."""
+        # torch casts all state but the step to the parameter's dtype, where a running product has too few digits. A
+        # hook that comes after all others wraps such state, and __setstate__ unwraps it.
+        handle = self.register_load_state_dict_pre_hook(type(self)._wrap_scalars)
+        try:
+            super().load_state_dict(state_dict)
+        finally:
+            handle.remove()
+
+    def _wrap_scalars(self, state_dict: dict[str, Any]) -> dict[str, Any]:
+        def wrapped(entries: Any) -> Any:
+            if not isinstance(entries, dict):
+                return entries
+            names = [name for name in self._scalar_entries if isinstance(entries.get(name), Tensor) and name != "step"]
+            return {**entries, **{name: _Uncast(entries[name]) for name in names}}
+
+        return {**state_dict, "state": {key: wrapped(entries) for key, entries in state_dict["state"].items()}}
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         # torch hands over a loaded checkpoint's own tensors where dtype and device fit: steps would move the caller's.
         copied = {key: _cloned(entries) for key, entries in state["state"].items()}
@@ -103,9 +124,13 @@ class ReferenceOptimizer(torch.optim.Optimizer):
                     group.setdefault(name, value)
             for param in group["params"]:
                 entries = self.state.get(param, {})
-                for name in self._scalar_entries:
-                    if name in entries and not isinstance(entries[name], Tensor):
-                        entries[name] = new_step(param, group, float(entries[name]))
+                for name in entries.keys() & set(self._scalar_entries):
+                    value = entries[name]
+                    if isinstance(value, _Uncast):
+                        device = new_scalar(param, group, on_device=self._scalars_on_device).device
+                        entries[name] = value.tensor.to(device, copy=True)
+                    elif not isinstance(value, Tensor):
+                        entries[name] = new_scalar(param, group, float(value), on_device=self._scalars_on_device)
 
     def _refuse_sparse(self, group: dict[str, Any]) -> None:
         if self._sparse_refusal is None:
@@ -120,12 +145,24 @@ class ReferenceOptimizer(torch.optim.Optimizer):
         (check or self._cuda_graph_capture_health_check)()
 
 
-def new_step(param: Tensor, group: dict[str, Any], value: float = 0.0) -> Tensor:
-    """A step counter, on the CPU where reading it is free, unless the group wants it on the parameter's device."""
+class _Uncast:
+    """A tensor on its way past load_state_dict, which looks into tensors, dictionaries and iterables only."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+
+
+def new_scalar(param: Tensor, group: dict[str, Any], value: float = 0.0, *, on_device: bool = False) -> Tensor:
+    """State without dimensions: on the CPU, where reading it is free, unless the group wants it on the device."""
     fused = group.get("fused")
     wide = torch.get_default_dtype() == torch.float64 and not fused
-    device = param.device if group.get("capturable") or fused else "cpu"
+    device = param.device if on_device or fused or group.get("capturable") else "cpu"
     return torch.full((), value, dtype=torch.float64 if wide else torch.float32, device=device)
+
+
+def new_step(param: Tensor, group: dict[str, Any]) -> Tensor:
+    """A step counter at 0."""
+    return new_scalar(param, group)
 
 
 def next_step(state: dict[str, Any], group: dict[str, Any]) -> Any:
@@ -133,10 +170,10 @@ def next_step(state: dict[str, Any], group: dict[str, Any]) -> Any:
     if group.get("differentiable") and state["step"].requires_grad:
         raise RuntimeError("`requires_grad` is not supported for `step` in differentiable mode")
     state["step"] += 1
-    return _scalar(state["step"], group)
+    return scalar(state["step"], group)
 
 
-def _scalar(value: Any, group: dict[str, Any]) -> Any:
+def scalar(value: Any, group: dict[str, Any]) -> Any:
     """A number as a float. A tensor too, unless the group keeps tensors: then a copy in float64, without dims."""
     if not isinstance(value, Tensor):
         return float(value) if isinstance(value, Real) and not isinstance(value, bool) else value
