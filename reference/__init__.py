@@ -2,6 +2,7 @@
 
 from .adam import Adam
 from .adamw import AdamW
+from .lion import Lion
 from .sgd import SGD
 
-__all__ = ["SGD", "Adam", "AdamW"]
+__all__ = ["SGD", "Adam", "AdamW", "Lion"]
