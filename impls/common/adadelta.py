@@ -21,7 +21,7 @@ class AdadeltaBase(OptimizerBase):
     """
 
     absent_options: ClassVar = LATER_OPTIONS
-    sparse_refusal: ClassVar = "Adadelta does not support sparse gradients"
+    sparse_refusal = "Adadelta does not support sparse gradients"
 
     def __init__(
         self,

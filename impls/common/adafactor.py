@@ -23,7 +23,7 @@ class AdafactorBase(OptimizerBase):
     """
 
     absent_options: ClassVar = {"foreach": None}
-    sparse_refusal: ClassVar = "Adafactor does not support sparse gradients"
+    sparse_refusal = "Adafactor does not support sparse gradients"
 
     def __init__(
         self,

@@ -21,7 +21,7 @@ class AdamaxBase(OptimizerBase):
     """
 
     absent_options: ClassVar = LATER_OPTIONS
-    sparse_refusal: ClassVar = "Adamax does not support sparse gradients"
+    sparse_refusal = "Adamax does not support sparse gradients"
 
     def __init__(
         self,

@@ -23,7 +23,7 @@ class ASGDBase(OptimizerBase):
     absent_options: ClassVar = LATER_OPTIONS
     scalar_state = ("step", "eta", "mu")
     scalar_state_on_device = True
-    sparse_refusal: ClassVar = "ASGD does not support sparse gradients"
+    sparse_refusal = "ASGD does not support sparse gradients"
 
     def __init__(
         self,

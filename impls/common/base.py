@@ -25,6 +25,8 @@ class OptimizerBase(Optimizer):
     scalar_state: ClassVar[tuple[str, ...]] = ("step",)
     # whether they are on the parameter's device always, and not only where capturable or fused ask for it
     scalar_state_on_device: ClassVar[bool] = False
+    # what to tell the owner of a sparse gradient; None where they are taken
+    sparse_refusal: ClassVar[str | None] = None
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
         """Perform one optimization step.
@@ -51,8 +53,26 @@ class OptimizerBase(Optimizer):
         return loss
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Load a checkpoint; unlike torch's, it is copied, so that training on leaves it as it is."""
-        super().load_state_dict(deepcopy(state_dict))
+        """Load a checkpoint; unlike torch's, it is copied, and 0-d state keeps its dtype.
+
+        Training on leaves the checkpoint as it is, and a running product is not cut to the few digits of bfloat16.
+        """
+        # a hook, because it comes after the caller's own, which may change what is loaded
+        handle = self.register_load_state_dict_pre_hook(lambda _, loaded: self._shielded(loaded))
+        try:
+            super().load_state_dict(state_dict)
+        finally:
+            handle.remove()
+
+    def _shielded(self, state_dict: dict[str, Any]) -> dict[str, Any]:
+        # torch's loader leaves only the step alone
+        names = set(self.scalar_state) - {"step"}
+        copied = deepcopy(state_dict)
+        for entry in copied["state"].values():
+            for name in names & entry.keys():
+                if isinstance(entry[name], Tensor):
+                    entry[name] = _Shield(entry[name])
+        return copied
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
@@ -62,8 +82,11 @@ class OptimizerBase(Optimizer):
             for param in group["params"]:
                 entry = self.state.get(param, {})
                 for name in self.scalar_state * bool(entry):
-                    if not isinstance(entry[name], Tensor):
-                        entry[name] = self._scalar(param, group, float(entry[name]))
+                    value = entry[name]
+                    if isinstance(value, _Shield):
+                        entry[name] = value.tensor.to(self._scalar_device(param, group))
+                    elif not isinstance(value, Tensor):
+                        entry[name] = self._scalar(param, group, float(value))
 
     def _update(self) -> None:
         raise NotImplementedError(f"{type(self).__name__} must implement _update")
@@ -73,11 +96,15 @@ class OptimizerBase(Optimizer):
         raise NotImplementedError(f"{type(self).__name__} must implement _init_state")
 
     def _scalar(self, param: Tensor, group: dict[str, Any], value: float) -> Tensor:
-        """A 0-d state where torch keeps it: on the CPU, as kernels for one number are dear, unless asked otherwise."""
-        fused = group.get("fused")
-        dtype = torch.float64 if torch.get_default_dtype() == torch.float64 and not fused else torch.float32
-        on_device = self.scalar_state_on_device or group.get("capturable") or fused
-        return torch.tensor(value, dtype=dtype, device=param.device if on_device else "cpu")
+        """A 0-d state of torch's dtype for it, where torch keeps it."""
+        wide = torch.get_default_dtype() == torch.float64 and not group.get("fused")
+        dtype = torch.float64 if wide else torch.float32
+        return torch.tensor(value, dtype=dtype, device=self._scalar_device(param, group))
+
+    def _scalar_device(self, param: Tensor, group: dict[str, Any]) -> torch.device:
+        # on the CPU, as kernels for one number are dear, unless asked otherwise
+        on_device = self.scalar_state_on_device or group.get("capturable") or group.get("fused")
+        return param.device if on_device else torch.device("cpu")
 
     def _check_flags(self, *, differentiable: bool, foreach: bool | None = None, fused: bool | None = None) -> None:
         # torch builds the groups first and looks at these flags last; so do we, so that the same mistake wins
@@ -104,6 +131,13 @@ class OptimizerBase(Optimizer):
         if check is None:
             check = self._cuda_graph_capture_health_check
         check()
+
+
+class _Shield:
+    """Hides a tensor from torch's loader, which casts every tensor that it finds."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
 
 
 def check(holds: Any, what: str, value: Any) -> None:

@@ -1,6 +1,6 @@
 """Constructor, checks and state of Lion: everything but its arithmetic."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
@@ -21,7 +21,7 @@ class LionBase(OptimizerBase):
     """
 
     scalar_state = ()
-    sparse_refusal: ClassVar = "Lion does not support sparse gradients"
+    sparse_refusal = "Lion does not support sparse gradients"
 
     def __init__(
         self,

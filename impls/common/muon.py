@@ -1,6 +1,6 @@
 """Constructor, checks and state of Muon: everything but its arithmetic."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
@@ -22,7 +22,7 @@ class MuonBase(OptimizerBase):
     """
 
     scalar_state = ()
-    sparse_refusal: ClassVar = "Muon does not support sparse gradients"
+    sparse_refusal = "Muon does not support sparse gradients"
 
     def __init__(
         self,

@@ -22,7 +22,7 @@ class NAdamBase(OptimizerBase):
 
     absent_options: ClassVar = LATER_OPTIONS | {"decoupled_weight_decay": False}
     scalar_state = ("step", "mu_product")
-    sparse_refusal: ClassVar = "NAdam does not support sparse gradients"
+    sparse_refusal = "NAdam does not support sparse gradients"
 
     def __init__(
         self,

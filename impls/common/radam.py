@@ -21,7 +21,7 @@ class RAdamBase(OptimizerBase):
     """
 
     absent_options: ClassVar = LATER_OPTIONS | {"decoupled_weight_decay": False}
-    sparse_refusal: ClassVar = "RAdam does not support sparse gradients"
+    sparse_refusal = "RAdam does not support sparse gradients"
 
     def __init__(
         self,

@@ -21,7 +21,7 @@ class RMSpropBase(OptimizerBase):
     """
 
     absent_options: ClassVar = {"momentum": 0, "centered": False} | LATER_OPTIONS
-    sparse_refusal: ClassVar = "RMSprop does not support sparse gradients"
+    sparse_refusal = "RMSprop does not support sparse gradients"
 
     def __init__(
         self,

@@ -23,7 +23,7 @@ class RpropBase(OptimizerBase):
     """
 
     absent_options: ClassVar = LATER_OPTIONS
-    sparse_refusal: ClassVar = "Rprop does not support sparse gradients"
+    sparse_refusal = "Rprop does not support sparse gradients"
 
     def __init__(
         self,

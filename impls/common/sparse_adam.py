@@ -23,7 +23,7 @@ class SparseAdamBase(OptimizerBase):
 
     absent_options: ClassVar = {"maximize": False}
     scalar_state = ()
-    dense_refusal: ClassVar = "SparseAdam does not support dense gradients, please consider Adam instead"
+    dense_refusal = "SparseAdam does not support dense gradients, please consider Adam instead"
 
     def __init__(
         self,
