@@ -1,12 +1,24 @@
 """One kernel launch for all parameters: Numba on a CPU, Triton on a GPU.
 
-`adam`, `adamw`, `sgd`: an update rule and a class each. `lang`: the language of rules. `optimizer`, `plan`, `entry`,
+`adadelta` to `sgd`: an update rule and a class each. `lang`: the language of rules. `optimizer`, `plan`, `entry`,
 `layout`, `bucket`: what the host does. `numba_backend`, `triton_backend`: what runs the rules.
 """
 
+from .adadelta import Adadelta
+from .adagrad import Adagrad
 from .adam import Adam
+from .adamax import Adamax
 from .adamw import AdamW
+from .asgd import ASGD
+from .lion import Lion
+from .nadam import NAdam
+from .radam import RAdam
+from .rmsprop import RMSprop
+from .rprop import Rprop
 from .sgd import SGD
 from .sparse_adam import SparseAdam
 
-__all__ = ["SGD", "Adam", "AdamW", "SparseAdam"]
+__all__ = [
+    "ASGD", "SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Lion", "NAdam", "RAdam", "RMSprop", "Rprop",
+    "SparseAdam",
+]  # fmt: skip

@@ -34,6 +34,8 @@ class Bucket:
         steps_on_device: whether the step tensors are on `device` rather than on the CPU.
         step_numbers: float64 [tensors], what `prepare` sees as `step` where `steps` is 0.
         hyper: float64 [tensors, len(rule.hyper)].
+        tensor_state: int64 [len(rule.tensor_state), tensors], addresses of 0-d tensors, which are where the steps are.
+        stored_dtype: dtype of those.
         lr_tensor: a learning rate that must be read on the device, else None; column "lr" of `hyper` then holds NaN.
     """
 
@@ -48,6 +50,8 @@ class Bucket:
     steps_on_device: bool
     step_numbers: npt.NDArray[np.float64]
     hyper: npt.NDArray[np.float64]
+    tensor_state: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 0), dtype=np.int64))
+    stored_dtype: torch.dtype = torch.float32
     lr_tensor: Tensor | None = None
     revision: int = 0
     derived: dict[str, Any] = field(default_factory=dict)

@@ -20,6 +20,10 @@ class Key(NamedTuple):
     flags: tuple[int, ...]
     step_dtype: torch.dtype
     steps_on_device: bool
+    # of 0-d state other than the step
+    stored_dtype: torch.dtype
+    # without elements there is only the step and other 0-d state
+    empty: bool
     # the identity of a learning rate that is read on the device
     lr: int | None
 
@@ -37,6 +41,8 @@ class Entry:
     # param, grad, and the states that exist
     arrays: list[Tensor]
     step: Tensor | None
+    # rule.tensor_state
+    numbers: list[Tensor]
     lr: Tensor | None
     # (where it must go, what is written)
     copies: list[tuple[Tensor, Tensor]] = field(default_factory=list)
@@ -77,15 +83,18 @@ def arrange(
         arrays.append(array)
     lr = group.device_lr if group.device_lr is not None and group.device_lr.device == param.device else None
     step = _step(param, state, steps_on_device or lr is not None, copies) if rule.stores_step else None
+    numbers = _numbers(rule.tensor_state, state, step, copies)
     key = Key(
         device=param.device,
         dtype=dtype,
         flags=group.flags,
         step_dtype=torch.float32 if step is None else step.dtype,
         steps_on_device=step is not None and step.device.type != "cpu",
+        stored_dtype=numbers[0].dtype if numbers else torch.float32,
+        empty=not param.numel(),
         lr=None if lr is None else id(lr),
     )
-    return Entry(key, param, group.place, state, fresh, arrays, step, lr, copies)
+    return Entry(key, param, group.place, state, fresh, arrays, step, numbers, lr, copies)
 
 
 def _storage(tensors: list[Tensor]) -> torch.dtype:
@@ -107,4 +116,20 @@ def _step(param: Tensor, state: dict[str, Tensor], on_device: bool, copies: list
         return step
     scratch = step.to(device="cpu" if not on_device else param.device, dtype=torch.float64)
     copies.append((step, scratch))
+    return scratch
+
+
+def _numbers(
+    names: tuple[str, ...], state: dict[str, Tensor], step: Tensor | None, copies: list[tuple[Tensor, Tensor]]
+) -> list[Tensor]:
+    """0-d state, in one dtype and where the step is: loading a checkpoint moves the one and not the other."""
+    if step is not None:
+        for name in names:
+            if state[name].device != step.device:
+                state[name] = state[name].to(step.device)
+    numbers = [state[name] for name in names]
+    if len({number.dtype for number in numbers}) <= 1 and all(number.dtype in STORAGE_DTYPES for number in numbers):
+        return numbers
+    scratch = [number.to(torch.float64) for number in numbers]
+    copies.extend(zip(numbers, scratch, strict=True))
     return scratch

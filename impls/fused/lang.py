@@ -50,6 +50,36 @@ def maximum(first: Any, second: Any) -> Any:
     return first if first > second else second
 
 
+def minimum(first: Any, second: Any) -> Any:
+    """The smaller of two, NaN where either is NaN (`tl.minimum` drops it)."""
+    if math.isnan(first) or math.isnan(second):
+        return math.nan
+    return first if first < second else second
+
+
+def absolute(value: Any) -> Any:
+    """Magnitude; NaN stays NaN."""
+    return math.fabs(value)
+
+
+def sign(value: Any) -> Any:
+    """1.0, -1.0 or, for zeros and NaN as in torch, 0.0."""
+    return float(value > 0) - float(value < 0)
+
+
+def power(base: Any, exponent: Any) -> Any:
+    """`base**exponent` for base >= 0. Float64, for `prepare`."""
+    return math.pow(base, exponent)
+
+
+def stored_product(stored: Any, factor: Any, storage: Any) -> Any:
+    """The product as torch rounds it where the first factor is a 0-d tensor of this dtype, which it overwrites.
+
+    torch takes the second factor in float32, or in float64 for a tensor of float64. On numbers: not rounded.
+    """
+    return stored * factor
+
+
 def expm1(value: Any) -> Any:
     """`exp(value) - 1` without cancellation near zero. Float64, for `prepare`."""
     return math.expm1(value)
@@ -62,7 +92,9 @@ def log(value: Any) -> Any:
     return -math.inf if value == 0 else math.nan
 
 
-OPERATIONS: tuple[Callable[..., Any], ...] = (where, sqrt, div, maximum, expm1, log)
+OPERATIONS: tuple[Callable[..., Any], ...] = (
+    where, sqrt, div, maximum, minimum, absolute, sign, power, expm1, log, stored_product,
+)  # fmt: skip
 
 
 def rule(function: Function) -> Function:
@@ -77,7 +109,8 @@ class Rule:
 
     Args:
         name: the algorithm's name.
-        prepare: `(step, *hyper, *FLAGS) -> scalars`, all float64; `step` is the number of this step, counted from 1.
+        prepare: `(step, *tensor_state, *hyper, *FLAGS) -> (*scalars, *tensor_state)`, all float64; `step` is the number
+            of this step, counted from 1. With `tensor_state`, a last argument STORED stands for its dtype.
         update: `(param, grad, *state, *scalars, *FLAGS) -> (param, *state)` for one element, in the working type:
             float32 for 16- and 32-bit storage, float64 for 64-bit storage.
         state: names of the state tensors, in the order of `update`.
@@ -85,6 +118,8 @@ class Rule:
         scalars: names of what `prepare` returns.
         flags: names of the constants that specialise both functions.
         optional: state that exists only under a flag. Absent, it is passed as 0.0 and neither loaded nor stored.
+        tensor_state: names of the 0-d state tensors other than `step`, which `prepare` reads and overwrites.
+        read_if: state that is only written where this scalar of its tensor is 0; it is then passed as 0.0.
         stores_step: whether the state holds a `step` tensor. Without one, `prepare` sees 1.0 on a tensor's first step
             and 2.0 on every later one.
     """
@@ -97,6 +132,8 @@ class Rule:
     scalars: tuple[str, ...]
     flags: tuple[str, ...]
     optional: Mapping[str, str] = field(default_factory=dict)
+    tensor_state: tuple[str, ...] = ()
+    read_if: Mapping[str, str] = field(default_factory=dict)
     stores_step: bool = True
 
     def present(self, flags: tuple[int, ...]) -> tuple[bool, ...]:

@@ -73,11 +73,12 @@ class _Preparation:
                 bucket.step_numbers.ctypes.data,
                 bucket.hyper.ctypes.data,
                 self.table.ctypes.data,
+                bucket.tensor_state.ctypes.data,
             ],
             dtype=np.int64,
         )
         self.address = self.job.ctypes.data
-        self.kernel = _prepare_kernel(bucket.rule, bucket.flags)
+        self.kernel = _prepare_kernel(bucket.rule, bucket.flags, bucket.stored_dtype)
 
 
 class _Work:
@@ -103,13 +104,17 @@ class _Work:
 
 
 @functools.cache
-def _prepare_kernel(rule: Rule, flags: tuple[int, ...]) -> Kernel:
-    return kernel(prepare_source(rule, flags), "prepare")
+def _prepare_kernel(rule: Rule, flags: tuple[int, ...], stored: torch.dtype) -> Kernel:
+    return kernel(prepare_source(rule, flags, _name(stored)), "prepare")
 
 
 @functools.cache
 def _update_kernel(rule: Rule, flags: tuple[int, ...], dtype: torch.dtype) -> Kernel:
-    return kernel(update_source(rule, flags, str(dtype).removeprefix("torch.")), "update")
+    return kernel(update_source(rule, flags, _name(dtype)), "update")
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _chunks(numel: Array, threads: int) -> tuple[Array, Array]:

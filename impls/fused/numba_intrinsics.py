@@ -200,30 +200,113 @@ def div_(typing_context: Any, numerator: Any, denominator: Any) -> Any:
     return numerator(numerator, numerator), generate
 
 
-@intrinsic
-def maximum_(typing_context: Any, first: Any, second: Any) -> Any:
-    """See `lang.maximum`."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        left, right = arguments
-        larger = builder.fcmp_ordered(">", left, right)
-        return builder.select(builder.or_(larger, builder.fcmp_unordered("uno", left, left)), left, right)
-
-    return first(first, first), generate
-
-
-def _library_call(name: str) -> Any:
-    def operation(typing_context: Any, value: Any) -> Any:
+def _extreme(comparison: str) -> Any:
+    def operation(typing_context: Any, first: Any, second: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            kind = ir.FunctionType(ir.DoubleType(), [ir.DoubleType()])
-            module = builder.module
-            function = module.globals.get(name) or ir.Function(module, kind, name)
-            return builder.call(function, arguments)
+            left, right = arguments
+            chosen = builder.fcmp_ordered(comparison, left, right)
+            return builder.select(builder.or_(chosen, builder.fcmp_unordered("uno", left, left)), left, right)
 
-        return types.float64(types.float64), generate
+        return first(first, first), generate
 
     return intrinsic(operation)
 
 
-expm1_ = _library_call("expm1")
-log_ = _library_call("log")
+maximum_ = _extreme(">")
+minimum_ = _extreme("<")
+
+
+@intrinsic
+def absolute_(typing_context: Any, value: Any) -> Any:
+    """See `lang.absolute`."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.call(builder.module.declare_intrinsic("llvm.fabs", [arguments[0].type]), arguments)
+
+    return value(value), generate
+
+
+@intrinsic
+def sign_(typing_context: Any, value: Any) -> Any:
+    """See `lang.sign`."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = arguments[0].type
+        below = builder.select(builder.fcmp_ordered("<", arguments[0], kind(0.0)), kind(-1.0), kind(0.0))
+        return builder.select(builder.fcmp_ordered(">", arguments[0], kind(0.0)), kind(1.0), below)
+
+    return value(value), generate
+
+
+def _library_call(name: str, arity: int) -> Any:
+    def call(builder: Any, arguments: Any) -> Any:
+        kind = ir.FunctionType(ir.DoubleType(), [ir.DoubleType()] * arity)
+        module = builder.module
+        return builder.call(module.globals.get(name) or ir.Function(module, kind, name), arguments)
+
+    def unary(typing_context: Any, value: Any) -> Any:
+        return types.float64(types.float64), lambda _, builder, __, arguments: call(builder, arguments)
+
+    def binary(typing_context: Any, first: Any, second: Any) -> Any:
+        return types.float64(types.float64, types.float64), lambda _, builder, __, arguments: call(builder, arguments)
+
+    return intrinsic(unary if arity == 1 else binary)
+
+
+expm1_ = _library_call("expm1", 1)
+log_ = _library_call("log", 1)
+power_ = _library_call("pow", 2)
+
+
+def _rounded(builder: Any, value: Any, storage: str) -> Any:
+    """A float64 as a number stored in this dtype."""
+    if storage == "float64":
+        return value
+    single = builder.fptrunc(value, ir.FloatType())
+    return builder.fpext(_widen(builder, _narrow(builder, single, storage), storage), ir.DoubleType())
+
+
+@intrinsic(prefer_literal=True)
+def stored_product_(typing_context: Any, stored: Any, factor: Any, storage: Any) -> Any:
+    """See `lang.stored_product`."""
+    if not isinstance(storage, types.StringLiteral):
+        return None
+    name = storage.literal_value
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        # The product of two float32 is exact in float64.
+        factor_taken = _rounded(builder, arguments[1], "float64" if name == "float64" else "float32")
+        return _rounded(builder, builder.fmul(arguments[0], factor_taken), name)
+
+    return types.float64(types.float64, types.float64, storage), generate
+
+
+@intrinsic(prefer_literal=True)
+def load_stored(typing_context: Any, address: Any, storage: Any) -> Any:
+    """A number of this dtype at an address, as float64."""
+    if not isinstance(storage, types.StringLiteral):
+        return None
+    name = storage.literal_value
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        value = builder.load(_pointer(builder, _STORAGE[name][0], arguments[0], _INT(0)))
+        widened = _widen(builder, value, name)
+        return widened if name == "float64" else builder.fpext(widened, ir.DoubleType())
+
+    return types.float64(types.int64, storage), generate
+
+
+@intrinsic(prefer_literal=True)
+def store_stored(typing_context: Any, address: Any, storage: Any, value: Any) -> Any:
+    """Round a float64 to this dtype and store it at an address."""
+    if not isinstance(storage, types.StringLiteral):
+        return None
+    name = storage.literal_value
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        number = arguments[2] if name == "float64" else builder.fptrunc(arguments[2], ir.FloatType())
+        place = _pointer(builder, _STORAGE[name][0], arguments[0], _INT(0))
+        builder.store(_narrow(builder, number, name), place)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, storage, types.float64), generate

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .lang import OPERATIONS, Rule
@@ -29,7 +29,9 @@ _PREPARE = """
 def prepare(_job):
     _tensors, _steps, _wide = load_int(_job, 0), load_int(_job, 1), load_int(_job, 2)
     _numbers, _hyper, _scalars = load_int(_job, 3), load_int(_job, 4), load_int(_job, 5)
+    _stored = load_int(_job, 6)
     _previous, _row = 0.0, 0
+{seen}
     for _tensor in range(_tensors):
         _place = 0 if _steps == 0 else load_int(_steps, _tensor)
         if _place == 0:
@@ -40,6 +42,7 @@ def prepare(_job):
             step = float64(store_float32(_place, 0, load_float32(_place, 0) + 1.0))
         # most tensors share their step and hyperparameters with the tensor before
         _same = _tensor > 0 and step == _previous
+{load_stored}
         for _index in range({hyper_count}):
             _value = load_float64(_hyper, _row * {hyper_count} + _index)
             _same = _same and load_float64(_hyper, _tensor * {hyper_count} + _index) == _value
@@ -47,11 +50,14 @@ def prepare(_job):
             for _index in range({scalar_count}):
                 _value = load_float64(_scalars, _row * {scalar_count} + _index)
                 store_float64(_scalars, _tensor * {scalar_count} + _index, _value)
+{store_stored}
             continue
         _previous, _row = step, _tensor
+{see}
 {load_hyper}
 {body}
 {store_scalars}
+{keep}
 """
 
 _UPDATE = """
@@ -75,11 +81,31 @@ def update(_job):
 """
 
 
-def prepare_source(rule: Rule, flags: Sequence[int]) -> str:
-    """Source of `prepare(job)`: advance the steps of all tensors and fill their table of scalars."""
-    body, returned = _specialise(rule.prepare, dict(zip(rule.flags, flags, strict=True)), "float64")
-    count = len(rule.scalars)
+def prepare_source(rule: Rule, flags: Sequence[int], stored: str = "float32") -> str:
+    """Source of `prepare(job)`: advance the steps of all tensors and fill their table of scalars.
+
+    Args:
+        stored: dtype of `rule.tensor_state`.
+    """
+    constants: dict[str, int | str] = {**dict(zip(rule.flags, flags, strict=True)), "STORED": stored}
+    body, returned = _specialise(rule.prepare, constants, "float64")
+    count, names = len(rule.scalars), rule.tensor_state
+    stores = [f"store_stored(_at_{name}, {stored!r}, _new_{name})" for name in names]
+    kept = [f"_new_{name} = {result}" for name, result in zip(names, returned[count:], strict=True)]
     return _PREPARE.format(
+        seen=_lines(4, (f"_seen_{name} = _new_{name} = 0.0" for name in names)),
+        load_stored=_lines(
+            8,
+            (
+                f"_at_{name} = load_int(_stored, _tensor + {row} * _tensors)\n"
+                f"{name} = load_stored(_at_{name}, {stored!r})\n"
+                f"_same = _same and {name} == _seen_{name}"
+                for row, name in enumerate(names)
+            ),
+        ),
+        store_stored=_lines(12, stores),
+        see=_lines(8, (f"_seen_{name} = {name}" for name in names)),
+        keep=_lines(8, (*kept, *stores)),
         hyper_count=len(rule.hyper),
         scalar_count=count,
         load_hyper=_lines(
@@ -92,7 +118,10 @@ def prepare_source(rule: Rule, flags: Sequence[int]) -> str:
         body=textwrap.indent(body, " " * 8),
         store_scalars=_lines(
             8,
-            (f"store_float64(_scalars, _tensor * {count} + {index}, {name})" for index, name in enumerate(returned)),
+            (
+                f"store_float64(_scalars, _tensor * {count} + {index}, {name})"
+                for index, name in enumerate(returned[:count])
+            ),
         ),
     )
 
@@ -119,16 +148,31 @@ def update_source(rule: Rule, flags: Sequence[int], storage: str) -> str:
                 for index, name in enumerate(rule.scalars)
             ),
         ),
-        loops=_loops(_element(rule, flags, storage, work, used), [name for _, name in used], storage),
+        loops=textwrap.indent(_branches(rule, flags, storage, work, used, list(rule.read_if), []), " " * 12),
     )
 
 
-def _element(rule: Rule, flags: Sequence[int], storage: str, work: str, used: list[tuple[int, str]]) -> str:
+def _branches(
+    rule: Rule, flags: Sequence[int], storage: str, work: str, used: list[tuple[int, str]], open_: list[str],
+    unread: list[str],
+) -> str:  # fmt: skip
+    """The loops, in a branch for each way of reading the state that need not be read."""
+    if not open_:
+        return _loops(_element(rule, flags, storage, work, used, unread), [name for _, name in used], storage)
+    name, *rest = open_
+    branches = [_branches(rule, flags, storage, work, used, rest, more) for more in ([*unread, name], unread)]
+    without, with_it = (textwrap.indent(branch, "    ") for branch in branches)
+    return f"if {rule.read_if[name]} == {work}(0.0):\n{without}\nelse:\n{with_it}"
+
+
+def _element(
+    rule: Rule, flags: Sequence[int], storage: str, work: str, used: list[tuple[int, str]], unread: list[str]
+) -> str:
     """What happens to the element `_index`."""
     body, returned = _specialise(rule.update, dict(zip(rule.flags, flags, strict=True)), work)
     results = dict(zip(("param", *rule.state), returned, strict=True))
-    names = {name for _, name in used}
-    loads = [f"{name} = load_element(_at_{name}, _index, {row}, {storage!r})" for row, name in used]
+    names = {name for _, name in used if name not in unread}
+    loads = [f"{name} = load_element(_at_{name}, _index, {row}, {storage!r})" for row, name in used if name in names]
     absent = [f"{name} = {work}(0.0)" for name in rule.state if name not in names]
     stores = [
         f"store_element(_at_{name}, _index, {row}, {storage!r}, {results[name]})"
@@ -160,14 +204,14 @@ def _loops(element: str, names: list[str], storage: str) -> str:
             textwrap.indent(element, " " * 8),
         ]
     lines += ["for _index in range(_whole, _end):", textwrap.indent(element, " " * 4)]
-    return textwrap.indent("\n".join(lines), " " * 12)
+    return "\n".join(lines)
 
 
 def _lines(indent: int, lines: Any) -> str:
     return textwrap.indent("\n".join(lines), " " * indent)
 
 
-def _specialise(function: Callable[..., Any], flags: dict[str, int], work: str) -> tuple[str, list[str]]:
+def _specialise(function: Callable[..., Any], flags: Mapping[str, int | str], work: str) -> tuple[str, list[str]]:
     """The function's body without its return, and the names that it returns."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
     assert isinstance(tree, ast.FunctionDef)
@@ -188,7 +232,7 @@ def _specialise(function: Callable[..., Any], flags: dict[str, int], work: str) 
 class _Folder(ast.NodeTransformer):
     """Folds flags, types literals, and turns operations into the names of intrinsics."""
 
-    def __init__(self, function: Callable[..., Any], flags: dict[str, int], work: str) -> None:
+    def __init__(self, function: Callable[..., Any], flags: Mapping[str, int | str], work: str) -> None:
         self.flags, self.work, self.name = flags, work, function.__qualname__
         self.operations = {name: value.__name__ for name, value in function.__globals__.items() if value in OPERATIONS}
 
@@ -224,6 +268,9 @@ class _Folder(ast.NodeTransformer):
         return ast.Call(ast.Name(f"{operation}_", ast.Load()), arguments, [])
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
-        if node.id in self.flags:
-            return ast.Call(ast.Name(self.work, ast.Load()), [ast.Constant(float(self.flags[node.id]))], [])
+        value = self.flags.get(node.id)
+        if isinstance(value, str):
+            return ast.Constant(value)
+        if value is not None:
+            return ast.Call(ast.Name(self.work, ast.Load()), [ast.Constant(float(value))], [])
         return node

@@ -34,8 +34,10 @@ class Section:
 
     def __init__(self, rule: Rule, key: Key, entries: list[Entry]) -> None:
         present = rule.present(key.flags)
-        names = [name for name, exists in zip(rule.state, present, strict=True) if exists] + ["step"] * rule.stores_step
+        names = [name for name, exists in zip(rule.state, present, strict=True) if exists]
+        names += [*["step"] * rule.stores_step, *rule.tensor_state]
         self.backend = backend_for(key.device)
+        self._empty = key.empty
         self.params = [entry.param for entry in entries]
         self._groups = np.array([entry.group for entry in entries])
         # Live views of the state dicts, and what they held. The end mark makes two sequences of different lengths
@@ -60,6 +62,11 @@ class Section:
             steps_on_device=key.steps_on_device,
             step_numbers=np.array([1.0 if entry.fresh else 2.0 for entry in entries]),
             hyper=np.zeros((count, len(rule.hyper))),
+            tensor_state=np.array(
+                [[entry.numbers[row].data_ptr() for entry in entries] for row in range(len(rule.tensor_state))],
+                dtype=np.int64,
+            ).reshape(-1, count),
+            stored_dtype=key.stored_dtype,
             lr_tensor=entries[0].lr,
         )
 
@@ -97,7 +104,10 @@ class Section:
             grad_scale = grad_scale.to(bucket.device)
         if found_inf is not None:
             found_inf = found_inf.to(bucket.device)
-        backend.update(bucket, backend.prepare(bucket, found_inf), grad_scale, found_inf)
+        scalars = backend.prepare(bucket, found_inf)
+        if self._empty:
+            return
+        backend.update(bucket, scalars, grad_scale, found_inf)
         if not bucket.rule.stores_step and bucket.step_numbers.min() < 2.0:
             bucket.step_numbers.fill(2.0)
             bucket.revision += 1
@@ -114,7 +124,9 @@ class Plan:
         self._get_options: Callable[[dict[str, Any]], tuple[Any, ...]] = itemgetter(*optimizer.options)
         self._options = [self._get_options(group) for group in groups]
         self._variable = [not _is_constant(options) for options in self._options]
-        self._facts = [GroupFacts(i, optimizer.flags(group), _device_lr(group)) for i, group in enumerate(groups)]
+        self._facts = [
+            GroupFacts(i, optimizer.flags(group), _device_lr(self._rule, group)) for i, group in enumerate(groups)
+        ]
         self._hyper = np.array([_hyper(optimizer, group) for group in groups], dtype=np.float64)
         self._steps_on_device = found_inf is not None
 
@@ -199,11 +211,8 @@ class Plan:
                 optimizer.check_grad(param)
             facts = zip(self._loose_params, self._loose_facts, strict=True)
             entries = [self._arrange(param, state, False, group) for param, (state, group) in facts]
-        empty = [entry.step for entry in entries if entry.step is not None and not entry.param.numel()]
-        if empty:
-            torch._foreach_add_(empty, 1)
         copies = list(chain.from_iterable(entry.copies for entry in entries))
-        return self._make_sections([entry for entry in entries if entry.param.numel()]), copies
+        return self._make_sections(entries), copies
 
     def _take_options(self, optimizer: FusedOptimizer) -> bool:
         changed = False
@@ -212,7 +221,7 @@ class Plan:
             if options == self._options[index] and not self._variable[index]:
                 continue
             facts = self._facts[index]
-            if optimizer.flags(group) != facts.flags or _device_lr(group) is not facts.device_lr:
+            if optimizer.flags(group) != facts.flags or _device_lr(self._rule, group) is not facts.device_lr:
                 return False
             self._options[index], self._variable[index] = options, not _is_constant(options)
             row = np.array(_hyper(optimizer, group), dtype=np.float64)
@@ -232,14 +241,14 @@ def _is_constant(value: Any) -> bool:
     return value is None or isinstance(value, int | float)
 
 
-def _device_lr(group: dict[str, Any]) -> Tensor | None:
+def _device_lr(rule: Rule, group: dict[str, Any]) -> Tensor | None:
     """The group's learning rate, if every one of its parameters can read it on their device."""
     lr = group["lr"]
-    if not isinstance(lr, Tensor) or lr.device.type == "cpu":
+    if not isinstance(lr, Tensor) or lr.device.type == "cpu" or "lr" not in rule.hyper:
         return None
     return lr if all(param.device == lr.device for param in group["params"]) else None
 
 
 def _hyper(optimizer: FusedOptimizer, group: dict[str, Any]) -> tuple[float, ...]:
     # What the device reads, the host must not wait for.
-    return optimizer.hyper(group if _device_lr(group) is None else group | {"lr": float("nan")})
+    return optimizer.hyper(group if _device_lr(optimizer.rule, group) is None else group | {"lr": float("nan")})

@@ -101,6 +101,7 @@ def prepare(bucket: Bucket, found_inf: Tensor | None = None) -> Array | Tensor:
         kernels(rule).prepare_kernel[(triton.cdiv(tensors, PREPARE_BLOCK),)](
             tables.records, tables.hyper, bucket.lr_tensor, found_inf, scalars, tensors,
             **flag_values(rule, bucket.flags), STEP=_TYPES[bucket.step_dtype] if rule.stores_step else None,
+            STORED=_storage_type(bucket.stored_dtype) if rule.tensor_state else None,
             WORK=_TYPES[_working_dtype(bucket)], BLOCK=PREPARE_BLOCK, **_options(),
         )  # fmt: skip
     return scalars
@@ -125,7 +126,7 @@ def update(
         for aligned, block_map in tables.launches:
             kernels(rule).update_kernel[(len(block_map),)](
                 tables.records, block_map, table, grad_scale, found_inf, *shared,
-                **flag_values(rule, bucket.flags), STORAGE=_storage_type(bucket), WORK=_TYPES[working],
+                **flag_values(rule, bucket.flags), STORAGE=_storage_type(bucket.dtype), WORK=_TYPES[working],
                 BLOCK=_block(bucket, aligned), ALIGNED=aligned, **_options(),
             )  # fmt: skip
 
@@ -138,9 +139,9 @@ def _tables(bucket: Bucket) -> _Tables:
 
 
 def _records(bucket: Bucket) -> npt.NDArray[np.int64]:
-    """One record a tensor: addresses, number of elements, and the step's address or the bits of its number."""
+    """One record a tensor: see triton_kernels."""
     step = bucket.steps if bucket.rule.stores_step else bucket.step_numbers.view(np.int64)
-    return np.vstack([bucket.arrays, bucket.numel, step]).T
+    return np.vstack([bucket.arrays, bucket.numel, step, *bucket.tensor_state]).T
 
 
 def _block_map(numel: npt.NDArray[np.int64], chosen: npt.NDArray[np.bool_], block: int) -> npt.NDArray[np.int32]:
@@ -164,11 +165,9 @@ def _numpy_dtype(dtype: torch.dtype) -> type[np.floating[Any]]:
     return np.float64 if dtype == torch.float64 else np.float32
 
 
-def _storage_type(bucket: Bucket) -> tl.dtype:
+def _storage_type(dtype: torch.dtype) -> tl.dtype:
     # The interpreter converts bfloat16 wrongly; the kernels then handle its bits.
-    if _INTERPRETED and bucket.dtype == torch.bfloat16:
-        return tl.uint16
-    return _TYPES[bucket.dtype]
+    return tl.uint16 if _INTERPRETED and dtype == torch.bfloat16 else _TYPES[dtype]
 
 
 def _check_device(device: torch.device) -> None:

@@ -5,7 +5,8 @@ return arity chosen by a flag. So a rule's kernels are text written around calls
 What does not depend on the rule stands here as functions. Nothing in this module needs torch.
 
 The launches read a table of int64 records, one a tensor: an address per array (param, grad, then the rule's state),
-the number of elements, and the address of the step (without stored steps, the bits of its float64 number).
+the number of elements, the address of the step (without stored steps, the bits of its float64 number), and those of
+other 0-d state.
 """
 
 # Triton reads a kernel's annotations as part of its language, so kernels have none but Triton's.
@@ -25,6 +26,7 @@ import triton.language as tl
 from triton.backends.compiler import GPUTarget
 
 from .lang import Rule, for_triton
+from .triton_lang import narrow, widen
 
 # Threads of a program on every GPU, and elements of a program by bytes of storage: a thread holds 8 elements of each
 # array (4 in float64), so two 16-byte loads per array are in flight (one for 16-bit storage). ptxas reports 56 to 90
@@ -52,21 +54,20 @@ def load_pointer(address, STORAGE: tl.constexpr, ALIGNED: tl.constexpr):
 
 
 @triton.jit
-def load_block(pointer, offset, numel, WORK: tl.constexpr, MASKED: tl.constexpr):
-    """Load elements in the working type. uint16 is the bits of bfloat16, which the interpreter converts wrongly."""
-    value = tl.load(pointer + offset, mask=offset < numel, other=0) if MASKED else tl.load(pointer + offset)
-    if value.dtype == tl.uint16:
-        value = (value.to(tl.uint32) << 16).to(tl.float32, bitcast=True)
-    return value.to(WORK)
+def load_block(pointer, offset, numel, wanted, WORK: tl.constexpr, MASKED: tl.constexpr):
+    """Load elements in the working type; zeros instead where they are not wanted, which None says they are."""
+    if wanted is not None:
+        mask = (offset < numel) & (wanted != 0.0) if MASKED else (offset >= 0) & (wanted != 0.0)
+        value = tl.load(pointer + offset, mask=mask, other=0)
+    else:
+        value = tl.load(pointer + offset, mask=offset < numel, other=0) if MASKED else tl.load(pointer + offset)
+    return widen(value).to(WORK)
 
 
 @triton.jit
 def store_block(pointer, offset, numel, value, MASKED: tl.constexpr):
     """Round elements to their storage type, once, and store them."""
-    if pointer.dtype.element_ty == tl.uint16:
-        bits = value.to(tl.uint32, bitcast=True)
-        value = tl.where(value == value, (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16, 0x7FC0)
-    value = value.to(pointer.dtype.element_ty)
+    value = narrow(value, pointer.dtype.element_ty)
     if MASKED:
         tl.store(pointer + offset, value, mask=offset < numel)
     else:
@@ -99,7 +100,12 @@ def _update_source(rule: Rule) -> str:
     arrays = ("param", "grad", *rule.state)
     pointers = [f"{name}_pointer" for name in arrays]
     loads = [
-        _guarded(rule, name, f"{name} = load_block({name}_pointer, offset, numel, WORK, MASKED)", f"    {name} = 0.0\n")
+        _guarded(
+            rule,
+            name,
+            f"{name} = load_block({name}_pointer, offset, numel, {rule.read_if.get(name)}, WORK, MASKED)",
+            f"    {name} = 0.0\n",
+        )
         for name in arrays
     ]
     stores = [_guarded(rule, name, f"store_block({name}_pointer, offset, numel, {name}, MASKED)") for name in results]
@@ -157,37 +163,48 @@ def _prepare_source(rule: Rule) -> str:
         f"    {name} = tl.load(hyper_table + tensor * {len(rule.hyper)} + {column}, mask=present, other=0.5)\n"
         for column, name in enumerate(rule.hyper)
     ]
-    stores = [
+    loads = [
+        f"    {name}_pointer = tl.load(record + {place}, mask=present, other=0).to(tl.pointer_type(STORED))\n"
+        f"    {name} = widen(tl.load({name}_pointer, mask=present, other=0)).to(tl.float64)\n"
+        for place, name in enumerate(rule.tensor_state, start=4 + len(rule.state))
+    ]
+    results = [
         f"    tl.store(scalars + {column}, (zero + {name}).to(WORK), mask=present)\n"
         for column, name in enumerate(rule.scalars)
     ]
+    stores = [
+        f"        tl.store({name}_pointer, narrow(zero + {name}, STORED), mask=present)\n" for name in rule.tensor_state
+    ]
+    guarded = "".join(["    if live:\n", *stores]) if stores else ""
+    flags = (*rule.flags, *["STORED"] * bool(rule.tensor_state))
     return f"""
 @triton.jit(do_not_specialize=["tensors"], do_not_specialize_on_alignment=["lr_tensor", "found_inf"])
 def prepare_kernel(
     table, hyper_table, lr_tensor, found_inf, scalar_table, tensors,
-    {_listed((*rule.flags, "STEP", "WORK", "BLOCK"), kind="tl.constexpr")}
+    {_listed((*rule.flags, "STEP", "STORED", "WORK", "BLOCK"), kind="tl.constexpr")}
 ):
     tensor = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     present = tensor < tensors
     zero = tl.zeros([BLOCK], tl.float64)
-    number = tl.load(table + tensor * {record_length(rule)} + {record_length(rule) - 1}, mask=present, other=0)
+    record = table + tensor * {record_length(rule)}
+    number = tl.load(record + {3 + len(rule.state)}, mask=present, other=0)
+    live = True
+    if found_inf is not None:
+        live = tl.load(found_inf) == 0.0
     if STEP is None:
         step = number.to(tl.float64, bitcast=True)
     else:
         pointer = number.to(tl.pointer_type(STEP))
         step = tl.load(pointer, mask=present, other=0.0).to(tl.float64) + 1.0
-        live = True
-        if found_inf is not None:
-            live = tl.load(found_inf) == 0.0
         if live:
             tl.store(pointer, step.to(STEP), mask=present)
-{"".join(hyper)}    if lr_tensor is not None:
+{"".join(loads)}{"".join(hyper)}    if lr_tensor is not None:
         lr = zero + tl.load(lr_tensor).to(tl.float64)
-    {", ".join(rule.scalars)} = prepare(
-        {_listed(("step", *rule.hyper, *rule.flags), 8)}
+    {", ".join((*rule.scalars, *rule.tensor_state))} = prepare(
+        {_listed(("step", *rule.tensor_state, *rule.hyper, *flags), 8)}
     )
     scalars = scalar_table + tensor * {len(rule.scalars)}
-{"".join(stores)}"""
+{"".join(results)}{guarded}"""
 
 
 def compile_options(target: GPUTarget) -> dict[str, Any]:
@@ -208,7 +225,7 @@ def block_size(itemsize: int, aligned: bool) -> int:
 
 def record_length(rule: Rule) -> int:
     """How many int64 a tensor's record holds."""
-    return 4 + len(rule.state)
+    return 4 + len(rule.state) + len(rule.tensor_state)
 
 
 def kernel_source(rule: Rule) -> str:
@@ -224,7 +241,7 @@ def kernel_source(rule: Rule) -> str:
         >>> "def update_kernel(" in kernel_source(RULE)
         True
     """
-    taken = _OWN_NAMES.intersection((*rule.state, *rule.hyper, *rule.scalars))
+    taken = _OWN_NAMES.intersection((*rule.state, *rule.tensor_state, *rule.hyper, *rule.scalars))
     if taken:
         names = ", ".join(sorted(taken))
         raise ValueError(f"rule {rule.name!r} uses names that its kernels need: {names}; rename them")
@@ -240,6 +257,7 @@ def kernels(rule: Rule) -> ModuleType:
     module.__dict__.update(
         triton=triton, tl=tl, update=for_triton(rule.update), prepare=for_triton(rule.prepare),
         load_pointer=load_pointer, load_block=load_block, store_block=store_block, load_scalar=load_scalar,
+        widen=widen, narrow=narrow,
     )  # fmt: skip
     # Triton reads a kernel's source through inspect, which finds it in linecache.
     file = f"<{module.__name__}>"

@@ -32,6 +32,52 @@ def maximum(first, second):
 
 
 @triton.jit
+def minimum(first, second):
+    return tl.minimum(first, second, propagate_nan=tl.PropagateNan.ALL)
+
+
+@triton.jit
+def absolute(value):
+    return tl.abs(value)
+
+
+@triton.jit
+def sign(value):
+    return tl.where(value > 0.0, 1.0, tl.where(value < 0.0, -1.0, 0.0))
+
+
+@triton.jit
+def power(base, exponent):
+    # Libraries of devices have one, the interpreter has not. 0 * log(0) would be NaN.
+    return tl.where(exponent == 0.0, 1.0, tl.exp(exponent * tl.log(base)))
+
+
+@triton.jit
+def widen(value):
+    """A stored number as one to compute with. uint16: the bits of bfloat16, which the interpreter converts wrongly."""
+    if value.dtype == tl.uint16:
+        value = (value.to(tl.uint32) << 16).to(tl.float32, bitcast=True)
+    return value
+
+
+@triton.jit
+def narrow(value, storage: tl.constexpr):
+    """Round to a storage type, once."""
+    if storage == tl.uint16:
+        bits = value.to(tl.float32).to(tl.uint32, bitcast=True)
+        value = tl.where(value == value, (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16, 0x7FC0)
+    return value.to(storage)
+
+
+@triton.jit
+def stored_product(stored, factor, storage: tl.constexpr):
+    product = stored * factor
+    if storage != tl.float64:
+        product = stored.to(tl.float32) * factor.to(tl.float32)
+    return widen(narrow(product, storage)).to(tl.float64)
+
+
+@triton.jit
 def log(value):
     return tl.log(value)
 
