@@ -39,7 +39,8 @@ from triton.compiler import ASTSource, make_backend
 from triton.runtime.jit import create_function_from_signature
 
 FUSED = Path(__file__).resolve().parents[3] / "impls" / "fused"
-RULE_FILES = ("adam.py", "sgd.py")
+# The first of them stands for all where what is looked at does not depend on the rule.
+RULES = ("adam", "adadelta", "adagrad", "adamax", "asgd", "lion", "nadam", "radam", "rmsprop", "rprop", "sgd")
 
 # The package's own __init__ may import torch, so its modules are imported under a package without one.
 _package = ModuleType("fused_without_torch")
@@ -70,6 +71,7 @@ class Variant:
         shared: whether the scalars are arguments of the launch; of `prepare`, whether the rate is.
         amp: whether a gradient scale and a found_inf are given.
         step: type of the stored steps, None for a rule that stores none; of `prepare`.
+        stored: type of other 0-d state, None for a rule that has none; of `prepare`.
         working: type of the arithmetic; by default the one that the dtype asks for.
     """
 
@@ -80,6 +82,7 @@ class Variant:
     shared: bool = True
     amp: bool = False
     step: str | None = None
+    stored: str | None = None
     working: str = ""
 
     def __post_init__(self) -> None:
@@ -130,7 +133,8 @@ def signature_of(rule: Any, variant: Variant) -> tuple[dict[str, str], dict[str,
         constants |= {"STORAGE": STORAGES[variant.dtype], "ALIGNED": variant.aligned}
         constants |= {"BLOCK": triton_kernels.block_size(ITEMSIZES[variant.dtype], variant.aligned)}
     else:
-        constants |= {"STEP": STORAGES[variant.step] if variant.step else None, "BLOCK": triton_kernels.PREPARE_BLOCK}
+        constants |= {"STEP": STORAGES.get(variant.step or ""), "STORED": STORAGES.get(variant.stored or "")}
+        constants |= {"BLOCK": triton_kernels.PREPARE_BLOCK}
     names = [parameter.name for parameter in kernel.params]
     constants = {name: value for name, value in constants.items() if name in names}
     return {name: "constexpr" if name in constants else types.get(name, "fp64") for name in names}, constants
@@ -330,37 +334,65 @@ def flag_settings(rule: Any, full: bool) -> list[tuple[bool, ...]]:
     return settings if full else [setting for setting in settings if sum(setting) in (0, 1, len(setting))]
 
 
-def variants(rule: Any, full: bool) -> Iterator[Variant]:
-    """The specialisations to compile: every flag with every dtype and each of the rest, or a few of every kind."""
-    steps = ("float32", "float64") if rule.stores_step else (None,)
-    settings = flag_settings(rule, full)
-    # aligned, shared, amp
-    rest = ((True, True, False), (True, False, True), (False, False, False), (False, True, True))
+# aligned, shared, amp
+REST = ((True, True, False), (True, False, True), (False, False, False), (False, True, True))
+
+
+def few_variants(rule: Any) -> Iterator[Variant]:
+    """Every array and every flag, each kernel once."""
+    setting = flag_settings(rule, full=False)[-1]
+    yield Variant("update", setting, "float32")
+    yield Variant("prepare", setting, "float32", shared=False, amp=True, **stored_types(rule)[0])
+
+
+def some_variants(rule: Any) -> Iterator[Variant]:
+    """A few of every kind."""
+    settings = flag_settings(rule, full=False)
     for flags, dtype in itertools.product(settings, STORAGES):
-        if full or dtype == "float32" or flags == settings[-1]:
-            for aligned, shared, amp in rest if full else rest[:1]:
-                yield Variant("update", flags, dtype, aligned, shared, amp)
-    for flags, step, dtype in itertools.product(settings, steps, ("float32", "float64")):
-        if full:
-            yield Variant("prepare", flags, dtype, step=step)
-        if full or flags == settings[-1]:
-            yield Variant("prepare", flags, dtype, shared=False, amp=True, step=step)
-    if not full:
-        for aligned, shared, amp in rest[1:]:
-            yield Variant("update", settings[-1], "float32", aligned, shared, amp)
+        if dtype == "float32" or flags == settings[-1]:
+            yield Variant("update", flags, dtype)
+    for aligned, shared, amp in REST[1:]:
+        yield Variant("update", settings[-1], "float32", aligned, shared, amp)
+    for types, dtype in itertools.product(stored_types(rule), ("float32", "float64")):
+        yield Variant("prepare", settings[-1], dtype, shared=False, amp=True, **types)
+
+
+def all_variants(rule: Any) -> Iterator[Variant]:
+    """Every flag with every dtype, and the rest in turn."""
+    settings = flag_settings(rule, full=True)
+    for (row, flags), (column, dtype) in itertools.product(enumerate(settings), enumerate(STORAGES)):
+        yield Variant("update", flags, dtype, *REST[(row + column) % len(REST)])
+    for flags, types, dtype in itertools.product(settings, stored_types(rule), ("float32", "float64")):
+        yield Variant("prepare", flags, dtype, **types)
+        yield Variant("prepare", flags, dtype, shared=False, amp=True, **types)
+
+
+def stored_types(rule: Any) -> list[dict[str, str]]:
+    """Types of the step and of other 0-d state."""
+    if not rule.stores_step:
+        return [{}]
+    if not rule.tensor_state:
+        return [{"step": "float32"}, {"step": "float64"}]
+    return [
+        {"step": "float32", "stored": "float32"},
+        {"step": "float32", "stored": "bfloat16"},
+        {"step": "float64", "stored": "float64"},
+    ]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--full", action="store_true", help="every specialisation, in minutes rather than seconds")
     parser.add_argument("--plant", choices=list(PLANTS), help="put a fault into one kernel a rule, to see it found")
+    parser.add_argument("--rules", nargs="+", choices=RULES, default=RULES)
     arguments = parser.parse_args()
     if arguments.plant == "approximate":
         plant_approximations()
     faulty = 0
-    for file in RULE_FILES:
-        rule = load_rule(FUSED / file)
-        chosen = list(variants(rule, arguments.full))
+    for name in arguments.rules:
+        rule = load_rule(FUSED / f"{name}.py")
+        choose = all_variants if arguments.full else some_variants if name == RULES[0] else few_variants
+        chosen = list(choose(rule))
         kernels = itertools.product(chosen[:1] if arguments.plant else chosen, TARGETS)
         reports = (examine(rule, variant, target, arguments.plant) for variant, target in kernels)
         for report in itertools.chain([recompilations(rule, arguments.plant)], reports):
