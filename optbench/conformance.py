@@ -65,10 +65,33 @@ class Progress:
     doing: str
 
 
+Crew = Mapping[str, Sequence[Worker]]
+
+
+@contextlib.contextmanager
+def crew(plan: Plan) -> Iterator[Crew]:
+    """The worker processes of a run, by implementation; ended on the way out.
+
+    Those of an interpreter are started at once: they import for seconds, as this process does.
+    """
+    chosen = [item for item in registry.select(list(plan.implementations), plan.device) if item.worker]
+    workers = {item.name: _workers(item, plan.device) for item in chosen}
+    try:
+        for item in chosen:
+            for worker in workers[item.name] if _interpreted(item, plan.device) else ():
+                worker.start()
+        yield workers
+    finally:
+        for each in workers.values():
+            for worker in each:
+                worker.close()
+
+
 def run(
     plan: Plan,
     progress: Callable[[Progress], None] | None = None,
     done: Callable[[str, str, str, str], bool] | None = None,
+    workers: Crew | None = None,
 ) -> Iterator[Result]:
     """Check every law on every case of every implementation of the plan.
 
@@ -76,6 +99,7 @@ def run(
         plan: what to check.
         progress: called after each result.
         done: (law, subject, implementation, case) -> whether an earlier run has this result; it is not made again.
+        workers: what `crew` gave for this plan; None: a crew of its own.
 
     Yields:
         Results as they come; those of worker processes in between.
@@ -83,8 +107,11 @@ def run(
     Raises:
         UsageError: an unknown name, an expression that selects nothing, foreign code that is no optimizer.
     """
-    with _one_thread():
-        yield from _run(plan, progress, done)
+    with contextlib.ExitStack() as stack:
+        if workers is None:
+            workers = stack.enter_context(crew(plan))
+        stack.enter_context(_one_thread())
+        yield from _run(plan, progress, done, workers)
 
 
 @contextlib.contextmanager
@@ -105,33 +132,31 @@ def _run(
     plan: Plan,
     progress: Callable[[Progress], None] | None,
     done: Callable[[str, str, str, str], bool] | None,
+    workers: Crew,
 ) -> Iterator[Result]:
     chosen = registry.select(list(plan.implementations), plan.device)
-    workers = {item.name: _workers(item, plan.device) for item in chosen if item.worker}
-    try:
-        about = {item.name: _about(item, workers[item.name][0]) for item in chosen if item.target}
-        asked = [
-            task
-            for task in tasks(plan, chosen, about)
-            if not (done and done(task.law, task.case.subject, task.implementation, task.case.id))
-        ]
-        if any(entry.law.id == "opt.oracle" for entry in laws.select(plan.laws)):
-            yield from _missing(plan, about)
-        # Closed before the workers are, or its threads would start them again.
-        with contextlib.closing(_results(asked, workers)) as results:
-            for count, result in enumerate(results, 1):
-                if progress:
-                    progress(Progress(count, len(asked), f"{result.subject} {result.law} {result.implementation}"))
-                yield result
-    finally:
-        for each in workers.values():
-            for worker in each:
-                worker.close()
+    about = {item.name: _about(item, workers[item.name][0]) for item in chosen if item.target}
+    asked = [
+        task
+        for task in tasks(plan, chosen, about)
+        if not (done and done(task.law, task.case.subject, task.implementation, task.case.id))
+    ]
+    if any(entry.law.id == "opt.oracle" for entry in laws.select(plan.laws)):
+        yield from _missing(plan, about)
+    # Closed before the workers are, or its threads would start them again.
+    with contextlib.closing(_results(asked, workers)) as results:
+        for count, result in enumerate(results, 1):
+            if progress:
+                progress(Progress(count, len(asked), f"{result.subject} {result.law} {result.implementation}"))
+            yield result
 
 
 def _workers(item: Implementation, device: str) -> list[Worker]:
     """Processes that share an implementation's tasks: two for an interpreter, which is a run's slowest part."""
-    return [Worker(item.environment) for _ in range(2 if _interpreted(item, device) else 1)]
+    interpreted = _interpreted(item, device)
+    # torch's optimizers import torch._dynamo when the first one is made.
+    preload = ("optbench.trial", "torch._dynamo", item.module) if interpreted else ()
+    return [Worker(item.environment, preload=preload) for _ in range(2 if interpreted else 1)]
 
 
 def planned(plan: Plan) -> list[Task]:

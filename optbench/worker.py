@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -66,6 +66,7 @@ class Worker:
     Args:
         environment: variables set in the child, beside the parent's.
         memory_limit: resident bytes above which the child is ended; None: four fifths of what is free when it starts.
+        preload: modules that the child imports before it answers, where they are there.
 
     Example:
         >>> with Worker() as worker:
@@ -73,9 +74,15 @@ class Worker:
         120
     """
 
-    def __init__(self, environment: Mapping[str, str] | None = None, memory_limit: int | None = None) -> None:
+    def __init__(
+        self,
+        environment: Mapping[str, str] | None = None,
+        memory_limit: int | None = None,
+        preload: Sequence[str] = (),
+    ) -> None:
         self._environment = dict(environment or {})
         self._memory_limit = memory_limit
+        self._preload = tuple(preload)
         self._child: _Child | None = None
 
     def __enter__(self) -> Worker:
@@ -121,6 +128,10 @@ class Worker:
             raise value
         raise WorkerError(*value)
 
+    def start(self) -> None:
+        """Start the child now rather than with the first call, so that it imports while the parent does other work."""
+        self._running()
+
     def close(self) -> None:
         """End the child, and whatever it started, at once."""
         child, self._child = self._child, None
@@ -131,19 +142,19 @@ class Worker:
         if self._child is not None and self._child.process.poll() is not None:
             self.close()
         if self._child is None:
-            self._child = _Child(self._environment, self._memory_limit or _free_memory())
+            self._child = _Child(self._environment, self._memory_limit or _free_memory(), self._preload)
         return self._child
 
 
 class _Child:
     """One process and the ways to talk to it."""
 
-    def __init__(self, environment: Mapping[str, str], memory_limit: int | None) -> None:
+    def __init__(self, environment: Mapping[str, str], memory_limit: int | None, preload: Sequence[str]) -> None:
         self.memory_limit = memory_limit
         descriptor, name = tempfile.mkstemp(prefix="optbench-worker-")
         self.output = Path(name)
         self.said_before = 0
-        code = f"import sys; sys.path[:] = {sys.path!r}; from optbench.worker_child import serve; serve()"
+        code = f"import sys; sys.path[:] = {sys.path!r}; from optbench.worker_child import serve; serve({preload!r})"
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-c", code],
             stdin=subprocess.PIPE,

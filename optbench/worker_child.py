@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import pickle
 import queue
@@ -10,6 +11,7 @@ import signal
 import struct
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -34,7 +36,7 @@ def write_frame(stream: IO[bytes], body: bytes) -> None:
     stream.flush()
 
 
-def serve() -> None:
+def serve(preload: Sequence[str] = ()) -> None:
     """Read a request, call, answer; end when the parent has gone.
 
     A request is (function, arguments). The answers to it are ("loaded", None, True) once the function is imported, then
@@ -44,6 +46,10 @@ def serve() -> None:
     _prepare()
     waiting: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_read_requests, args=(requests, waiting), daemon=True).start()
+    for name in preload:
+        # What is missing here is told by the call that needs it.
+        with contextlib.suppress(Exception):
+            importlib.import_module(name)
     while True:
         function, arguments = waiting.get()
         try:
@@ -87,8 +93,6 @@ def _read_requests(stream: IO[bytes], waiting: queue.SimpleQueue[Any]) -> None:
 
 
 def _resolve(function: str) -> Any:
-    import importlib
-
     module, _, name = function.partition(":")
     return getattr(importlib.import_module(module), name)
 

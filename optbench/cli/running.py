@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import asdict, fields
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +23,7 @@ from .options import Request
 from .terminal import ProgressLine, coloured, note, paint, width
 
 if TYPE_CHECKING:
-    from optbench.conformance import Plan
+    from optbench.conformance import Crew, Plan
     from optbench.records import Recorder, Resumed
     from optbench.timing.bench import BenchPlan
 
@@ -40,8 +42,10 @@ def execute(request: Request) -> None:
     """
     request.validate()
     line = ProgressLine()
-    try:
+    with contextlib.ExitStack() as stack:
+        stack.callback(line.clear)
         line.show("importing torch")
+        workers = stack.enter_context(_crew(request)) if request.check else None
         from optbench.environment import collect
         from optbench.records import Recorder, resume
 
@@ -54,11 +58,24 @@ def execute(request: Request) -> None:
         name = f"{request.command}-{request.algo}"
         command = command_line(request)
         with Recorder(name, command, environment, request.plan(), output=record_file, resumed=earlier) as recorder:
-            summary = _Sitting(request, recorder, line, earlier).run()
-    finally:
-        line.clear()
+            summary = _Sitting(request, recorder, line, earlier, workers).run()
     if summary.exit_status:
         raise typer.Exit(summary.exit_status)
+
+
+def _plan(request: Request) -> Plan:
+    from optbench.conformance import Plan
+
+    return Plan(
+        request.algo, request.impl, request.device, request.dtypes, request.suite, request.laws, request.keyword,
+        request.seed, request.require_torch,
+    )  # fmt: skip
+
+
+def _crew(request: Request) -> AbstractContextManager[Crew]:
+    from optbench import conformance
+
+    return conformance.crew(_plan(request))
 
 
 def command_line(request: Request) -> str:
@@ -102,8 +119,11 @@ def rules(request: Request) -> Rules:
 class _Sitting:
     """One run from its first row to its last line."""
 
-    def __init__(self, request: Request, recorder: Recorder, line: ProgressLine, earlier: Resumed | None) -> None:
+    def __init__(
+        self, request: Request, recorder: Recorder, line: ProgressLine, earlier: Resumed | None, workers: Crew | None
+    ) -> None:
         self.request, self.recorder, self.line, self.earlier = request, recorder, line, earlier
+        self.workers = workers
         self.rules = rules(request)
 
     def run(self) -> Summary:
@@ -138,6 +158,9 @@ class _Sitting:
         if self.request.check:
             for result in self._check():
                 self.recorder.add(result)
+            # Idle processes are memory that a workload may need.
+            for worker in chain.from_iterable((self.workers or {}).values()):
+                worker.close()
         if self.request.bench:
             for plan in self._bench_plans():
                 with closing(bench.run(plan, self._show_bench)) as measurements:  # type: ignore[type-var]
@@ -150,21 +173,13 @@ class _Sitting:
         done = self.earlier.done if self.earlier else frozenset()
         with closing(
             conformance.run(
-                self._plan(),
+                _plan(self.request),
                 lambda now: self.line.show(now.doing, now.done, now.total),
                 lambda law, subject, implementation, case: (law, subject, implementation, case) in done,
+                self.workers,
             )
         ) as results:  # type: ignore[type-var]
             yield from results
-
-    def _plan(self) -> Plan:
-        from optbench.conformance import Plan
-
-        request = self.request
-        return Plan(
-            request.algo, request.impl, request.device, request.dtypes, request.suite, request.laws, request.keyword,
-            request.seed, request.require_torch,
-        )  # fmt: skip
 
     def _bench_plans(self) -> Iterator[BenchPlan]:
         """A plan for each algorithm, less the workloads that an earlier sitting has timed."""
@@ -216,7 +231,7 @@ class _Sitting:
 
         results = self._results()
         if any(result.law == "opt.oracle" for result in results):
-            self.recorder.cover(conformance.coverage(self._plan(), results))
+            self.recorder.cover(conformance.coverage(_plan(self.request), results))
 
     def _laws(self) -> dict[str, Any]:
         from optbench.laws import entries

@@ -167,7 +167,7 @@ class Heat:
             always.append(baseline)
         self.roof = self._roof()
         if self.roof:
-            racers[ROOF] = Contestant(ROOF, self.roof.step, before_sample=device.settle)
+            racers[ROOF] = Contestant(ROOF, self.roof.step, before_sample=partial(_ready, self.roof))
             estimates[ROOF] = calibrate(racers[ROOF], stopwatch, clock)
         pace(list(racers.values()), [estimates[name] for name in racers], always)
         # Who sits rounds out cannot be what the others are compared with.
@@ -279,6 +279,11 @@ class Heat:
         paired = spread([(moved / own[n]) / (self.roof.bytes_per_step / sweeps[n]) for n in own if n in sweeps])
         rate = self.roof.bytes_per_step / spread(list(sweeps.values())).median
         return {"roof_bytes_per_s": rate, "bandwidth_fraction": paired.median}
+
+
+def _ready(roof: HostRoof | DeviceRoof, steps: int) -> None:
+    device.settle(steps)
+    roof.wake()
 
 
 def _arena(plan: BenchPlan, workload: Workload) -> Arena:

@@ -23,6 +23,7 @@ _FALLBACK_CACHE = 32 << 20
 # 4 KiB of each array at a time: the one that is read stays in the first cache, and however the arrays' addresses
 # collide, only two are walked at once. All arrays side by side took 1.5 times as long on torch's memory.
 _BLOCK = 512
+_WAKING_PART = 8
 
 
 def _sweep(read, written, start, stop):  # type: ignore[no-untyped-def]
@@ -87,8 +88,15 @@ class HostRoof:
 
     def step(self) -> None:
         """Sweep twice."""
+        self._sweep_twice(self._parts)
+
+    def wake(self) -> None:
+        """Sweep a small part twice: the first sweep of threads and cores that slept is 5 to 10% slower."""
+        self._sweep_twice([(start, start + (stop - start) // _WAKING_PART) for start, stop in self._parts])
+
+    def _sweep_twice(self, parts: Sequence[tuple[int, int]]) -> None:
         for _ in range(2):
-            for part in [self._pool.submit(self._kernel, *self._arrays, *edges) for edges in self._parts]:
+            for part in [self._pool.submit(self._kernel, *self._arrays, *edges) for edges in parts]:
                 part.result()
 
     def close(self) -> None:
@@ -109,6 +117,9 @@ class DeviceRoof:
 
     def step(self) -> None:
         self._target.copy_(self._source)
+
+    def wake(self) -> None:
+        pass
 
     def close(self) -> None:
         self._source = self._target = None
