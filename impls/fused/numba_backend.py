@@ -26,7 +26,7 @@ NAME = "numba"
 _TENSOR_OVERHEAD = 64
 # Chunks start at multiples of this many elements, and hold between these numbers of them.
 _CHUNK_STEP = 64
-_SMALLEST_CHUNK, _LARGEST_CHUNK = 1 << 14, 1 << 16
+_SMALLEST_CHUNK, _LARGEST_CHUNK = 1 << 14, 1 << 20
 # Less work than this, about 0.1 ms, is not worth waking threads for: on a busy machine they come late.
 _PARALLEL_WORK = 1 << 17
 
