@@ -88,7 +88,7 @@ class ReferenceOptimizer(torch.optim.Optimizer):
                 yield (param, grad) + entries  # noqa: RUF005 - unpacking takes half as long again
                 continue
             # A complex tensor is updated as pairs of real numbers.
-            views = [_view_as_real(value) for value in (param, grad, *entries)]
+            views = [view_as_real(value) for value in (param, grad, *entries)]
             yield tuple(views)
             # The update is done by now. Where resolving a conjugate or negative bit made a copy, write it back.
             for value, view in zip((param, *entries), (views[0], *views[2:]), strict=True):
@@ -99,7 +99,7 @@ class ReferenceOptimizer(torch.optim.Optimizer):
         """Load a checkpoint as torch.optim does, except that state without dimensions keeps its dtype."""
         # torch casts all state but the step to the parameter's dtype, where a running product has too few digits. A
         # hook that comes after all others wraps such state, and __setstate__ unwraps it.
-        handle = self.register_load_state_dict_pre_hook(type(self)._wrap_scalars)
+        handle = self.register_load_state_dict_pre_hook(lambda _, hooked: self._wrap_scalars(hooked))
         try:
             super().load_state_dict(state_dict)
         finally:
@@ -184,8 +184,9 @@ def scalar(value: Any, group: dict[str, Any]) -> Any:
     return value.reshape(()).to(dtype, copy=True)
 
 
-def _view_as_real(value: Any) -> Any:
-    if isinstance(value, Tensor) and value.is_complex():
+def view_as_real(value: Any) -> Any:
+    """A complex tensor as pairs of real numbers, a copy where it carries a lazy bit; anything else as it is."""
+    if isinstance(value, Tensor) and value.is_complex() and not value.is_sparse:
         return torch.view_as_real(value.resolve_conj().resolve_neg())
     return value
 

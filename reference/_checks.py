@@ -22,11 +22,16 @@ def check_tensor(name: str, value: Any, *, foreach: bool | None = None, capturab
         raise ValueError(f"Tensor {name} must be 1-element, not {tuple(value.shape)}")
 
 
-def check_betas(betas: Any, *, foreach: bool | None, capturable: bool) -> tuple[Any, Any]:
-    """Refuse betas outside [0, 1) and mixtures of kinds; return them, 1-element tensors without dimensions."""
+def check_beta_range(betas: Any) -> None:
+    """Refuse betas outside [0, 1)."""
     for index in range(2):
         if not 0.0 <= betas[index] < 1.0:
             raise ValueError(f"Invalid beta parameter at index {index}: {betas[index]}")
+
+
+def check_betas(betas: Any, *, foreach: bool | None, capturable: bool) -> tuple[Any, Any]:
+    """Refuse betas outside [0, 1) and mixtures of kinds; return them, 1-element tensors without dimensions."""
+    check_beta_range(betas)
     beta1, beta2 = betas
     if not any(isinstance(beta1, kind) and isinstance(beta2, kind) for kind in (float, Tensor)):
         raise ValueError(f"betas must be either both floats or both Tensors, not {beta1!r} and {beta2!r}")

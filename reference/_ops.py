@@ -43,8 +43,17 @@ def lerp_(tensor: Tensor, end: Tensor, weight: Scalar) -> Tensor:
     return tensor.lerp_(end, weight.to(device=tensor.device, dtype=tensor.dtype))
 
 
+def addcmul(tensor: Tensor, first: Tensor, second: Tensor, value: float) -> Tensor:
+    """tensor + value*first*second"""
+    if torch.is_grad_enabled():
+        first, second = first.clone(), second.clone()
+    return tensor.addcmul(first, second, value=value)
+
+
 def addcmul_(tensor: Tensor, first: Tensor, second: Tensor, value: Scalar) -> Tensor:
     """tensor = tensor + value*first*second"""
+    if torch.is_grad_enabled():
+        first, second = first.clone(), second.clone()
     if isinstance(value, float):
         return tensor.addcmul_(first, second, value=value)
     return tensor.add_(value * first * second)
@@ -55,7 +64,7 @@ def addcdiv_(tensor: Tensor, numerator: Tensor, denominator: Tensor, value: Scal
     if isinstance(value, float):
         return tensor.addcdiv_(numerator, denominator, value=value)
     # Not numerator / (denominator / value), which is 0/0 at a value of 0 and overflows float16 at a small one.
-    return tensor.add_(value * (numerator.clone() / denominator))
+    return tensor.add_(value * (numerator.clone() / denominator.clone()))
 
 
 def maximum_(tensor: Tensor, other: Tensor) -> Tensor:
@@ -63,6 +72,29 @@ def maximum_(tensor: Tensor, other: Tensor) -> Tensor:
     if torch.is_grad_enabled():
         return tensor.copy_(torch.maximum(tensor.clone(), other.clone()))
     return torch.maximum(tensor, other, out=tensor)
+
+
+def sqrt(tensor: Tensor) -> Tensor:
+    """sqrt(tensor), to be overwritten"""
+    return tensor.sqrt().clone() if torch.is_grad_enabled() else tensor.sqrt()
+
+
+def sqrt_(tensor: Tensor) -> Tensor:
+    """tensor = sqrt(tensor), to be overwritten"""
+    return tensor.sqrt().clone() if torch.is_grad_enabled() else tensor.sqrt_()
+
+
+def at_least(least: float, value: Scalar) -> Scalar:
+    """max(least, value)"""
+    return max(least, value) if isinstance(value, float) else value.clamp(min=least)
+
+
+def multiply_(state: Tensor, factor: Scalar) -> Scalar:
+    """state = state*factor, rounded to the dtype of this tensor without dimensions; return what it now holds."""
+    if isinstance(factor, float):
+        return float(state.mul_(factor).item())
+    # A number would be rounded before it multiplies, and a tensor here too.
+    return state.mul_(factor.to(state.dtype)).to(factor.dtype, copy=True)
 
 
 # The parameters of a group share beta and, nearly always, the step.
