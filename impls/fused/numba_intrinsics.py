@@ -310,3 +310,13 @@ def store_stored(typing_context: Any, address: Any, storage: Any, value: Any) ->
         return context.get_dummy_value()
 
     return types.void(types.int64, storage, types.float64), generate
+
+
+@intrinsic
+def accumulate(typing_context: Any, total: Any, term: Any) -> Any:
+    """A sum whose terms may be taken in another order, so that a loop over them becomes vector code."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.fadd(*arguments, flags=("reassoc", "nsz"))
+
+    return total(total, total), generate
