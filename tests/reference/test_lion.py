@@ -97,7 +97,8 @@ def test_a_gradient_of_nan_shows_in_the_moment():
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.complex64])
 def test_state_is_one_moment_like_the_parameter(dtype):
-    optimizer = train(reference.Lion(tensors(dtype=dtype), lr=0.1))
+    params = [*tensors(dtype=dtype), torch.ones(3, 4).to(dtype).t()]
+    optimizer = train(reference.Lion(params, lr=0.1))
     for param in params_of(optimizer):
         (key,) = optimizer.state[param]
         value = optimizer.state[param][key]
