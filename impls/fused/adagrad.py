@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from torch import Tensor
+
 from ..common.adagrad import AdagradBase
 from .lang import Rule, constexpr, div, rule, sqrt
 from .optimizer import FusedOptimizer
+from .rows import RowStep
 
 
 @rule
@@ -60,7 +63,7 @@ class Adagrad(AdagradBase, FusedOptimizer):
 
     Raises:
         ValueError: for a hyperparameter out of range, and for differentiable=True.
-        RuntimeError: for sparse gradients, and on a GPU without Triton.
+        RuntimeError: for sparse gradients together with weight decay, and on a GPU without Triton.
 
     Example:
         >>> import torch
@@ -74,13 +77,18 @@ class Adagrad(AdagradBase, FusedOptimizer):
 
     rule = RULE
     options = ("lr", "lr_decay", "weight_decay", "eps", "maximize")
-    sparse_refusal = (
-        "the fused Adagrad does not support sparse gradients: use optbench.impls.foreach.Adagrad or "
-        "optbench.reference.Adagrad"
-    )
+    takes_sparse = True
 
     def hyper(self, group: dict[str, Any]) -> tuple[float, ...]:
         return tuple(float(group[name]) for name in self.options[:4])
 
     def flags(self, group: dict[str, Any]) -> tuple[int, ...]:
         return int(bool(group["maximize"])), int(bool(group["weight_decay"]))
+
+    def row_step(self, param: Tensor, grad: Tensor, group: dict[str, Any]) -> RowStep:
+        """See FusedOptimizer."""
+        if group["weight_decay"]:
+            raise RuntimeError(
+                f"weight_decay={group['weight_decay']} is not compatible with sparse gradients: it would touch all rows"
+            )
+        return super().row_step(param, grad, group)

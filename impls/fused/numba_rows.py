@@ -7,7 +7,6 @@ import functools
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from . import workers
 from .lang import Rule
@@ -20,8 +19,8 @@ _UPDATE = """
 def update(_job):
     _arrays, _tensors, _numel, _scalars = load_int(_job, 0), load_int(_job, 1), load_int(_job, 2), load_int(_job, 3)
     _chunk_tensor, _chunk_start, _chunks = load_int(_job, 4), load_int(_job, 5), load_int(_job, 6)
-    _unscale = {work}(load_float64(_job, 7))
-    _row_numbers, _widths, _chunk_row = load_int(_job, 8), load_int(_job, 9), load_int(_job, 10)
+    _row_numbers, _widths, _chunk_row = load_int(_job, 7), load_int(_job, 8), load_int(_job, 9)
+    _unscale = {work}(1.0)
     while True:
         _chunk = fetch_add(_job, {next_chunk})
         if _chunk >= _chunks:
@@ -49,15 +48,8 @@ def update(_job):
 """
 
 
-def update(
-    bucket: RowBucket,
-    scalars: npt.NDArray[np.float64],
-    grad_scale: Tensor | None = None,
-    found_inf: Tensor | None = None,
-) -> None:
-    """Update every row of every tensor once. Where `found_inf` is not zero, nothing is stored."""
-    if found_inf is not None and found_inf.item():
-        return
+def update(bucket: RowBucket, scalars: npt.NDArray[np.float64]) -> None:
+    """Update every row of every tensor once."""
     threads = torch.get_num_threads()
     chunk_tensor, chunk_start = _chunks(bucket.numel, threads)
     job = np.zeros(JOB_SIZE, dtype=np.int64)
@@ -70,10 +62,9 @@ def update(
         chunk_start.ctypes.data,
         len(chunk_tensor) - 1,
     )
-    job[7:8].view(np.float64)[0] = 1.0 if grad_scale is None else np.float32(1.0 / grad_scale.item())
     # the row that each chunk starts in: integer division in a kernel could raise
     chunk_row = chunk_start // bucket.width[chunk_tensor]
-    job[8:11] = bucket.rows.ctypes.data, bucket.width.ctypes.data, chunk_row.ctypes.data
+    job[7:10] = bucket.rows.ctypes.data, bucket.width.ctypes.data, chunk_row.ctypes.data
     compiled = _kernel(bucket.rule, bucket.flags, bucket.dtype)
     workers.run(compiled, job, job.ctypes.data, len(chunk_tensor) - 1, threads)
 

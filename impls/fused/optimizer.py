@@ -15,6 +15,7 @@ from torch import Tensor
 from ..common.base import OptimizerBase
 from .lang import Rule
 from .plan import Plan
+from .rows import RowStep, update_rows
 
 Group = dict[str, Any]
 
@@ -33,7 +34,9 @@ class FusedOptimizer(OptimizerBase):
 
     rule: ClassVar[Rule]
     options: ClassVar[tuple[str, ...]]
-    sparse_refusal: ClassVar[str]
+    sparse_refusal: ClassVar[str] = "sparse gradients are not supported"
+    # whether gradients may hold rows only
+    takes_sparse: ClassVar[bool] = False
 
     # torch.amp.GradScaler then leaves unscaling to the step
     _step_supports_amp_scaling = True
@@ -68,6 +71,29 @@ class FusedOptimizer(OptimizerBase):
         assert param.grad is not None
         if param.grad.layout != torch.strided:
             raise RuntimeError(self.sparse_refusal)
+
+    def row_step(self, param: Tensor, grad: Tensor, group: Group) -> RowStep:
+        """What a step of a parameter with a sparse gradient consists of."""
+        state, _ = self.state_of(param, group)
+        flags = self.flags(group)
+        names = [name for name, exists in zip(self.rule.state, self.rule.present(flags), strict=True) if exists]
+        return RowStep(param, grad, [state[name] for name in names], flags, self.hyper(group), state["step"])
+
+    def update_sparse(
+        self, params: list[tuple[Tensor, Group]], grad_scale: Tensor | None, found_inf: Tensor | None
+    ) -> tuple[str, ...]:
+        """Take a step of parameters with sparse gradients; the names of the backends that did."""
+        if found_inf is not None and found_inf.item():
+            return ()
+        steps = []
+        for param, group in params:
+            grad = param.grad
+            assert grad is not None
+            if grad_scale is not None:
+                # Unscaled in half precision, small values would be lost.
+                grad = grad.to(torch.promote_types(grad.dtype, torch.float32)) * (1.0 / grad_scale).to(grad.device)
+            steps.append(self.row_step(param, grad, group))
+        return update_rows(self.rule, steps)
 
     def add_param_group(self, param_group: Group) -> None:
         """See torch.optim.Optimizer."""

@@ -17,6 +17,7 @@ from .bucket import Bucket
 from .entry import Entry, GroupFacts, Key, arrange
 from .lang import Rule
 from .layout import layout_guard
+from .rows import sparse_grad
 from .watch import watch
 
 if TYPE_CHECKING:
@@ -132,10 +133,14 @@ class Plan:
 
         entries: list[Entry] = []
         self._idle: list[Tensor] = []
+        # Parameters whose gradients hold rows only, and their groups: what is touched is new at every step.
+        self._sparse: list[tuple[Tensor, dict[str, Any]]] = []
         for index, group in enumerate(groups):
             for param in group["params"]:
                 if param.grad is None:
                     self._idle.append(param)
+                elif optimizer.takes_sparse and sparse_grad(param):
+                    self._sparse.append((param, group))
                 else:
                     optimizer.check_grad(param)
                     state, fresh = optimizer.state_of(param, group)
@@ -154,7 +159,8 @@ class Plan:
         self._group_sizes = [len(group["params"]) for group in groups]
         self._all_params = list(chain.from_iterable(map(_params, groups)))
         self._states = list(optimizer.state.values())
-        self._versioned = [entry.param for entry in entries if not entry.param.is_inference()]
+        updated = [entry.param for entry in entries] + [param for param, _ in self._sparse]
+        self._versioned = [param for param in updated if not param.is_inference()]
 
     def holds(self, optimizer: FusedOptimizer, found_inf: Tensor | None) -> bool:
         """Whether the plan still describes the optimizer, after taking over new addresses and hyperparameters."""
@@ -167,6 +173,7 @@ class Plan:
                 and all(map(is_, states.values(), self._states))
                 and not any(map(is_not, map(_grad, self._idle), repeat(None)))
                 and not any(map(is_, map(_grad, self._loose_params), repeat(None)))
+                and all(sparse_grad(param) for param, _ in self._sparse)
                 and self._steps_on_device == (found_inf is not None)
                 and self._take_options(optimizer)
                 and all(section.holds() for section in self._sections)
@@ -186,6 +193,8 @@ class Plan:
         for target, scratch in copies:
             if target is not scratch:
                 target.copy_(scratch)
+        if self._sparse:
+            names += optimizer.update_sparse(self._sparse, grad_scale, found_inf)
         torch.autograd.graph.increment_version(self._versioned)
         return tuple(dict.fromkeys(names))
 

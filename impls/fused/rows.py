@@ -74,9 +74,7 @@ class _Arranged(NamedTuple):
     copies: list[tuple[Tensor, tuple[Tensor, ...], Tensor]]
 
 
-def update_rows(
-    rule: Rule, steps: Iterable[RowStep], grad_scale: Tensor | None = None, found_inf: Tensor | None = None
-) -> tuple[str, ...]:
+def update_rows(rule: Rule, steps: Iterable[RowStep]) -> tuple[str, ...]:
     """Take a step of parameters with sparse gradients, one launch for each dtype and set of flags.
 
     Returns:
@@ -90,12 +88,9 @@ def update_rows(
     for key, members in by_key.items():
         bucket = _bucket(rule, key, members)
         backend = backend_for(key.device)
-        scale, stop = (None if flag is None else flag.to(key.device) for flag in (grad_scale, found_inf))
-        scalars = backend.prepare(bucket, stop)
+        scalars = backend.prepare(bucket)
         if bucket.numel.any():
-            importlib.import_module(f"{backend.__name__.removesuffix('_backend')}_rows").update(
-                bucket, scalars, scale, stop
-            )
+            importlib.import_module(f"{backend.__name__.removesuffix('_backend')}_rows").update(bucket, scalars)
         for target, places, scratch in chain.from_iterable(member.copies for member in members):
             target[places] = scratch.to(target.dtype)
         names.append(backend.NAME)

@@ -16,6 +16,7 @@ from torch import Tensor
 from ..common.sgd import SGDBase
 from .lang import Rule, constexpr, rule, where
 from .optimizer import FusedOptimizer
+from .rows import RowStep
 
 
 @rule
@@ -77,7 +78,7 @@ class SGD(SGDBase, FusedOptimizer):
 
     Raises:
         ValueError: for a hyperparameter out of range, and for differentiable=True.
-        RuntimeError: for sparse gradients, and on a GPU without Triton.
+        RuntimeError: for sparse gradients together with weight decay, and on a GPU without Triton.
 
     Example:
         >>> import torch
@@ -92,9 +93,7 @@ class SGD(SGDBase, FusedOptimizer):
 
     rule = RULE
     options = ("lr", "momentum", "dampening", "weight_decay", "nesterov", "maximize")
-    sparse_refusal = (
-        "the fused SGD does not support sparse gradients: use optbench.impls.foreach.SGD or optbench.reference.SGD"
-    )
+    takes_sparse = True
 
     def hyper(self, group: dict[str, Any]) -> tuple[float, ...]:
         return tuple(float(group[name]) for name in self.options[:4])
@@ -112,3 +111,28 @@ class SGD(SGDBase, FusedOptimizer):
             state.update(self._init_state(param, group))
             state["momentum_buffer"] = torch.zeros_like(param)
         return state, fresh
+
+    def row_step(self, param: Tensor, grad: Tensor, group: dict[str, Any]) -> RowStep:
+        """See FusedOptimizer. The momentum of sparse gradients is sparse, as in torch, and grows with the rows seen."""
+        if group["weight_decay"]:
+            raise RuntimeError(
+                f"weight_decay={group['weight_decay']} is not compatible with sparse gradients: it would touch all rows"
+            )
+        if group["momentum"]:
+            grad = self._sparse_direction(param, -grad if group["maximize"] else grad, group)
+            group = group | {"maximize": False}
+        return RowStep(param, grad, [], self.flags(group | {"momentum": 0, "nesterov": False}), self.hyper(group))
+
+    def _sparse_direction(self, param: Tensor, grad: Tensor, group: dict[str, Any]) -> Tensor:
+        state = self.state[param]
+        momentum_buffer = state.get("momentum_buffer")
+        # momentum buffer: the first step copies the gradient, without dampening
+        if momentum_buffer is None:
+            momentum_buffer = state["momentum_buffer"] = grad.detach().to(param.dtype, copy=True)
+        else:
+            momentum_buffer.mul_(group["momentum"]).add_(grad, alpha=1 - group["dampening"])
+        # Nesterov: look ahead along the buffer
+        if group["nesterov"]:
+            return torch.add(momentum_buffer * group["momentum"], grad)
+        # A buffer from dense gradients touches every row.
+        return momentum_buffer if momentum_buffer.is_sparse else momentum_buffer.to_sparse(1)

@@ -64,9 +64,9 @@ def rows_source(rule: Rule) -> str:
     stores = [_guarded(rule, name, f"store_places({name}_pointer, places, present, {name})") for name in results]
     return f'''"""Triton kernel of the rule {rule.name!r} on rows, written by triton_row_kernels.rows_source."""
 
-@triton.jit(do_not_specialize_on_alignment=["grad_scale", "found_inf"])
+@triton.jit
 def rows_kernel(
-    table, block_map, scalar_table, grad_scale, found_inf,
+    table, block_map, scalar_table,
     {_listed((*rule.flags, "STORAGE", "WORK", "BLOCK"), kind="tl.constexpr")}
 ):
     tensor = tl.load(block_map + 2 * tl.program_id(0)).to(tl.int64)
@@ -75,16 +75,11 @@ def rows_kernel(
 {"".join(addresses)}    numel = tl.load(record + {len(arrays)})
     rows = tl.load(record + {len(arrays) + 1}).to(tl.pointer_type(tl.int64))
     width = tl.load(record + {len(arrays) + 2})
-{"".join(scalars)}    live = True
-    if found_inf is not None:
-        live = tl.load(found_inf) == 0.0
-    element = start + tl.arange(0, BLOCK)
-    present = (element < numel) & live
+{"".join(scalars)}    element = start + tl.arange(0, BLOCK)
+    present = element < numel
     row = element // width
     places = tl.load(rows + row, mask=present, other=0) * width + (element - row * width)
-{"".join(loads)}    if grad_scale is not None:
-        grad = grad * (1.0 / tl.load(grad_scale).to(tl.float64)).to(tl.float32).to(WORK)
-    {", ".join(results)} = update(
+{"".join(loads)}    {", ".join(results)} = update(
         {_listed((*arrays, *rule.scalars, *rule.flags), 8)}
     )
 {"".join(stores)}'''

@@ -31,10 +31,8 @@ from .triton_row_kernels import ROWS_BLOCK, rows_kernel
 from .triton_upload import Uploader
 
 
-def update(
-    bucket: RowBucket, scalars: Array | Tensor, grad_scale: Tensor | None = None, found_inf: Tensor | None = None
-) -> None:
-    """Update every row of every tensor once. Where `found_inf` is not zero, nothing is stored."""
+def update(bucket: RowBucket, scalars: Array | Tensor) -> None:
+    """Update every row of every tensor once."""
     _check_device(bucket.device)
     working = _working_dtype(bucket)
     block = INTERPRETED_BLOCK if _INTERPRETED else ROWS_BLOCK
@@ -48,7 +46,7 @@ def update(
     records, block_map, *table = _uploader(bucket.device)(host)
     with _on(bucket.device):
         rows_kernel(bucket.rule).rows_kernel[(len(block_map),)](
-            records, block_map, scalars if isinstance(scalars, Tensor) else table[0], grad_scale, found_inf,
+            records, block_map, scalars if isinstance(scalars, Tensor) else table[0],
             **flag_values(bucket.rule, bucket.flags), STORAGE=_storage_type(bucket.dtype), WORK=_TYPES[working],
             BLOCK=block, **_options(),
         )
