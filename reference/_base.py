@@ -165,11 +165,16 @@ def new_step(param: Tensor, group: dict[str, Any]) -> Tensor:
     return new_scalar(param, group)
 
 
-def next_step(state: dict[str, Any], group: dict[str, Any]) -> Any:
-    """Count a step in the state; return its number, the first being 1."""
+def count_step(state: dict[str, Any], group: dict[str, Any]) -> None:
+    """Count a step in the state."""
     if group.get("differentiable") and state["step"].requires_grad:
         raise RuntimeError("`requires_grad` is not supported for `step` in differentiable mode")
     state["step"] += 1
+
+
+def next_step(state: dict[str, Any], group: dict[str, Any]) -> Any:
+    """Count a step in the state; return its number, the first being 1."""
+    count_step(state, group)
     return scalar(state["step"], group)
 
 

@@ -24,7 +24,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ._base import ParamsT, ReferenceOptimizer, new_step, next_step
+from ._base import ParamsT, ReferenceOptimizer, count_step, new_step
 from ._checks import check_non_negative, check_tensor
 from ._ops import Scalar, add, add_, addcmul_, sqrt_
 
@@ -98,5 +98,5 @@ class Adadelta(ReferenceOptimizer):
             state["step"] = new_step(param, group)
             for name in ("square_avg", "acc_delta"):
                 state[name] = torch.zeros_like(param, memory_format=torch.preserve_format)
-        next_step(state, group)
+        count_step(state, group)
         return state["square_avg"], state["acc_delta"]

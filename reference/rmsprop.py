@@ -28,9 +28,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ._base import ParamsT, ReferenceOptimizer, new_step, next_step
+from ._base import ParamsT, ReferenceOptimizer, count_step, new_step
 from ._checks import check_non_negative, check_tensor
-from ._ops import Scalar, add, add_, addcdiv_, addcmul, addcmul_, lerp_, sqrt
+from ._ops import Scalar, add, add_, addcdiv_, addcmul, addcmul_, lerp_, sqrt, sqrt_
 
 
 def update(
@@ -61,7 +61,7 @@ def update(
 
         # denominator
         #   d = sqrt(v) + eps
-        denom = sqrt(square_avg).add_(eps)
+        denom = (sqrt_(square_avg) if centered else sqrt(square_avg)).add_(eps)
 
         # momentum
         #   b = momentum*b + g/d
@@ -117,6 +117,6 @@ class RMSprop(ReferenceOptimizer):
             state["step"] = new_step(param, group)
             for name in ("square_avg", *["momentum_buffer"] * momentum, *["grad_avg"] * centered):
                 state[name] = torch.zeros_like(param, memory_format=torch.preserve_format)
-        next_step(state, group)
+        count_step(state, group)
         grad_avg = state["grad_avg"] if centered else None
         return state["square_avg"], grad_avg, state["momentum_buffer"] if momentum else None

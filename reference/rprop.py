@@ -29,7 +29,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ._base import ParamsT, ReferenceOptimizer, new_step, next_step, scalar, view_as_real
+from ._base import ParamsT, ReferenceOptimizer, count_step, new_step, scalar, view_as_real
 from ._checks import check_tensor
 from ._ops import addcmul_
 
@@ -107,5 +107,5 @@ class Rprop(ReferenceOptimizer):
             state["prev"] = torch.zeros_like(param, memory_format=torch.preserve_format)
             state["step_size"] = torch.empty_like(grad)
             view_as_real(state["step_size"]).fill_(scalar(group["lr"], group))
-        next_step(state, group)
+        count_step(state, group)
         return state["prev"], state["step_size"]
