@@ -3,16 +3,15 @@
     from optbench.optim import AdamW
     optimizer = AdamW(model.parameters(), lr=3e-4)
 
-The result is an optimizer of one tier, whose state_dict torch.optim and every other tier can load. Which tier, as
-torch.optim's page describes it for its own implementations:
+Every optimizer that `optbench list algos` names is here. Calling one makes an optimizer of one tier, whose state_dict
+torch.optim and every other tier can load. Which tier, as torch.optim's page describes it for its own implementations:
 
     differentiable=True, or sparse parameters or gradients    reference, a for-loop
     fused=True                                                fused
     foreach=True                                              foreach
     foreach=False or fused=False, and neither True            reference
     neither given                                             fused on the CPU, and on other devices where Triton is
-    installed;
-                                                              else foreach
+                                                              installed; else foreach
 
 A tier is imported when it is first chosen.
 """
@@ -21,166 +20,81 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 from collections.abc import Iterable, Iterator
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.optim.optimizer import Optimizer, ParamsT
+from torch.optim.optimizer import Optimizer
 
-__all__ = ["SGD", "Adam", "AdamW"]
+from . import subjects
+
+if TYPE_CHECKING:
+    # What type checkers and editors see: the classes below have the reference tier's arguments, which are torch's.
+    from .reference import *  # noqa: F403
 
 _TIERS = {"reference": "optbench.reference", "foreach": "optbench.impls.foreach", "fused": "optbench.impls.fused"}
 # Device types that Triton compiles for.
 _TRITON_DEVICES = frozenset({"cuda", "xpu"})
+_DOC = """{0.class_name}, of the tier that this module's page names: {0.summary}.
+
+Args: those of torch.optim.{0.class_name}, which this signature shows; `optbench show {0.name}` tells what each is for.
+
+Raises: what the tier raises.
+
+Example:
+    >>> optimizer = {0.class_name}(model.parameters(), lr=0.01)
+    >>> optimizer.step({1})
+
+Source: {2.authors}, {2.year}, {2.url}.
+"""
 
 
-class Adam(Optimizer):
-    """Adam, of the tier that this module's page names.
+class _Face(type):
+    """The type of this module's classes: calling one gives an optimizer of the tier that the arguments select."""
 
-    Args: those of torch.optim.Adam.
+    def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> _Face:
+        for base in bases:
+            if isinstance(base, _Face):
+                raise TypeError(
+                    f"{name} cannot derive from optbench.optim.{base.__name__}, which only chooses a tier: "
+                    f"derive from a tier's class, such as optbench.reference.{base.__name__}"
+                )
+        return super().__new__(cls, name, bases, namespace)
 
-    Raises: what the tier raises.
+    def __call__(cls, *arguments: Any, **named: Any) -> Any:
+        try:
+            options = cls.__signature__.bind(*arguments, **named).arguments
+        except TypeError as error:
+            raise TypeError(f"{cls.__name__}: {error}") from None
+        params = options["params"]
+        if not isinstance(params, Tensor) and isinstance(params, Iterable):
+            # An iterator can be walked only once.
+            options["params"] = list(params)
+            flags = {flag: options.get(flag) for flag in ("foreach", "fused", "differentiable")}
+            tier = choose_tier(options["params"], **flags)
+        else:
+            # What is no iterable of parameters, the tier's constructor refuses in torch's words.
+            tier = "reference"
+        return _tier_class(tier, cls.__name__)(**options)
 
-    Example:
-        >>> layer = torch.nn.Linear(2, 1)
-        >>> optimizer = Adam(layer.parameters(), lr=0.01)
-        >>> layer(torch.ones(2)).sum().backward()
-        >>> optimizer.step()
-
-    Source: Kingma and Ba, 2014, https://arxiv.org/abs/1412.6980.
-    """
-
-    def __new__(  # type: ignore[misc]
-        cls,
-        params: ParamsT,
-        lr: float | Tensor = 1e-3,
-        betas: tuple[float | Tensor, float | Tensor] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0,
-        amsgrad: bool = False,
-        *,
-        foreach: bool | None = None,
-        maximize: bool = False,
-        capturable: bool = False,
-        differentiable: bool = False,
-        fused: bool | None = None,
-        decoupled_weight_decay: bool = False,
-    ) -> Optimizer:
-        return _make(
-            "Adam",
-            params,
-            lr=lr,
-            betas=betas,
-            eps=eps,
-            weight_decay=weight_decay,
-            amsgrad=amsgrad,
-            foreach=foreach,
-            maximize=maximize,
-            capturable=capturable,
-            differentiable=differentiable,
-            fused=fused,
-            decoupled_weight_decay=decoupled_weight_decay,
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return any(
+            base.__name__ == cls.__name__ and base.__module__.rpartition(".")[0] in _TIERS.values()
+            for base in type(instance).__mro__
         )
 
-
-class AdamW(Optimizer):
-    """AdamW, of the tier that this module's page names.
-
-    Args: those of torch.optim.AdamW.
-
-    Raises: what the tier raises.
-
-    Example:
-        >>> layer = torch.nn.Linear(2, 1)
-        >>> optimizer = AdamW(layer.parameters(), lr=0.01, weight_decay=0.1)
-        >>> layer(torch.ones(2)).sum().backward()
-        >>> optimizer.step()
-
-    Source: Loshchilov and Hutter, 2017, https://arxiv.org/abs/1711.05101.
-    """
-
-    def __new__(  # type: ignore[misc]
-        cls,
-        params: ParamsT,
-        lr: float | Tensor = 1e-3,
-        betas: tuple[float | Tensor, float | Tensor] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 1e-2,
-        amsgrad: bool = False,
-        *,
-        maximize: bool = False,
-        foreach: bool | None = None,
-        capturable: bool = False,
-        differentiable: bool = False,
-        fused: bool | None = None,
-    ) -> Optimizer:
-        return _make(
-            "AdamW",
-            params,
-            lr=lr,
-            betas=betas,
-            eps=eps,
-            weight_decay=weight_decay,
-            amsgrad=amsgrad,
-            maximize=maximize,
-            foreach=foreach,
-            capturable=capturable,
-            differentiable=differentiable,
-            fused=fused,
-        )
-
-
-class SGD(Optimizer):
-    """SGD, of the tier that this module's page names.
-
-    Args: those of torch.optim.SGD.
-
-    Raises: what the tier raises.
-
-    Example:
-        >>> layer = torch.nn.Linear(2, 1)
-        >>> optimizer = SGD(layer.parameters(), lr=0.1, momentum=0.9)
-        >>> layer(torch.ones(2)).sum().backward()
-        >>> optimizer.step()
-
-    Source: Sutskever, Martens, Dahl and Hinton, 2013, https://proceedings.mlr.press/v28/sutskever13.html.
-    """
-
-    def __new__(  # type: ignore[misc]
-        cls,
-        params: ParamsT,
-        lr: float | Tensor = 1e-3,
-        momentum: float = 0,
-        dampening: float = 0,
-        weight_decay: float | Tensor = 0,
-        nesterov: bool = False,
-        *,
-        maximize: bool = False,
-        foreach: bool | None = None,
-        differentiable: bool = False,
-        fused: bool | None = None,
-    ) -> Optimizer:
-        return _make(
-            "SGD",
-            params,
-            lr=lr,
-            momentum=momentum,
-            dampening=dampening,
-            weight_decay=weight_decay,
-            nesterov=nesterov,
-            maximize=maximize,
-            foreach=foreach,
-            differentiable=differentiable,
-            fused=fused,
-        )
+    @property
+    def __signature__(cls) -> inspect.Signature:
+        return inspect.signature(_tier_class("reference", cls.__name__))
 
 
 def choose_tier(
     params: Iterable[Any],
     foreach: bool | None = None,
     fused: bool | None = None,
-    differentiable: bool = False,
+    differentiable: bool | None = False,
 ) -> str:
     """The tier that these parameters and flags select: "reference", "foreach" or "fused".
 
@@ -189,8 +103,8 @@ def choose_tier(
     """
     params = list(params)
     tensors = list(_tensors(params))
-    differentiable |= any(isinstance(group, dict) and bool(group.get("differentiable")) for group in params)
-    if differentiable or any(map(_is_sparse, tensors)):
+    in_a_group = any(isinstance(group, dict) and bool(group.get("differentiable")) for group in params)
+    if differentiable or in_a_group or any(map(_is_sparse, tensors)):
         return "reference"
     if fused:
         return "fused"
@@ -205,15 +119,9 @@ def choose_tier(
     return "fused" if can_compile else "foreach"
 
 
-def _make(name: str, params: Any, **options: Any) -> Optimizer:
-    if not isinstance(params, Tensor):
-        # An iterator can be walked only once. What is no iterable, the tier's constructor refuses in torch's words.
-        params = list(params) if isinstance(params, Iterable) else params
-        tier = choose_tier(params, options["foreach"], options["fused"], options["differentiable"])
-    else:
-        tier = "reference"
-    module = importlib.import_module(_TIERS[tier])
-    return cast(Optimizer, getattr(module, name)(params, **options))
+def _tier_class(tier: str, name: str) -> type[Optimizer]:
+    found: type[Optimizer] = getattr(importlib.import_module(_TIERS[tier]), name)
+    return found
 
 
 def _tensors(params: Iterable[Any]) -> Iterator[Tensor]:
@@ -230,3 +138,14 @@ def _tensors(params: Iterable[Any]) -> Iterator[Tensor]:
 def _is_sparse(tensor: Tensor) -> bool:
     grad = tensor.grad if tensor.is_leaf else None
     return tensor.layout != torch.strided or (grad is not None and grad.layout != torch.strided)
+
+
+def _face(subject: subjects.Subject) -> _Face:
+    closure = "closure" if subject.closure else ""
+    doc = _DOC.format(subject, closure, subject.papers[0])
+    return _Face(subject.class_name, (Optimizer,), {"__module__": __name__, "__doc__": doc})
+
+
+_FACES = {subject.class_name: _face(subject) for subject in subjects.select("optimizers")}
+globals().update(_FACES)
+__all__ = sorted(_FACES)
