@@ -1,4 +1,4 @@
-"""`optbench report`: records into one HTML file."""
+"""`optbench report`: records into one HTML file, or their timings into Markdown tables."""
 
 from __future__ import annotations
 
@@ -17,17 +17,38 @@ def report(
 ) -> None:
     """Turn run records into one HTML file that needs no network and no JavaScript.
 
+    A FILE that ends in .md takes the timings as Markdown tables instead.
+
     Example: optbench report .optbench/runs/*.json -o report.html
     """
     from optbench.records import read, write_text
 
     read_records = [read(path) for path in records]
-    html = render(read_records, [path.stem for path in records])
+    names = [path.stem for path in records]
+    text = render_markdown(read_records) if output.endswith(".md") else render(read_records, names)
     if output == "-":
-        sys.stdout.write(html)
+        sys.stdout.write(text)
         return
-    write_text(Path(output), html)
+    write_text(Path(output), text)
     print(output)
+
+
+def render_markdown(records: list[dict[str, object]]) -> str:
+    """The timings as Markdown.
+
+    Raises:
+        NothingToRun: a package that reports need is missing, or nothing was timed.
+    """
+    from optbench.errors import NothingToRun
+
+    try:
+        from optbench.reports.markdown import render as render_tables
+    except ImportError as error:
+        raise NothingToRun(f"the report needs {error.name}, which is not installed here.") from error
+    text = render_tables(records)
+    if not text:
+        raise NothingToRun("these records hold no timings: `optbench bench` makes some.")
+    return text
 
 
 def render(records: list[dict[str, object]], names: list[str]) -> str:

@@ -1,0 +1,68 @@
+"""Timings as Markdown, one table a workload: what a README shows of a bench run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from . import formats
+from .timings import headlines
+
+Record = Mapping[str, Any]
+# Each of our tiers beside the path of torch.optim that works as it does.
+_TWINS = (("foreach", "torch-foreach"), ("reference", "torch-forloop"))
+_HEADS = ("optimizer", "fused, µs a step", "of roof", "over torch's best", "95% interval",
+          "foreach over torch's", "reference over torch's loop")  # fmt: skip
+
+
+def render(records: Sequence[Record]) -> str:
+    """A table for each workload, a line for each optimizer: the fused tier, and the other two beside their twins.
+
+    Ratios are of speed: above 1 is faster than torch. "—" stands where there is no figure, and a refusal in its place.
+
+    Args:
+        records: run records, as `optbench.records.read` gives them.
+
+    Example:
+        >>> render([{"measurements": []}])
+        ''
+    """
+    rows = [row for record in records for row in record["measurements"]]
+    blocks = []
+    for setting in headlines(rows):
+        by_subject: dict[str, dict[str, Any]] = {}
+        for row in setting.rows:
+            by_subject.setdefault(row["subject"], {})[row["implementation"]] = row
+        lines = [_line(_HEADS), _line(["---"] + ["---:"] * (len(_HEADS) - 1))]
+        lines += [_line(_cells(subject, named)) for subject, named in by_subject.items()]
+        blocks.append(f"**{setting.title}**: {setting.detail}\n\n" + "\n".join(lines))
+    return "\n\n".join(blocks) + "\n" * bool(blocks)
+
+
+def _cells(subject: str, named: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    fused = named.get("fused")
+    cells = [subject]
+    if fused is None:
+        cells += [formats.NONE] * 4
+    elif fused["refused"]:
+        cells += [f"refused: {fused['refused']}", *[formats.NONE] * 3]
+    else:
+        baseline = str(fused["baseline"]).removeprefix("torch-")
+        ratio = formats.times(fused["ratio_to_baseline"])
+        cells += [
+            formats.microseconds(fused["median_s"]),
+            formats.percent(fused["bandwidth_fraction"]),
+            f"{ratio} ({baseline})" if baseline else ratio,
+            formats.interval(fused["ratio_low"], fused["ratio_high"]) or formats.NONE,
+        ]
+    return cells + [formats.times(_over(named, ours, theirs)) for ours, theirs in _TWINS]
+
+
+def _over(named: Mapping[str, Mapping[str, Any]], ours: str, theirs: str) -> float | None:
+    """How many times as fast ours is as theirs: by their ratios to one baseline, which are paired."""
+    mine, other = (named.get(name, {}).get("ratio_to_baseline") for name in (ours, theirs))
+    return mine / other if mine and other else None
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
