@@ -4,8 +4,9 @@ A rule is an ordinary Python function of scalars. It can be called as it stands,
 compiles its source for the CPU, and `triton_backend` compiles the same source for a GPU through `for_triton`.
 Importing this module imports neither compiler.
 
-What a rule may hold: assignments to names, `if` over flags, arithmetic and comparison operators, float literals, the
-operations below, and one `return` of a fixed number of names at its end.
+What a rule may hold: assignments to names, `if` over flags, arithmetic and comparison operators, literals that float32
+holds exactly (Triton makes all of them float32), the operations below, and one `return` of a fixed number of names at
+its end.
 """
 
 from __future__ import annotations

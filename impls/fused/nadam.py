@@ -16,7 +16,7 @@ from .optimizer import FusedOptimizer
 
 @rule
 def prepare(
-    step, mu_product, lr, beta1, beta2, eps, weight_decay, momentum_decay, MAXIMIZE: constexpr, DECAY: constexpr,
+    step, mu_product, lr, beta1, beta2, eps, weight_decay, momentum_decay, base, MAXIMIZE: constexpr, DECAY: constexpr,
     DECOUPLED: constexpr, STORED: constexpr,
 ):  # fmt: skip
     """Scalars of one tensor and step, in float64."""
@@ -24,8 +24,8 @@ def prepare(
     if DECOUPLED:
         decay = lr * weight_decay
     # momentum of this step and the next, and the running product
-    mu = beta1 * (1.0 - 0.5 * power(0.96, step * momentum_decay))
-    mu_next = beta1 * (1.0 - 0.5 * power(0.96, (step + 1.0) * momentum_decay))
+    mu = beta1 * (1.0 - 0.5 * power(base, step * momentum_decay))
+    mu_next = beta1 * (1.0 - 0.5 * power(base, (step + 1.0) * momentum_decay))
     mu_product = stored_product(mu_product, mu, STORED)
     grad_rate = lr * (1.0 - mu) / (1.0 - mu_product)
     momentum_rate = lr * mu_next / (1.0 - mu_product * mu_next)
@@ -71,7 +71,7 @@ RULE = Rule(
     prepare,
     update,
     state=("exp_avg", "exp_avg_sq"),
-    hyper=("lr", "beta1", "beta2", "eps", "weight_decay", "momentum_decay"),
+    hyper=("lr", "beta1", "beta2", "eps", "weight_decay", "momentum_decay", "base"),
     scalars=(
         "one_minus_beta1", "beta2", "one_minus_beta2", "eps", "decay", "grad_rate", "momentum_rate",
         "inverse_root_correction2",
@@ -110,7 +110,8 @@ class NAdam(NAdamBase, FusedOptimizer):
     def hyper(self, group: dict[str, Any]) -> tuple[float, ...]:
         beta1, beta2 = group["betas"]
         rest = (group[name] for name in ("eps", "weight_decay", "momentum_decay"))
-        return float(group["lr"]), float(beta1), float(beta2), *map(float, rest)
+        # 0.96 is the schedule's own; a literal in the rule would be rounded to float32
+        return float(group["lr"]), float(beta1), float(beta2), *map(float, rest), 0.96
 
     def flags(self, group: dict[str, Any]) -> tuple[int, ...]:
         return tuple(int(bool(group[name])) for name in ("maximize", "weight_decay", "decoupled_weight_decay"))

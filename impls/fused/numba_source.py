@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import struct
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -258,6 +259,8 @@ class _Folder(ast.NodeTransformer):
     def visit_Constant(self, node: ast.Constant) -> ast.expr:
         if isinstance(node.value, bool) or not isinstance(node.value, int | float):
             raise ValueError(f"rule {self.name} may hold numbers only, not {node.value!r}")
+        if struct.unpack("f", struct.pack("f", node.value))[0] != node.value:
+            raise ValueError(f"rule {self.name} may hold numbers of float32 only: make {node.value} a hyperparameter")
         return ast.Call(ast.Name(self.work, ast.Load()), [ast.Constant(float(node.value))], [])
 
     def visit_Call(self, node: ast.Call) -> ast.expr:

@@ -57,8 +57,9 @@ def load_pointer(address, STORAGE: tl.constexpr, ALIGNED: tl.constexpr):
 def load_block(pointer, offset, numel, wanted, WORK: tl.constexpr, MASKED: tl.constexpr):
     """Load elements in the working type; zeros instead where they are not wanted, which None says they are."""
     if wanted is not None:
-        mask = (offset < numel) & (wanted != 0.0) if MASKED else (offset >= 0) & (wanted != 0.0)
-        value = tl.load(pointer + offset, mask=mask, other=0)
+        # One answer for all elements, so that their loads can be as wide as without a mask.
+        mask = tl.full(offset.shape, wanted, WORK) != 0.0
+        value = tl.load(pointer + offset, mask=mask & (offset < numel) if MASKED else mask, other=0)
     else:
         value = tl.load(pointer + offset, mask=offset < numel, other=0) if MASKED else tl.load(pointer + offset)
     return widen(value).to(WORK)

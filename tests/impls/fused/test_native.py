@@ -121,6 +121,7 @@ def test_nowhere_to_write(tmp_path, monkeypatch):
         ("for i in range(3):\n        param = grad", "may hold assignments"),
         ("param = abs(param)", "may call"),
         ("param = param + 'a'", "numbers only"),
+        ("param = param + 0.1", "a hyperparameter"),
         ("return param", "one return"),
     ],
 )

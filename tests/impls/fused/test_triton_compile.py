@@ -78,5 +78,6 @@ def test_every_specialisation_has_no_faults(python):
     ],
 )
 def test_a_planted_fault_is_found(plant, fault, targets):
-    faulty = [report for report in examine("--plant", plant, "--rules", "adam", "asgd") if any(fault in text for text in report["faults"])]
+    reports = examine("--plant", plant, "--rules", "adam", "asgd")
+    faulty = [report for report in reports if any(fault in text for text in report["faults"])]
     assert {report.get("target") for report in faulty} == targets

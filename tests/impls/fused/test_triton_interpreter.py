@@ -30,7 +30,7 @@ def found():
 
 def test_steps_are_as_exact_as_their_dtype_allows():
     cases = {case: report for case, report in found().items() if "errors" in report}
-    assert len(cases) == 28
+    assert len(cases) == 36
     assert {report["backend"] for report in cases.values()} == {"triton-interpreter"}
     assert all(len(report["errors"]) == 2 for report in cases.values())
     assert {case: report["errors"] for case, report in cases.items() if not max(report["errors"]) <= CAP} == {}
@@ -38,19 +38,20 @@ def test_steps_are_as_exact_as_their_dtype_allows():
 
 def test_the_device_prepares_the_scalars_that_the_host_does():
     differences = found()["prepared"]["found"]
-    assert len(differences) == 8
-    assert max(differences.values()) < 1e-14
+    assert len(differences) == 44
+    # RAdam subtracts lengths a thousand times larger than their difference.
+    assert {case: worst for case, worst in differences.items() if worst > (1e-13 if "radam" in case else 1e-14)} == {}
 
 
 def test_found_inf_leaves_every_bit():
     changes = found()["skipped"]["found"]
-    assert len(changes) == 8
+    assert len(changes) == 17
     assert {case: changed for case, changed in changes.items() if changed != [False, True]} == {}
 
 
-@pytest.mark.parametrize("check", ["unscaled", "against_numba"])
+@pytest.mark.parametrize("check", ["unscaled", "against_numba", "stored"])
 def test_same_bits(check):
-    """Scaled gradients under their scale give what plain ones do; Triton gives what Numba does."""
+    """Scaled gradients under their scale give what plain ones do; Triton gives and stores what Numba does."""
     same = found()[check]["found"]
     assert len(same) >= 8
     assert [case for case, equal in same.items() if not equal] == []

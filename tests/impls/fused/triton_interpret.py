@@ -20,6 +20,7 @@ import torch
 from optbench.impls import fused
 from optbench.impls.fused import adam, numba_backend, sgd, triton_backend
 from optbench.impls.fused.bucket import Bucket
+from optbench.impls.fused.optimizer import FusedOptimizer
 from torch import Tensor
 
 BLOCK = triton_backend.INTERPRETED_BLOCK
@@ -34,7 +35,21 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
     "sgd-momentum-dampening": ("SGD", {"momentum": 0.9, "dampening": 0.5, "maximize": True}),
     "sgd-nesterov-decay": ("SGD", {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1}),
 }
-STATES = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer")
+# One of each other rule: what Triton prepares, against torch; and all settings of the flags against Numba's bits.
+MORE_CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
+    "adadelta": ("Adadelta", {"lr": 0.5, "weight_decay": 0.1}),
+    "adagrad": ("Adagrad", {"lr_decay": 0.1, "maximize": True}),
+    "adamax": ("Adamax", {"weight_decay": 0.1}),
+    "asgd": ("ASGD", {"lambd": 0.1, "t0": 0, "weight_decay": 0.1}),
+    "nadam": ("NAdam", {"momentum_decay": 0.1, "weight_decay": 0.1}),
+    "radam": ("RAdam", {"betas": (0.9, 0.95), "weight_decay": 0.1, "decoupled_weight_decay": True}),
+    "rmsprop": ("RMSprop", {"momentum": 0.9, "centered": True, "weight_decay": 0.1}),
+    "rprop": ("Rprop", {"maximize": True}),
+}
+RULES = [cls.rule for cls in map(vars(fused).get, fused.__all__) if issubclass(cls, FusedOptimizer)]
+# AdamW's rule is Adam's.
+RULES = list(dict.fromkeys(RULES))
+NUMBERS = ("mu_product", "eta", "mu")
 
 
 def spacing(values: Tensor, dtype: torch.dtype) -> Tensor:
@@ -71,7 +86,7 @@ def moved(before: list[dict[str, Tensor]], dtype: torch.dtype, seed: int) -> lis
     generator = torch.Generator().manual_seed(seed)
 
     def change(name: str, value: Tensor) -> Tensor:
-        if name == "step":
+        if name == "step" or name in NUMBERS:
             return value
         noise = torch.rand(value.shape, generator=generator, dtype=torch.float64) - 0.5
         result = value + noise * spacing(value, dtype)
@@ -93,6 +108,10 @@ def scaled_error(name: str, options: dict[str, Any], optimizer: Any, dtype: torc
             if key == "step":
                 assert actual[key] == wanted[key]
                 continue
+            if key in NUMBERS:
+                # stored in float32
+                torch.testing.assert_close(actual[key], wanted[key], rtol=2e-7, atol=0.0)
+                continue
             if not actual[key].numel():
                 continue
             unit = spacing(wanted[key], dtype)
@@ -113,7 +132,7 @@ def run(config: str, dtype: torch.dtype, sizes: tuple[int, ...], shift: int = 0,
         shift: elements by which every tensor is moved from where memory was allocated.
         late: whether the first parameter gets its first gradient in the second step.
     """
-    name, options = CONFIGS[config]
+    name, options = (CONFIGS | MORE_CONFIGS)[config]
     options = {"lr": 0.01, **({"eps": 1e-4} if name != "SGD" and dtype == torch.float16 else {}), **options}
     generator = torch.Generator().manual_seed(7)
 
@@ -144,7 +163,7 @@ def with_device_prepare(function: Callable[[], Any]) -> Any:
 
 
 class Tensors:
-    """A bucket of Adam or SGD over tensors that are kept here."""
+    """A bucket of any rule over tensors that are kept here."""
 
     def __init__(
         self, rule: Any, flags: tuple[int, ...], sizes: tuple[int, ...], dtype: torch.dtype, **more: Any
@@ -154,10 +173,22 @@ class Tensors:
         self.arrays = [
             [torch.rand(size, generator=generator).to(dtype) if used else None for size in sizes] for used in present
         ]
+        if "grad_avg" in rule.state:
+            # no mean is larger than the root of the mean of squares
+            for square_avg in self.arrays[2 + rule.state.index("square_avg")]:
+                square_avg.add_(1.0)
         step_dtype = more.pop("step_dtype", torch.float32)
+        stored_dtype = more.setdefault("stored_dtype", torch.float32)
         self.steps = [torch.tensor(4.0 + index, dtype=step_dtype) for index in range(len(sizes))]
         hyper = {"lr": 0.01, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.1}
-        hyper |= {"momentum": 0.9, "dampening": 0.5}
+        hyper |= {"momentum": 0.9, "dampening": 0.5, "alpha": 0.75, "lr_decay": 0.1, "rho": 0.9, "momentum_decay": 0.01}
+        hyper |= {"base": 0.96, "lambd": 0.1, "t0": 2.0}
+        hyper |= {"eta_minus": 0.5, "eta_plus": 1.25, "smallest": 1e-6, "largest": 50.0}
+        # ASGD's mu is 1 until averages are taken
+        self.numbers = [
+            [torch.tensor(1.0 if index % 2 else 0.625, dtype=stored_dtype) for index in range(len(sizes))]
+            for _ in rule.tensor_state
+        ]
         stored = rule.stores_step
         self.bucket = Bucket(
             rule=rule,
@@ -170,40 +201,64 @@ class Tensors:
             step_dtype=step_dtype,
             step_numbers=np.array([1.0 + index % 2 for index in range(len(sizes))]),
             hyper=np.tile([hyper[name] for name in rule.hyper], (len(sizes), 1)),
+            tensor_state=np.array([[x.data_ptr() for x in row] for row in self.numbers], dtype=np.int64),
             **{"steps_on_device": stored, **more},
         )
 
     def bits(self) -> list[bytes]:
         tensors = [x for row in self.arrays for x in row if x is not None] + self.steps
-        return [x.view(torch.uint8).numpy().tobytes() if x.dim() else x.numpy().tobytes() for x in tensors]
+        tensors += itertools.chain.from_iterable(self.numbers)
+        return [x.reshape(-1).view(torch.uint8).numpy().tobytes() for x in tensors]
 
 
 def prepared() -> dict[str, float]:
-    """Largest relative difference between the scalars that Triton and the host prepare."""
+    """Largest relative difference between what Triton and the host prepare."""
     found = {}
-    for rule, step_dtype in itertools.product((adam.RULE, sgd.RULE), (torch.float32, torch.float64)):
-        for flags in ((0,) * 4, (1,) * 4):
-            ours, theirs = (Tensors(rule, flags, (5,) * 200, torch.float64, step_dtype=step_dtype) for _ in range(2))
-            lr = torch.tensor(0.01, dtype=torch.float64)
-            ours.bucket.lr_tensor, ours.bucket.hyper[:, 0] = lr, np.nan
-            table = triton_backend.prepare(ours.bucket).numpy()
+    for rule, dtype in itertools.product(RULES, (torch.float32, torch.float64)):
+        for value in (0, 1):
+            flags, kinds = (value,) * len(rule.flags), {"step_dtype": dtype, "stored_dtype": dtype}
+            ours, theirs = (Tensors(rule, flags, (5,) * 200, torch.float64, **kinds) for _ in range(2))
+            if "lr" in rule.hyper:
+                ours.bucket.lr_tensor = torch.tensor(0.01, dtype=torch.float64)
+                ours.bucket.hyper[:, rule.hyper.index("lr")] = np.nan
+            table = with_device_prepare(lambda bucket=ours.bucket: triton_backend.prepare(bucket)).numpy()
             expected = numba_backend.prepare(theirs.bucket)
+            for tensors, numbers in zip(ours.numbers, theirs.numbers, strict=True):
+                table, expected = np.column_stack([table, tensors]), np.column_stack([expected, numbers])
             difference = np.abs(table - expected) / np.maximum(np.abs(expected), 1e-300)
-            found[f"{rule.name} {flags} {step_dtype}"] = float(difference.max())
+            found[f"{rule.name} {flags} {dtype}"] = float(np.where(table == expected, 0.0, difference).max())
             assert ours.steps == theirs.steps
+    return found
+
+
+def stored() -> dict[str, bool]:
+    """Whether both backends round 0-d state of every dtype alike."""
+    found = {}
+    for rule, dtype in itertools.product([rule for rule in RULES if rule.tensor_state], DTYPES.values()):
+        flags, kinds = (0,) * len(rule.flags), {"stored_dtype": dtype}
+        ours, theirs = (Tensors(rule, flags, (5,) * 9, torch.float32, **kinds) for _ in range(2))
+        with_device_prepare(lambda bucket=ours.bucket: triton_backend.prepare(bucket))
+        before = theirs.bits()
+        numba_backend.prepare(theirs.bucket)
+        one, other = (torch.tensor(tensors.numbers, dtype=torch.float64) for tensors in (ours, theirs))
+        # Triton's powers are off by a few roundings of float64.
+        same = torch.allclose(one, other, rtol=1e-14 if dtype == torch.float64 else 0.0, atol=0.0)
+        found[f"{rule.name} {dtype}"] = same and before != theirs.bits()
     return found
 
 
 def skipped() -> dict[str, list[bool]]:
     """Whether anything changed under found_inf 1, and under found_inf 0."""
     found = {}
-    for rule, dtype in itertools.product((adam.RULE, sgd.RULE), DTYPES.values()):
-        tensors = Tensors(rule, (1, 1, 1, 1), (3, BLOCK, BLOCK + 1), dtype)
+    for rule, dtype in itertools.product(RULES, DTYPES.values()):
+        if dtype != torch.float32 and rule not in (adam.RULE, sgd.RULE):
+            continue
+        tensors = Tensors(rule, (1,) * len(rule.flags), (3, BLOCK, BLOCK + 1), dtype)
         changes = []
         for flag in (1.0, 0.0):
             before, found_inf = tensors.bits(), torch.tensor(flag)
-            scalars = triton_backend.prepare(tensors.bucket, found_inf)
-            triton_backend.update(tensors.bucket, scalars, None, found_inf)
+            prepare = lambda tensors=tensors, flag=found_inf: triton_backend.prepare(tensors.bucket, flag)  # noqa: E731
+            triton_backend.update(tensors.bucket, with_device_prepare(prepare), None, found_inf)
             changes.append(tensors.bits() != before)
         found[f"{rule.name} {dtype}"] = changes
     return found
@@ -212,8 +267,11 @@ def skipped() -> dict[str, list[bool]]:
 def unscaled() -> dict[str, bool]:
     """Whether gradients times 1024 with that scale give the same bits, and stay as they are."""
     found = {}
-    for rule, dtype in itertools.product((adam.RULE, sgd.RULE), DTYPES.values()):
-        plain, scaled = (Tensors(rule, (1, 0, 0, 1), (3, BLOCK + 1), dtype) for _ in range(2))
+    for rule, dtype in itertools.product(RULES, DTYPES.values()):
+        if dtype != torch.float32 and rule not in (adam.RULE, sgd.RULE):
+            continue
+        flags = (1, 0, 0, 1)[: len(rule.flags)]
+        plain, scaled = (Tensors(rule, flags, (3, BLOCK + 1), dtype) for _ in range(2))
         for grad in scaled.arrays[1]:
             grad.mul_(1024.0)
         grads = [grad.clone() for grad in scaled.arrays[1]]
@@ -226,14 +284,17 @@ def unscaled() -> dict[str, bool]:
 
 
 def against_numba() -> dict[str, bool]:
-    """For every setting of the flags, whether both backends give the same bits."""
+    """For every setting of Adam's flags, and for each flag of the others, whether both backends give the same bits."""
     found = {}
-    for rule, flags in itertools.product((adam.RULE, sgd.RULE), itertools.product((0, 1), repeat=4)):
-        for dtype in DTYPES.values() if sum(flags) == 3 and flags[0] else [torch.float32]:
-            ours, theirs = (Tensors(rule, flags, (3, 70), dtype, steps_on_device=False) for _ in range(2))
-            triton_backend.update(ours.bucket, triton_backend.prepare(ours.bucket))
-            numba_backend.update(theirs.bucket, numba_backend.prepare(theirs.bucket))
-            found[f"{rule.name} {flags} {dtype}"] = ours.bits() == theirs.bits()
+    for rule in RULES:
+        for flags in itertools.product((0, 1), repeat=len(rule.flags)):
+            if rule is not adam.RULE and sum(flags) not in (0, 1, len(flags)):
+                continue
+            for dtype in DTYPES.values() if all(flags) else [torch.float32]:
+                ours, theirs = (Tensors(rule, flags, (3, 70), dtype, steps_on_device=False) for _ in range(2))
+                triton_backend.update(ours.bucket, triton_backend.prepare(ours.bucket))
+                numba_backend.update(theirs.bucket, numba_backend.prepare(theirs.bucket))
+                found[f"{rule.name} {flags} {dtype}"] = ours.bits() == theirs.bits()
     return found
 
 
@@ -280,7 +341,10 @@ def main() -> None:
     for config in ("adam", "sgd-nesterov-decay"):
         report({"case": f"{config} unaligned", **run(config, torch.float32, (5, BLOCK + 1), shift=1)})
         report({"case": f"{config} late", **run(config, torch.float32, (5, 9), late=True)})
-    for check in (prepared, skipped, unscaled, against_numba, copies):
+    for config in MORE_CONFIGS:
+        found = with_device_prepare(lambda config=config: run(config, torch.float32, (0, 3, BLOCK + 5)))
+        report({"case": f"{config} prepared by Triton", **found})
+    for check in (prepared, stored, skipped, unscaled, against_numba, copies):
         report({"case": check.__name__, "found": check()})
 
 
