@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from optbench.case import Case
@@ -52,6 +52,10 @@ class Scope:
     device: str = "cpu"
     dtypes: tuple[str, ...] = ("float32", "float64", "bfloat16", "float16", "complex64")
     seed: int = 0
+
+    def limited(self, subject: Subject) -> Scope:
+        """The same with the dtypes only that the subject takes."""
+        return replace(self, dtypes=tuple(dtype for dtype in self.dtypes if dtype in subject.dtypes))
 
     def case(self, subject: Subject, options: Mapping[str, Any], dtype: str, **rest: Any) -> Case:
         """A case on this device and seed, with the options that differ from their defaults; `rest` as `Case` has it."""

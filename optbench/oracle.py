@@ -14,16 +14,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optbench import registry
+from optbench import registry, sparse
 from optbench.case import AsTensor
-from optbench.error import CANCELLATION_LIMIT, Quantity, quantity, real, real_dtype, scaled, spacing
-from optbench.problem import Problem, generator, wide
+from optbench.error import Quantity, quantity, real, real_dtype, scaled, spacing
+from optbench.problem import Problem, dtype_of, generator, wide
 from optbench.subjects import Subject
 
 # The oracle's own inputs are moved this many times to see what rounding may do.
 CHANGES = 8
 
 REFERENCE = "reference"
+FOREACH = "foreach"
 TORCH = "torch-forloop"
 
 
@@ -34,27 +35,39 @@ class Before:
     Args:
         param: values.
         grad: gradient, None where the step skips the parameter.
-        state: per-element state entries; empty before the parameter's first step.
+        state: state tensors; empty before the parameter's first step.
         step: number of steps taken.
+        numbers: 0-d state that is no counter, as its own dtype holds it.
     """
 
     param: Tensor
     grad: Tensor | None
     state: dict[str, Tensor] = field(default_factory=dict)
     step: int = 0
+    numbers: dict[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class After:
-    """What one parameter and its state have to be after a step: quantities by name, "param" first."""
+    """What one parameter and its state have to be after a step.
+
+    Args:
+        quantities: by name, "param" first.
+        step: number of steps taken.
+        numbers: 0-d state that is no counter, as the judge's own dtype for it holds it.
+    """
 
     quantities: Mapping[str, Quantity]
     step: int
+    numbers: Mapping[str, Tensor] = field(default_factory=dict)
 
 
-def judge_for(implementation: str) -> str:
+def judge_for(implementation: str, subject: Subject) -> str:
     """The implementation that is run in float64 as the oracle of another."""
-    return TORCH if implementation == REFERENCE else REFERENCE
+    if implementation != REFERENCE:
+        return REFERENCE
+    # What torch.optim lacks is judged by our other path without kernels of its own.
+    return TORCH if subject.in_torch else FOREACH
 
 
 def step(
@@ -84,24 +97,58 @@ def step(
     for indices in _alike(subject, befores):
         chosen = [befores[i] for i in indices]
         packed = _packed(chosen)
-        (wide_out,) = _run(subject, options, [_changed(packed, dtype, seed, indices[0])], judge)
+        wide_out, numbers = _changed_outcomes(subject, options, packed, dtype, dtype, judge, seed, indices[0])
         # The reference run in the tested dtype itself shows what honest rounding does on this very case.
-        (narrow_out,) = _run(subject, options, [_as_dtype(packed, dtype)], judge)
+        narrow_out = _run(subject, options, [_as_dtype(packed, dtype)], judge, dtype)[0][0]
+        for name, coarse in subject.coarse.items():
+            if (worked := dtype_of(coarse)) != dtype:
+                further, _ = _changed_outcomes(subject, options, packed, dtype, worked, judge, seed, indices[0])
+                wide_out[name] = torch.cat([wide_out[name], further[name][1:]])
         parts = {
             name: _quantities(values, narrow_out[name], packed.param if name == "param" else None, dtype, chosen)
             for name, values in wide_out.items()
         }
         for place, i in enumerate(indices):
-            quantities = {name: _allowing_for(judge, part[place], dtype) for name, part in parts.items()}
-            results[i] = After(quantities, befores[i].step + 1)
+            quantities = {name: _allowing_for(subject, judge, part[place], dtype) for name, part in parts.items()}
+            results[i] = After(quantities, befores[i].step + 1, numbers)
     return results
 
 
-def _allowing_for(judge: str, quantity: Quantity, dtype: torch.dtype) -> Quantity:
+def _changed_outcomes(
+    subject: Subject,
+    options: Mapping[str, Any],
+    before: Before,
+    dtype: torch.dtype,
+    worked: torch.dtype,
+    judge: str,
+    seed: int,
+    label: int,
+) -> tuple[dict[str, Tensor], Mapping[str, Tensor]]:
+    """What a step gives, and behind it along a new first dimension what it gives from changed inputs; 0-d state.
+
+    Args:
+        worked: the dtype by whose spacing gradient and state are moved; parameters move by that of `dtype`.
+    """
+    rng = generator(seed, "changes", label, before.step)
+    state = {name: _stack(values, worked, rng) for name, values in before.state.items()}
+    params, grads = _stack(before.param, dtype, rng), _stack_grad(before.grad, worked, rng)
+    if subject.elementwise:
+        (out,) = _run(subject, options, [replace(before, param=params, grad=grads, state=state)], judge, dtype)
+        return out
+    # Whoever sees a whole tensor gets each copy as a parameter of its own.
+    copies = [
+        replace(before, param=params[i], grad=grads[i], state={name: values[i] for name, values in state.items()})
+        for i in range(CHANGES + 1)
+    ]
+    outs = _run(subject, options, copies, judge, dtype)
+    return {name: torch.stack([out[name] for out, _ in outs]) for name in outs[0][0]}, outs[0][1]
+
+
+def _allowing_for(subject: Subject, judge: str, quantity: Quantity, dtype: torch.dtype) -> Quantity:
     """torch's for-loop, which judges the reference, itself loses digits of float64 in 1 - beta**t (D-009)."""
     if judge != TORCH or real_dtype(dtype) is not torch.float64:
         return quantity
-    return replace(quantity, honest=max(quantity.honest, CANCELLATION_LIMIT / 2))
+    return replace(quantity, honest=max(quantity.honest, subject.cancels))
 
 
 def _alike(subject: Subject, befores: Sequence[Before]) -> list[list[int]]:
@@ -109,7 +156,8 @@ def _alike(subject: Subject, befores: Sequence[Before]) -> list[list[int]]:
     groups: dict[Any, list[int]] = {}
     for i, before in enumerate(befores):
         if before.grad is not None:
-            key = (before.step, bool(before.state)) if subject.elementwise else i
+            numbers = tuple(number.item() for number in before.numbers.values())
+            key = (before.step, bool(before.state), numbers) if subject.elementwise else i
             groups.setdefault(key, []).append(i)
     return list(groups.values())
 
@@ -123,7 +171,8 @@ def _packed(befores: Sequence[Before]) -> Before:
 
     first = befores[0]
     state = {name: flat(before.state[name] for before in befores) for name in first.state}
-    return Before(flat(before.param for before in befores), flat(before.grad for before in befores), state, first.step)
+    params, grads = (flat(getattr(before, name) for before in befores) for name in ("param", "grad"))
+    return replace(first, param=params, grad=grads, state=state)
 
 
 def _quantities(
@@ -134,14 +183,14 @@ def _quantities(
     expected = values[0]
     move = (values[1:] - expected).abs().amax(0).nan_to_num(nan=0.0, posinf=0.0)
     whole = quantity(expected, move, None if old is None else real(old), real_dtype(dtype))
-    shapes = [real(before.param).shape for before in befores]
+    shapes = [real(before.param).shape for before in befores] if len(befores) > 1 else [expected.shape]
     return whole.split(shapes, scaled(real(honest.detach()), whole))
 
 
 def rounded(after: After, grad: Tensor | None, dtype: torch.dtype) -> Before:
     """The parameter after a step as the input of the next one: rounded to the dtype, in float64."""
     values = {name: _from_real(q.expected, dtype).to(dtype).to(wide(dtype)) for name, q in after.quantities.items()}
-    return Before(values.pop("param"), grad, values, after.step)
+    return Before(values.pop("param"), grad, values, after.step, dict(after.numbers))
 
 
 def _from_real(values: Tensor, dtype: torch.dtype) -> Tensor:
@@ -151,22 +200,24 @@ def _from_real(values: Tensor, dtype: torch.dtype) -> Tensor:
 def _as_dtype(before: Before, dtype: torch.dtype) -> Before:
     assert before.grad is not None
     state = {name: values.to(dtype) for name, values in before.state.items()}
-    return Before(before.param.to(dtype), before.grad.to(dtype), state, before.step)
-
-
-def _changed(before: Before, dtype: torch.dtype, seed: int, label: int) -> Before:
-    """The inputs, and behind them along a new first dimension copies in which each element moved by half a spacing."""
-    assert before.grad is not None
-    rng = generator(seed, "changes", label, before.step)
-    state = {name: _stack(values, dtype, rng) for name, values in before.state.items()}
-    return Before(_stack(before.param, dtype, rng), _stack(before.grad, dtype, rng), state, before.step)
+    return replace(before, param=before.param.to(dtype), grad=before.grad.to(dtype), state=state)
 
 
 def _stack(values: Tensor, dtype: torch.dtype, rng: torch.Generator) -> Tensor:
-    return torch.cat([values[None], _moved(values.expand(CHANGES, *values.shape), dtype, rng)])
+    """The values, and behind them along a new first dimension copies whose elements moved by half a spacing."""
+    return torch.cat([values[None], moved(values.expand(CHANGES, *values.shape), dtype, rng)])
 
 
-def _moved(values: Tensor, dtype: torch.dtype, rng: torch.Generator) -> Tensor:
+def _stack_grad(grad: Tensor | None, dtype: torch.dtype, rng: torch.Generator) -> Any:
+    """As `_stack`; sparse gradients as a list."""
+    assert grad is not None
+    if grad.layout is torch.strided:
+        return _stack(grad, dtype, rng)
+    return [sparse.with_values(grad, values) for values in _stack(grad.values(), dtype, rng)]
+
+
+def moved(values: Tensor, dtype: torch.dtype, rng: torch.Generator) -> Tensor:
+    """The values, each moved by up to half a spacing of `dtype`."""
     flat = real(values)
     reach = spacing(flat, real_dtype(dtype)) / 2
     if real_dtype(dtype) is torch.float64:
@@ -181,40 +232,57 @@ def _moved(values: Tensor, dtype: torch.dtype, rng: torch.Generator) -> Tensor:
 
 
 def _run(
-    subject: Subject, options: Mapping[str, Any], befores: Sequence[Before], judge: str
-) -> list[dict[str, Tensor]]:
-    """One step of the judge on tensors as they are; the new values by name."""
-    if not befores:
-        return []
+    subject: Subject, options: Mapping[str, Any], befores: Sequence[Before], judge: str, dtype: torch.dtype
+) -> list[tuple[dict[str, Tensor], dict[str, Tensor]]]:
+    """One step of the judge on tensors as they are; the new values by name, and the 0-d state."""
     params = [before.param.clone().requires_grad_() for before in befores]
-    optimizer = construct(subject, options, params, judge)
-    names = subject.state_names(options)
+    optimizer = construct(subject, options, params, judge, dtype)
     for param, before in zip(params, befores, strict=True):
         param.grad = before.grad
         if before.state:
-            optimizer.state[param].update({name: values.clone() for name, values in before.state.items()})
-            for entry in subject.state:
-                if not entry.per_element:
-                    optimizer.state[param][entry.name] = torch.tensor(float(before.step))
+            optimizer.state[param].update(_kept(subject, before))
     optimizer.step()
-    return [
-        {"param": param.detach(), **{name: optimizer.state[param][name] for name in names}} for param in params
-    ]  # fmt: skip
+    return [_values(subject, options, optimizer, param) for param in params]
 
 
-def construct(subject: Subject, options: Mapping[str, Any], params: Any, judge: str) -> Any:
-    """The judge's optimizer on the CPU. Where its counter lives and what carries lr is no part of the formula."""
+def _kept(subject: Subject, before: Before) -> dict[str, Any]:
+    """The state entries of a parameter that has taken these steps."""
+    kept: dict[str, Any] = {name: values.clone() for name, values in (before.state | before.numbers).items()}
+    if subject.counter:
+        whole = subject.counter.form == "integer"
+        kept[subject.counter.name] = before.step if whole else torch.tensor(float(before.step))
+    return kept
+
+
+def _values(
+    subject: Subject, options: Mapping[str, Any], optimizer: Any, param: Tensor
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """A parameter and its state by name, and its 0-d state."""
+    state = optimizer.state.get(param, {})
+    tensors = {name: state[name] for name in subject.tensor_names(options) if name in state}
+    return {"param": param.detach(), **tensors}, {name: state[name].clone() for name in subject.number_names(options)}
+
+
+def construct(subject: Subject, options: Mapping[str, Any], params: Any, judge: str, dtype: torch.dtype) -> Any:
+    """The judge's optimizer on the CPU. Where its counter lives and what carries lr is no part of the formula.
+
+    Args:
+        dtype: the tested storage dtype, which decides defaults that depend on it.
+    """
     taken = {
         name: value.value if isinstance(value, AsTensor) else value
         for name, value in options.items()
         if name != "capturable"
     }
+    eps = subject.complete(taken).get("eps")
+    if isinstance(eps, tuple) and eps[0] is None:
+        taken["eps"] = (torch.finfo(dtype).eps, *eps[1:])
     return registry.build(registry.IMPLEMENTATIONS[judge], subject.class_name, params, taken)
 
 
 def rollout(
     subject: Subject, problem: Problem, judged: Collection[int], judge: str
-) -> Iterator[list[dict[str, Quantity]]]:
+) -> Iterator[list[tuple[dict[str, Quantity], dict[str, Tensor]]]]:
     """A run of many steps that is never synchronised, after some of which parameters and state are judged.
 
     The copies beside the oracle move by half a spacing again after every step, as an honest implementation's rounding
@@ -224,51 +292,80 @@ def rollout(
         judged: the steps (from 0) to judge.
 
     Yields:
-        For each judged step and each parameter the quantities by name; an empty mapping before its first gradient.
+        For each judged step and each parameter the quantities by name, empty before its first gradient; and its 0-d
+        state.
     """
-    dtype, options = problem.dtype, problem.case.options
-    names = subject.state_names(options)
-    seed = problem.case.seed
-    moved = [_stack(values, dtype, generator(seed, "rollout", i)) for i, values in enumerate(problem.start)]
-    for values in moved:
-        values.requires_grad_()
+    dtype, seed = problem.dtype, problem.case.seed
+    crowd = _Crowd(subject, problem, judge)
     narrow = [values.to(dtype).requires_grad_() for values in problem.start]
-    oracle, honest = (construct(subject, options, params, judge) for params in (moved, narrow))
+    honest = construct(subject, problem.case.options, narrow, judge, dtype)
     for k in range(max(judged) + 1):
-        olds = [param.detach()[0].clone() for param in moved]
-        for i in range(len(moved)):
+        olds = crowd.originals
+        for i, param in enumerate(narrow):
             grad = problem.grad(i, k)
-            rng = generator(seed, "rollout grad", i, k)
-            moved[i].grad = None if grad is None else _stack(grad, dtype, rng)
-            narrow[i].grad = None if grad is None else grad.to(dtype)
-        oracle.step()
+            crowd.give(i, grad, generator(seed, "rollout grad", i, k))
+            param.grad = None if grad is None else grad.to(dtype)
+        crowd.optimizer.step()
         honest.step()
         if k in judged:
-            yield [
-            _rolled(oracle, honest, moved[i], narrow[i], olds[i], names, dtype) if moved[i] in oracle.state or not names
-            else {}
-            for i in range(len(moved))
-        ]  # fmt: skip
-        _shake(oracle, moved, names, dtype, generator(seed, "shake", k))
+            pairs = zip(narrow, olds, strict=True)
+            yield [_rolled(crowd, honest, i, param, old) for i, (param, old) in enumerate(pairs)]
+        crowd.shake(generator(seed, "shake", k))
+
+
+class _Crowd:
+    """The oracle's parameters and moved copies of each in one optimizer: as rows of one tensor, or as their own."""
+
+    def __init__(self, subject: Subject, problem: Problem, judge: str) -> None:
+        self.subject, self.options, self.dtype = subject, problem.case.options, problem.dtype
+        seed = problem.case.seed
+        stacks = [_stack(values, self.dtype, generator(seed, "rollout", i)) for i, values in enumerate(problem.start)]
+        self.params = [[stack] if subject.elementwise else [copy.clone() for copy in stack] for stack in stacks]
+        every = [param.requires_grad_() for params in self.params for param in params]
+        self.optimizer = construct(subject, self.options, every, judge, self.dtype)
+
+    @property
+    def originals(self) -> list[Tensor]:
+        """The oracle's own parameters, unmoved, as they now are."""
+        firsts = (params[0].detach() for params in self.params)
+        return [first[0].clone() if self.subject.elementwise else first.clone() for first in firsts]
+
+    def give(self, i: int, grad: Tensor | None, rng: torch.Generator) -> None:
+        """Give parameter `i` its gradient, and its copies moved ones."""
+        stack = None if grad is None else _stack_grad(grad, self.dtype, rng)
+        for place, param in enumerate(self.params[i]):
+            param.grad = stack if stack is None or self.subject.elementwise else stack[place]
+
+    def values(self, i: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Values by name of parameter `i` with its copies along a new first dimension, and its 0-d state."""
+        found = [_values(self.subject, self.options, self.optimizer, param) for param in self.params[i]]
+        if self.subject.elementwise:
+            return found[0]
+        return {name: torch.stack([tensors[name] for tensors, _ in found]) for name in found[0][0]}, found[0][1]
+
+    def shake(self, rng: torch.Generator) -> None:
+        """Move the copies and their state by half a spacing."""
+        with torch.no_grad():
+            for params in self.params:
+                for param in params if self.subject.elementwise else params[1:]:
+                    state = self.optimizer.state.get(param, {})
+                    names = self.subject.tensor_names(self.options)
+                    for values in (param, *(state[name] for name in names if name in state)):
+                        copies = values[1:] if self.subject.elementwise else values
+                        copies.copy_(moved(copies, self.dtype, rng))
 
 
 def _rolled(
-    oracle: Any, honest: Any, moved: Tensor, narrow: Tensor, old: Tensor, names: Sequence[str], dtype: torch.dtype
-) -> dict[str, Quantity]:
-    wide_out = {"param": moved.detach(), **{name: oracle.state[moved][name] for name in names}}
-    narrow_out = {"param": narrow.detach(), **{name: honest.state[narrow][name] for name in names}}
+    crowd: _Crowd, honest: Any, i: int, narrow: Tensor, old: Tensor
+) -> tuple[dict[str, Quantity], dict[str, Tensor]]:
+    subject, names = crowd.subject, crowd.subject.tensor_names(crowd.options)
+    if names and not crowd.optimizer.state.get(crowd.params[i][0]):
+        return {}, {}
+    wide_out, numbers = crowd.values(i)
+    narrow_out, _ = _values(subject, crowd.options, honest, narrow)
     before = [Before(narrow, None)]
-    return {
-        name: _quantities(wide_out[name], narrow_out[name], old if name == "param" else None, dtype, before)[0]
-        for name in wide_out
+    quantities = {
+        name: _quantities(values, narrow_out[name], old if name == "param" else None, crowd.dtype, before)[0]
+        for name, values in wide_out.items()
     }
-
-
-def _shake(
-    oracle: Any, params: Sequence[Tensor], names: Sequence[str], dtype: torch.dtype, rng: torch.Generator
-) -> None:
-    with torch.no_grad():
-        for param in params:
-            state = oracle.state.get(param, {})
-            for values in (param, *(state[name] for name in names if name in state)):
-                values[1:] = _moved(values[1:], dtype, rng)
+    return quantities, numbers

@@ -5,6 +5,7 @@ Values are drawn in float64 and rounded to the tested dtype, so that the float64
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from optbench import sparse
 from optbench.case import Case
+from optbench.error import real
+from optbench.subjects import load
 
 Shape = tuple[int, ...]
 
@@ -151,13 +155,27 @@ def generator(*labels: object) -> torch.Generator:
     return torch.Generator().manual_seed(zlib.crc32(repr(labels).encode()))
 
 
+def shapes_of(name: str, dimensions: int | None) -> tuple[Shape, ...]:
+    """The shapes of that name, as matrices where `dimensions` is 2: all but the last dimension become one."""
+    if dimensions is None:
+        return SHAPES[name]
+    assert dimensions == 2
+    return tuple((math.prod(shape[:-1]), shape[-1]) if len(shape) > 1 else (*shape, 1, 1)[:2] for shape in SHAPES[name])
+
+
 class Problem:
-    """Start values and gradients of a case, in float64, exactly representable in the tested dtype."""
+    """Start values and gradients of a case, in float64, exactly representable in the tested dtype.
+
+    Where the algorithm takes sparse gradients, so are these: about half of the rows of the first dimension. Where it
+    takes a closure, the objective is a quadratic with these gradients at the start.
+    """
 
     def __init__(self, case: Case) -> None:
         self.case = case
         self.dtype = dtype_of(case.dtype)
-        self.shapes: Sequence[Shape] = SHAPES[case.shapes]
+        subject = load(case.subject)
+        self.sparse = subject.sparse
+        self.shapes: Sequence[Shape] = shapes_of(case.shapes, subject.dimensions)
         self._place_param, self._place_grad = LAYOUTS[case.layout]
         self.start = [self._draw("param", i, 0, 1.0) for i in range(len(self.shapes))]
         self._grads: dict[tuple[int, int], Tensor | None] = {}
@@ -180,7 +198,37 @@ class Problem:
 
     def place_grad(self, values: Tensor) -> Placed:
         """The values as a gradient in the case's dtype, layout and device."""
-        return self._place_grad(values.to(device=self.case.device, dtype=self.dtype))
+        values = values.to(device=self.case.device, dtype=self.dtype)
+        return Placed(sparse.placed(values, self.case.layout)) if self.sparse else self._place_grad(values)
+
+    def objective(self, params: Sequence[Tensor], k: int, give: Callable[[int, Tensor], None]) -> Callable[[], Tensor]:
+        """A closure of step `k`: f = sum of g*(p - start) + a/2*(p - start)**2, with a between 1/2 and 2.
+
+        Args:
+            params: where f is computed, in float64 whatever their dtype.
+            k: the step (from 0), whose gradients are f's at the start.
+            give: called with each parameter's number and gradient, in float64.
+        """
+
+        def closure() -> Tensor:
+            value = torch.zeros((), dtype=torch.float64)
+            for i, param in enumerate(params):
+                slope = self.grad(i, k)
+                if slope is None:
+                    continue
+                offset = exact(param) - self.start[i]
+                curved = self._curvature(i) * offset
+                value += (real(slope + curved / 2) * real(offset)).sum()
+                give(i, slope + curved)
+            return value
+
+        return closure
+
+    def _curvature(self, i: int) -> Tensor:
+        curvature = torch.empty(self.shapes[i], dtype=torch.float64)
+        curvature.uniform_(0.5, 2.0, generator=generator(self.case.seed, "curvature", i))
+        # An expanded gradient has to stay one value a row.
+        return curvature * (self._place_grad is not _expanded)
 
     def _draw_grad(self, i: int, k: int) -> Tensor:
         name, _, scale = self.case.stream.partition("=")
@@ -189,7 +237,7 @@ class Problem:
             values = self._round(self._widened(values, i, k))
         if self._place_grad is _expanded and values.dim() and values.numel():
             values = values[..., :1].expand(values.shape).clone()
-        return values
+        return sparse.some_rows(values, generator(self.case.seed, "rows", i, k)) if self.sparse else values
 
     def _widened(self, values: Tensor, i: int, k: int) -> Tensor:
         """Magnitudes over five decades; in float16 over one, so that the squares, times 1 - 0.999, are no denormals."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from optbench import subjects
 from optbench.case import AsTensor, Case
 from optbench.errors import NothingToRun, unknown
 
@@ -60,6 +61,10 @@ class Implementation:
 
     def refusal(self, case: Case) -> str | None:
         """Why this implementation does not take the case, if it documents that it does not."""
+        if self.factory:
+            class_name = subjects.load(case.subject).class_name
+            if getattr(importlib.import_module(self.module), self.factory)(class_name) is None:
+                return f"torch.optim has no such path for {class_name}"
         return next((reason for predicate, reason in self.refuses if predicate(case)), None)
 
     def load(self, class_name: str) -> Factory:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optbench import oracle, registry
+from optbench import joint, oracle, registry
 from optbench.case import Case
 from optbench.checker import Checker
 from optbench.error import Quantity, real_dtype
+from optbench.error import quantity as quantity_of
 from optbench.oracle import After, Before
 from optbench.problem import RESUME_AFTER, Placed, Problem, exact
 from optbench.registry import Implementation
@@ -46,21 +47,27 @@ class Run:
         self.placed: list[Placed] = [self.problem.place_param(values) for values in start or self.problem.start]
         self.params = [placed.tensor for placed in self.placed]
         self.grads: list[Placed | None] = [None] * len(self.params)
+        self.given: list[Tensor | None] = [None] * len(self.params)
+        self._at = 0
         self.optimizer = trial.build(self.params, self.options)
 
     def give(self, k: int) -> None:
         """Put the gradients of step `k` (from 0) in place, None where the case has none."""
-        for i, param in enumerate(self.params):
-            values = self.problem.grad(i, k)
-            self.grads[i] = None if values is None else self.problem.place_grad(values)
-            placed = self.grads[i]
-            param.grad = None if placed is None else placed.tensor
+        self._at = k
+        for i in range(len(self.params)):
+            self._put_grad(i, self.problem.grad(i, k))
 
     def step(self, k: int | None = None) -> None:
         """Take a step; with `k`, put that step's gradients in place before."""
         if k is not None:
             self.give(k)
-        self.optimizer.step()
+        self.trial.advance(self.optimizer, self.problem.objective(self.params, self._at, self._put_grad))
+
+    def _put_grad(self, i: int, values: Tensor | None) -> None:
+        placed = None if values is None else self.problem.place_grad(values)
+        self.grads[i] = placed
+        self.given[i] = None if placed is None else placed.tensor.clone()
+        self.params[i].grad = None if placed is None else placed.tensor
 
     def state(self, i: int) -> dict[str, Any]:
         """The state of parameter `i` under the declared names, without entries that are None."""
@@ -71,10 +78,12 @@ class Run:
     def before(self, i: int, k: int) -> Before:
         """Parameter `i` as it now stands and its gradient of step `k`, as the oracle's input."""
         state = self.state(i)
-        names = self.trial.subject.state_names(self.options)
+        names = self.trial.subject.tensor_names(self.options)
         kept = {name: exact(state[name]) for name in names if name in state}
         step = int(state["step"]) if "step" in state else int(bool(kept))
-        return Before(exact(self.params[i]), self.problem.grad(i, k), kept, step)
+        names = self.trial.subject.number_names(self.options)
+        numbers = {name: state[name].detach().cpu().clone() for name in names if name in state}
+        return Before(exact(self.params[i]), self.problem.grad(i, k), kept, step, numbers)
 
     def put(self, befores: Sequence[Before]) -> None:
         """Overwrite parameters and state with these values, in place."""
@@ -82,7 +91,7 @@ class Run:
             for i, before in enumerate(befores):
                 self.params[i].copy_(before.param)
                 state = self.state(i)
-                for name, values in before.state.items():
+                for name, values in (before.state | before.numbers).items():
                     if name in state:
                         state[name].copy_(values)
 
@@ -120,7 +129,7 @@ class Trial:
     @property
     def judge(self) -> str:
         """The implementation whose float64 run is the oracle here."""
-        return oracle.judge_for(self.implementation.name)
+        return oracle.judge_for(self.implementation.name, self.subject)
 
     def takes(self, option: str) -> bool:
         """Whether the implementation under test has this option."""
@@ -148,7 +157,10 @@ class Trial:
         """Run the case's steps, each judged alone: parameters, every state entry and the counter."""
         run = self.run()
         try:
-            self._follow_steps(run, trajectory(_key(self.case), self.judge))
+            if self.subject.closure:
+                self._follow_whole(run)
+            else:
+                self._follow_steps(run, trajectory(_key(self.case), self.judge))
         except StateUnknown:
             self._follow_unsynchronised(self.run())
         for i, placed in enumerate(run.placed):
@@ -157,6 +169,9 @@ class Trial:
 
     def judge_next(self, run: Run, k: int, what: str, indices: Sequence[int] | None = None) -> None:
         """Take step `k` and judge it by the oracle from where the run now stands."""
+        if self.subject.closure:
+            self._judge_whole(run, k, what)
+            return
         chosen = range(len(run.params)) if indices is None else indices
         befores = [run.before(i, k) for i in chosen]
         run.step(k)
@@ -164,10 +179,11 @@ class Trial:
         for i, before, after in zip(chosen, befores, afters, strict=True):
             self.compare(run, i, before, after, what)
 
-    def compare(self, run: Run, i: int, before: Before, after: After | None, what: str) -> None:
+    def compare(self, run: Run, i: int, before: Before | None, after: After | None, what: str) -> None:
         """Judge parameter `i` after a step: its state entries first, so that the first wrong quantity is named."""
         state = run.state(i)
         if after is None:
+            assert before is not None
             self.checker.equal(f"{what}, parameter {i}, which has no gradient", run.params[i].cpu(),
                                before.param.to(self.problem.dtype))  # fmt: skip
             for name, values in before.state.items():
@@ -175,20 +191,65 @@ class Trial:
                                    values.to(self.problem.dtype))  # fmt: skip
             return
         for name, quantity in after.quantities.items():
-            if name == "param":
-                continue
-            if name not in state:
-                if self.implementation.target:
-                    raise StateUnknown(name)
-                self.checker.true(f"{what}, {name} of parameter {i} is kept", False, f"the state has {sorted(state)}")
-                continue
-            self.checker.close(f"{what}, {name} of parameter {i}", state[name], quantity, self.dtype)
-        if any(entry.name == "step" for entry in self.subject.state) and (
-            not self.implementation.target or "step" in state
-        ):
+            if name != "param" and self._keeps(name, i, state, what):
+                self.checker.close(f"{what}, {name} of parameter {i}", state[name], quantity, self.dtype)
+        for name, number in after.numbers.items():
+            if self._keeps(name, i, state, what):
+                # It is rounded to its own dtype by everyone, and steps in float64 tell one rounding from another.
+                judged = quantity_of(number.to(torch.float64), torch.zeros((), dtype=torch.float64), None, number.dtype)
+                self.checker.close(f"{what}, {name} of parameter {i}", state[name], judged, number.dtype)
+        if self.subject.counter and (not self.implementation.target or "step" in state):
             counted = float(state["step"]) if "step" in state else None
             self.checker.same(f"{what}, step of parameter {i}", counted, float(after.step))
         self.checker.close(f"{what}, parameter {i}", run.params[i], after.quantities["param"], self.dtype)
+
+    def _keeps(self, name: str, i: int, state: Mapping[str, Any], what: str) -> bool:
+        """Whether the state has the entry, which counts as a fault where it has not."""
+        if name in state:
+            return True
+        if self.implementation.target:
+            raise StateUnknown(name)
+        self.checker.true(f"{what}, {name} of parameter {i} is kept", False, f"the state has {sorted(state)}")
+        return False
+
+    def advance(self, optimizer: Any, closure: Callable[[], Tensor] | None = None) -> None:
+        """A step of any optimizer of the subject, with a closure where it needs one."""
+        if self.subject.closure:
+            optimizer.step(closure or (lambda: torch.ones(())))
+        else:
+            optimizer.step()
+
+    def _follow_whole(self, run: Run) -> None:
+        for k in range(self.case.steps):
+            if self.case.moment == "resumed" and k == RESUME_AFTER:
+                run.reload()
+            self._judge_whole(run, k, f"step {k + 1}")
+
+    def _judge_whole(self, run: Run, k: int, what: str) -> None:
+        """Take step `k` and judge all parameters and their common state, from where the run now stands."""
+        outcome = joint.step_from(self.subject, run, k, self.judge)
+        run.step(k)
+        self.compare_whole(run, outcome, what)
+
+    def follow_unsynchronised_whole(self, run: Run) -> None:
+        """The case's steps in one go, for algorithms that see all parameters at once."""
+        crowd = joint.Crowd(self.subject, run.options, self.problem, self.judge, self.problem.start, {})
+        for k in range(self.case.steps):
+            outcome = crowd.step(k)
+            run.step(k)
+            self.compare_whole(run, outcome, f"step {k + 1}")
+
+    def compare_whole(self, run: Run, outcome: joint.Outcome, what: str) -> None:
+        """Judge parameters and state after a step that all parameters take together."""
+        self.checker.true(f"{what}, parameters are finite", all(bool(p.isfinite().all()) for p in run.params))
+        if not outcome.decided:
+            return
+        state = joint.flat(run.state(0))
+        self.checker.same(f"{what}, state entries", sorted(state), sorted(outcome.state))
+        for path in outcome.state.keys() & state.keys():
+            self.checker.close(f"{what}, {path}", state[path], outcome.state[path], self.dtype)
+        for i, quantity in enumerate(outcome.params):
+            self.checker.close(f"{what}, parameter {i}", run.params[i], quantity, self.dtype)
 
     def _follow_steps(self, run: Run, steps: Sequence[tuple[Sequence[Before], Sequence[After | None]]]) -> None:
         for k, (befores, afters) in enumerate(steps):
@@ -202,15 +263,15 @@ class Trial:
 
     def _follow_unsynchronised(self, run: Run) -> None:
         """Parameters only, in one go: for foreign code whose state nobody can set."""
-        for k, quantities in enumerate(rollout(_key(self.case), tuple(range(self.case.steps)), self.judge)):
+        for k, outcomes in enumerate(rollout(_key(self.case), tuple(range(self.case.steps)), self.judge)):
             run.step(k)
-            for i, quantity in enumerate(quantities):
+            for i, (quantity, _) in enumerate(outcomes):
                 if not quantity:
                     continue
                 self.checker.close(f"step {k + 1} (state not synchronised), parameter {i}", run.params[i],
                                    quantity["param"], self.dtype)  # fmt: skip
 
-    def rollout(self, *judged: int) -> list[list[dict[str, Quantity]]]:
+    def rollout(self, *judged: int) -> list[list[tuple[dict[str, Quantity], dict[str, Tensor]]]]:
         """What parameters and state have to be after these steps (from 0) of one unsynchronised run."""
         return rollout(_key(self.case), judged, self.judge)
 
@@ -255,6 +316,8 @@ def trajectory(key: _Key, judge: str) -> list[tuple[list[Before], list[After | N
 
 
 @lru_cache(maxsize=64)
-def rollout(key: _Key, judged: tuple[int, ...], judge: str) -> list[list[dict[str, Quantity]]]:
-    """The quantities of an unsynchronised run after the judged steps."""
+def rollout(
+    key: _Key, judged: tuple[int, ...], judge: str
+) -> list[list[tuple[dict[str, Quantity], dict[str, Tensor]]]]:
+    """Quantities and 0-d state of an unsynchronised run after the judged steps."""
     return list(oracle.rollout(load(key.case.subject), Problem(key.case), judged, judge))

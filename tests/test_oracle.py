@@ -79,7 +79,7 @@ def test_the_rollout_agrees_with_steps_one_by_one_at_first() -> None:
     for one, after in zip(rolled, oracle.step(ADAM, {"amsgrad": True}, befores, torch.float32), strict=True):
         assert after is not None
         for name, judged in after.quantities.items():
-            assert torch.allclose(one[name].expected, judged.expected, rtol=1e-14, atol=0)
+            assert torch.allclose(one[0][name].expected, judged.expected, rtol=1e-14, atol=0)
 
 
 def test_moved_inputs_leave_exact_zeros_alone() -> None:

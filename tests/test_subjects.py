@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 import pytest
 import torch
 
-from optbench import subjects
+from optbench import reference, subjects
 from optbench.errors import UsageError
 from optbench.registry import materialise
 
@@ -15,10 +16,15 @@ from optbench.registry import materialise
 FLAGS = {"params", "foreach", "fused", "differentiable"}
 
 
+def _class(subject: subjects.Subject) -> Any:
+    """torch's class, or where it has none the reference's."""
+    return getattr(torch.optim if subject.in_torch else reference, subject.class_name)
+
+
 @pytest.mark.parametrize("name", subjects.NAMES)
 def test_options_and_defaults_are_torchs(name: str) -> None:
     subject = subjects.load(name)
-    signature = inspect.signature(getattr(torch.optim, subject.class_name)).parameters
+    signature = inspect.signature(_class(subject)).parameters
     assert {option.name: option.default for option in subject.options} == {
         key: parameter.default for key, parameter in signature.items() if key not in FLAGS
     }
@@ -27,13 +33,16 @@ def test_options_and_defaults_are_torchs(name: str) -> None:
 @pytest.mark.parametrize("name", subjects.NAMES)
 def test_state_entries_are_those_that_torch_keeps(name: str) -> None:
     subject = subjects.load(name)
-    options = {"amsgrad": True} if "amsgrad" in subject.defaults else {"momentum": 0.9}
-    param = torch.ones(3, requires_grad=True)
-    param.grad = torch.ones(3)
-    optimizer = getattr(torch.optim, subject.class_name)([param], foreach=False, **options)
-    optimizer.step()
-    full = subject.complete(options)
-    assert {entry.name for entry in subject.state if entry.exists(full)} == set(optimizer.state[param])
+    full = subject.complete(subject.fullest)
+    found = set()
+    for shape in ((4, 3),) if subject.dimensions else ((4, 3), (3,)):
+        param = torch.ones(shape, requires_grad=True)
+        param.grad = torch.ones(shape).to_sparse(1) if subject.sparse else torch.ones(shape)
+        optimizer = _class(subject)([param], **subject.fullest)
+        for _ in range(2):
+            optimizer.step((lambda: 1.0) if subject.closure else None)
+        found |= set(optimizer.state[param])
+    assert {entry.name for entry in subject.state if entry.exists(full)} == found
 
 
 @pytest.mark.parametrize("name", subjects.NAMES)
@@ -41,8 +50,8 @@ def test_every_declared_value_is_legal(name: str) -> None:
     subject = subjects.load(name)
     for option in subject.options:
         for value in option.values:
-            options = {option.name: value, **({"momentum": 0.9} if option.name == "nesterov" else {})}
-            getattr(torch.optim, subject.class_name)([torch.ones(1)], **materialise(options))
+            needs = {"momentum": 0.9} if name == "sgd" and option.name == "nesterov" else {}
+            _class(subject)([torch.ones(1, 1)], **materialise({option.name: value, **needs}))
 
 
 @pytest.mark.parametrize("name", subjects.NAMES)
@@ -50,7 +59,7 @@ def test_every_illegal_call_is_illegal_in_torch(name: str) -> None:
     subject = subjects.load(name)
     for illegal in subject.illegal:
         with pytest.raises((ValueError, RuntimeError)) as raised:
-            getattr(torch.optim, subject.class_name)([torch.ones(1)], **materialise(illegal.options))
+            _class(subject)([torch.ones(1, 1)], **materialise(illegal.options))
         assert type(raised.value).__name__ == illegal.error
 
 
@@ -60,15 +69,20 @@ def test_fewest_bytes() -> None:
     assert sgd.bytes_per_element({"momentum": 0.9}, 4) == 20
     assert adam.bytes_per_element({}, 4) == 28
     assert adam.bytes_per_element({"amsgrad": True}, 4) == 36
+    # ASGD's average is written without being read while it is the parameter itself.
+    assert subjects.load("asgd").bytes_per_element({}, 4) == 16
+    assert subjects.load("rmsprop").bytes_per_element({"centered": True, "momentum": 0.9}, 4) == 36
+    assert [subjects.load(name).bytes_per_element({}, 4) for name in ("adadelta", "nadam", "rprop")] == [28] * 3
+    assert [subjects.load(name).bytes_per_element({}, 4) for name in ("adagrad", "lion", "muon")] == [20] * 3
 
 
 def test_selection() -> None:
-    assert [subject.name for subject in subjects.select("adam*")] == ["adam", "adamw"]
+    assert [subject.name for subject in subjects.select("adam*")] == ["adam", "adamax", "adamw"]
     assert [subject.name for subject in subjects.select("SGD, adam,sgd")] == ["sgd", "adam"]
     assert [subject.name for subject in subjects.select("all")] == list(subjects.NAMES)
 
 
-@pytest.mark.parametrize(("wrong", "hint"), [("adma", "did you mean 'adam'"), ("", "names no algorithm")])
+@pytest.mark.parametrize(("wrong", "hint"), [("adma", "did you mean 'adamax'"), ("", "names no algorithm")])
 def test_an_unknown_name_is_met_with_the_nearest(wrong: str, hint: str) -> None:
     with pytest.raises(UsageError, match=hint):
         subjects.select(wrong)

@@ -9,9 +9,10 @@ from __future__ import annotations
 import fnmatch
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from optbench.case import Case
@@ -38,8 +39,17 @@ def entries() -> dict[str, Entry]:
     found = {}
     for module in sorted(info.name for info in pkgutil.iter_modules(__path__)):
         loaded = importlib.import_module(f"{__name__}.{module}")
-        found[loaded.LAW.id] = Entry(loaded.LAW, loaded.cases, loaded.check)
+        found[loaded.LAW.id] = Entry(loaded.LAW, partial(_asked, loaded), loaded.check)
     return found
+
+
+def _asked(module: ModuleType, subject: Subject, scope: Scope) -> Iterator[Case]:
+    """A law's cases without those that the subject's declaration exempts it from."""
+    within = scope.limited(subject)
+    if within.dtypes:
+        for case in module.cases(subject, within):
+            if not subject.exempts(module.LAW.id, case.id):
+                yield case
 
 
 def select(patterns: Iterable[str] = ()) -> list[Entry]:

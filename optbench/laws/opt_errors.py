@@ -21,11 +21,15 @@ LAW = Law(
 )
 
 
+_WRONG = ("no parameters", "not a tensor", "not a leaf", "a tensor instead of a list")
+
+
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     for number, illegal in enumerate(subject.illegal):
         text = ",".join(f"{name}={format_value(value)}" for name, value in illegal.options.items())
         yield scope.case(subject, {}, scope.dtypes[0], shapes="pair", variant=f"illegal-{number}:{text}")
-    for variant in ("no parameters", "not a tensor", "not a leaf", "a tensor instead of a list", "sparse gradient"):
+    dense = ("dense gradient",) if subject.sparse else ()
+    for variant in (*_WRONG, "sparse gradient", *dense):
         yield scope.case(subject, {}, scope.dtypes[0], shapes="pair", variant=variant)
 
 
@@ -41,6 +45,8 @@ def check(trial: Trial) -> None:
     }
     if variant == "sparse gradient":
         _sparse(trial)
+    elif variant == "dense gradient":
+        _dense(trial)
     elif variant in refused:
         params, error = refused[variant]
         _expect(trial, params, {}, error, "")
@@ -78,7 +84,8 @@ def _in_a_group(trial: Trial, options: dict[str, Any]) -> None:
     befores = [param.detach().clone() for param in run.params]
     for param, before in zip(run.params, befores, strict=True):
         trial.checker.equal("a parameter after the refusal", param, before)
-    trial.build(run.params, {}).step()
+    run.optimizer = trial.build(run.params, {})
+    run.step(0)
 
 
 def _sparse(trial: Trial) -> None:
@@ -91,7 +98,7 @@ def _sparse(trial: Trial) -> None:
     values = torch.ones(2, 3, device=trial.case.device)
     weight.grad = torch.sparse_coo_tensor(rows, values, (4, 3))
     try:
-        optimizer.step()
+        trial.advance(optimizer)
     except RuntimeError as error:
         trial.checker.true("the refusal says that the gradient is sparse", "sparse" in str(error).lower(), str(error))
         trial.checker.equal(
@@ -101,3 +108,17 @@ def _sparse(trial: Trial) -> None:
         untouched = weight.detach()[[1, 3]]
         trial.checker.equal("rows without a gradient", untouched, torch.ones(2, 3, device=trial.case.device))
         trial.checker.true("rows with a gradient moved", bool((weight.detach()[[0, 2]] < 1).all()))
+
+
+def _dense(trial: Trial) -> None:
+    """A dense gradient is refused by an algorithm for sparse ones, with a message that says so."""
+    import torch
+
+    weight = torch.ones(4, 3, device=trial.case.device).requires_grad_()
+    weight.grad = torch.ones(4, 3, device=trial.case.device)
+    try:
+        trial.build([weight], {}).step()
+    except RuntimeError as error:
+        trial.checker.true("the refusal says that the gradient is dense", "dense" in str(error).lower(), str(error))
+    else:
+        trial.checker.true("a dense gradient is refused", False, "it was accepted")

@@ -66,7 +66,7 @@ def _per_group(trial: Trial, sets: list[dict[str, object]]) -> None:
     for k in range(trial.case.steps):
         for run in many:
             run.give(k)
-        optimizer.step()
+        trial.advance(optimizer)
         for single in singles:
             single.step(k)
     for options, single, run in zip(sets, singles, many, strict=True):
@@ -80,7 +80,7 @@ def _mixed_dtypes(trial: Trial) -> None:
 
     from optbench.trial import Trial as Other
 
-    decay = {"weight_decay": 0.25, "lr": 0.5}
+    decay: dict[str, object] = {name: 0.25 for name in ("weight_decay", "lr") if name in trial.subject.defaults}
     trials = [
         Other(trial.subject, trial.implementation, replace(trial.case, dtype=dtype), trial.checker, trial.state_alias)
         for dtype in ("float32", "bfloat16", "float64")
@@ -90,7 +90,7 @@ def _mixed_dtypes(trial: Trial) -> None:
     for k in range(trial.case.steps):
         for run in mixed:
             run.give(k)
-        optimizer.step()
+        trial.advance(optimizer)
         for single in singles:
             single.step(k)
     for other, single, run in zip(trials, singles, mixed, strict=True):
@@ -117,10 +117,10 @@ def _changed(trial: Trial) -> None:
     run = trial.run()
     run.step(0)
     for option in trial.subject.options:
-        if option.name in ("capturable", "nesterov") or not trial.takes(option.name):
+        if option.settled or option.name in ("capturable", "nesterov") or not trial.takes(option.name):
             continue
         for value in reversed(option.values):
-            if isinstance(value, (float, int, tuple)) and not (option.name == "amsgrad" and value):
+            if isinstance(value, (float, int, str, tuple)):
                 from optbench.registry import materialise
 
                 run.options[option.name] = value

@@ -28,14 +28,13 @@ _LAYOUTS = (
 
 
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
-    options = {"momentum": 0.9} if "momentum" in subject.defaults else {}
     for layout in _LAYOUTS:
         for dtype in (
             scope.some("float32", "bfloat16", "complex64")
             if scope.suite == "full"
             else scope.some("float32", "bfloat16")
         ):
-            yield scope.case(subject, options, dtype, layout=layout, shapes="matrices")
+            yield scope.case(subject, subject.fullest, dtype, layout=layout, shapes="matrices")
 
 
 def check(trial: Trial) -> None:

@@ -21,15 +21,17 @@ LAW = Law(
 )
 
 _LAYOUTS = ("contiguous", "transposed", "channels_last", "strided", "expanded_grad", "grad_unlike")
+_FLOAT16_EPS = 1e-4
 _MOMENTS = ("every step", "late", "gap", "resumed")
 
 
 def factors(subject: Subject, scope: Scope) -> tuple[dict[str, Sequence[Any]], list[Any]]:
     """What is combined pairwise, and the pairs that cannot stand together."""
     combined: dict[str, Sequence[Any]] = {option.name: option.values for option in subject.options}
-    combined |= {"dtype": scope.dtypes, "layout": _LAYOUTS, "moment": _MOMENTS}
+    combined |= {"dtype": scope.limited(subject).dtypes, "layout": _LAYOUTS, "moment": _MOMENTS}
     # float16 squares underflow below 6e-8, so that an eps of 1e-8 decides nothing there.
-    return combined, [*subject.forbidden, (("dtype", "float16"), ("eps", 1e-8))]
+    tiny = [eps for eps in combined.get("eps", ()) if isinstance(eps, float) and eps < _FLOAT16_EPS]
+    return combined, [*subject.forbidden, *((("dtype", "float16"), ("eps", eps)) for eps in tiny)]
 
 
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
@@ -43,7 +45,7 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
             layout=layout,
             moment=moment,
             stream="wide",
-            steps=3,
+            steps=subject.steps,
         )
     if scope.suite == "full":
         for seed in range(1, 5):

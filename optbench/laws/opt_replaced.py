@@ -22,9 +22,8 @@ LAW = Law(
 
 
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
-    sets: list[dict[str, object]] = [{"momentum": 0.9}] if "momentum" in subject.defaults else [{}, {"amsgrad": True}]
     for event in _EVENTS:
-        for options in sets if scope.suite == "full" else sets[-1:]:
+        for options in ({}, subject.fullest) if scope.suite == "full" else (subject.fullest,):
             yield scope.case(subject, options, scope.some("float32")[0], shapes="matrices", variant=event, steps=4)
 
 
@@ -52,7 +51,7 @@ def _state_clear(trial: Trial, run: Run) -> None:
 
 
 def _state_pop(trial: Trial, run: Run) -> None:
-    run.optimizer.state.pop(run.params[1])
+    run.optimizer.state.pop(run.params[1], None)
 
 
 def _state_entry(trial: Trial, run: Run) -> None:
@@ -76,14 +75,17 @@ def _load(trial: Trial, run: Run) -> None:
 
 def _new_group(trial: Trial, run: Run) -> None:
     extra = trial.problem.place_param(trial.problem.start[0]).tensor
-    extra.grad = trial.problem.place_grad(trial.problem.start[0]).tensor
-    run.optimizer.add_param_group({"params": [extra], "lr": 0.0})
+    values = trial.problem.grad(0, 1)
+    assert values is not None
+    extra.grad = trial.problem.place_grad(values).tensor
+    rests = trial.subject.rests
+    run.optimizer.add_param_group({"params": [extra], **(rests or {})})
     before = extra.detach().clone()
     run.optimizer.step()
-    trial.checker.equal("a new group with lr 0", extra, before)
-    trial.checker.true(
-        "a new group got state", not trial.subject.state_names(run.options) or bool(run.optimizer.state[extra])
-    )
+    if rests is not None:
+        trial.checker.equal("a new group with lr 0", extra, before)
+    keeps = trial.subject.tensor_names(run.options)
+    trial.checker.true("a new group got state", not keeps or bool(run.optimizer.state[extra]))
 
 
 def _deepcopied(trial: Trial, run: Run) -> None:

@@ -24,11 +24,10 @@ _FULL = (*_QUICK, "blocks", "large")
 
 
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
-    options = {"momentum": 0.9} if "momentum" in subject.defaults else {}
     for shapes in _FULL if scope.suite == "full" else _QUICK:
         for dtype in scope.some("float32", "bfloat16"):
             if scope.suite == "full" or shapes != "many" or dtype == scope.some("float32")[0]:
-                yield scope.case(subject, options, dtype, shapes=shapes, steps=2)
+                yield scope.case(subject, subject.fullest, dtype, shapes=shapes, steps=2)
 
 
 def check(trial: Trial) -> None:

@@ -22,9 +22,9 @@ LAW = Law(
 
 
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
-    chosen: list[dict[str, object]] = [{}]
-    if "momentum" in subject.defaults:
-        chosen = [{"momentum": 0.9, "dampening": 0.25}, {"momentum": 0.9, "weight_decay": 0.1}]
+    chosen = [subject.fullest]
+    if subject.name == "sgd":
+        chosen.append({"momentum": 0.9, "weight_decay": 0.1})
     for moment in ("late", "gap", "never"):
         for options in chosen:
             for dtype in scope.some("float32", "bfloat16"):
@@ -35,5 +35,13 @@ def check(trial: Trial) -> None:
     run = trial.follow_oracle()
     for i in range(len(run.params)):
         if all(trial.problem.grad(i, k) is None for k in range(trial.case.steps)):
+            if trial.subject.state_at_start:
+                fresh = trial.run(start=trial.problem.start).state(i)
+                same = all(bool((run.state(i)[name] == fresh[name]).all()) for name in fresh)
+                trial.checker.true(f"the state of parameter {i}, which never had a gradient, is as at the start", same)
+                continue
             kept = sorted(run.state(i))
-            trial.checker.true(f"parameter {i} never had a gradient and has no state", not kept, f"it has {kept}")
+            alone = trial.subject.sees != "all" or i > 0
+            trial.checker.true(
+                f"parameter {i} never had a gradient and has no state", not (kept and alone), f"it has {kept}"
+            )

@@ -8,11 +8,14 @@ from collections.abc import Iterable
 
 from optbench.errors import UsageError, unknown
 
-from ._declare import Illegal, Option, Paper, StateEntry, Subject
+from ._declare import Exempt, Illegal, Option, Paper, StateEntry, Subject
 
-__all__ = ["NAMES", "Illegal", "Option", "Paper", "StateEntry", "Subject", "load", "select"]
+__all__ = ["NAMES", "Exempt", "Illegal", "Option", "Paper", "StateEntry", "Subject", "load", "select"]
 
-NAMES = ("adam", "adamw", "sgd")
+NAMES = (
+    "adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "asgd", "lbfgs", "lion", "muon", "nadam", "radam",
+    "rmsprop", "rprop", "sgd", "sparse_adam",
+)  # fmt: skip
 _KINDS = {"optimizers": "optimizer", "schedulers": "scheduler", "averaging": "averager"}
 
 

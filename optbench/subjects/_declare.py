@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
+
+REAL = ("float32", "float64", "bfloat16", "float16")
+COMPLEX = ("complex64", "complex128")
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Option:
         values: legal values that the laws combine pairwise.
         legal: the legal range in words or as an inequality.
         meaning: one line.
+        settled: a change in the middle of a run is not asked for, because it decides which state the first step makes.
     """
 
     name: str
@@ -39,26 +43,57 @@ class Option:
     values: tuple[Any, ...]
     legal: str
     meaning: str
+    settled: bool = False
+
+
+Form = Literal["element", "own", "counter", "integer", "number"]
 
 
 @dataclass(frozen=True)
 class StateEntry:
-    """A tensor that the optimizer keeps for each parameter.
+    """What the optimizer keeps for each parameter under one key.
 
     Args:
         name: key in `optimizer.state[p]`.
-        per_element: shaped like the parameter (True) or a 0-d counter (False).
-        when: name of the option that must be true (non-zero) for it to exist; None: always.
+        form: "element", shaped like the parameter; "own", a tensor of another shape; "counter", the steps taken as a
+            0-d tensor; "integer", the same as a Python int; "number", a 0-d tensor that is no counter.
         meaning: one line.
+        when: name of the option that must be true (non-zero) for it to exist; None: always.
+        reads: whether a step reads it; if not, it costs one pass over memory, not two.
     """
 
     name: str
-    per_element: bool
+    form: Form
     meaning: str
     when: str | None = None
+    reads: bool = True
+
+    @property
+    def per_element(self) -> bool:
+        return self.form == "element"
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is the number of steps taken."""
+        return self.form in ("counter", "integer")
 
     def exists(self, options: Mapping[str, Any]) -> bool:
         return self.when is None or bool(options.get(self.when))
+
+
+@dataclass(frozen=True)
+class Exempt:
+    """Cases that a law does not ask of an algorithm.
+
+    Args:
+        law: id of the law.
+        case: text that a case's id contains.
+        reason: one line, why the law means nothing there.
+    """
+
+    law: str
+    case: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -84,7 +119,21 @@ class Subject:
         state: state entries.
         forbidden: pairs of (option, value) that torch refuses together, e.g. nesterov without momentum.
         illegal: constructor calls that must raise.
-        elementwise: each element's update sees that element alone, so that tensors may be judged as one.
+        sees: what an element's update depends on: that "element" alone (then tensors may be judged as one), its whole
+            "tensor", or "all" tensors.
+        fullest: options under which it keeps all the state it can, for laws about state.
+        dtypes: storage dtypes that it takes.
+        dimensions: number of dimensions that a parameter has to have; None: any.
+        sparse: gradients have to be sparse.
+        closure: a step calls its closure several times, and cannot be taken without one.
+        state_at_start: the constructor makes the state, not a parameter's first step.
+        rests: options under which a step leaves parameters as they are; None: there are none.
+        steps: number of steps in which every branch of the rule is met.
+        eps: values of the option `eps` that the law about it tries.
+        coarse: quantity -> the dtype in which part of it is computed whatever the storage dtype is.
+        cancels: units of float64 that torch's for-loop may itself lose to cancellation (D-009).
+        in_torch: torch.optim has it.
+        exempt: cases that a law does not ask of it, each with its reason.
     """
 
     name: str
@@ -97,7 +146,25 @@ class Subject:
     state: tuple[StateEntry, ...]
     forbidden: tuple[tuple[tuple[str, Any], tuple[str, Any]], ...] = ()
     illegal: tuple[Illegal, ...] = ()
-    elementwise: bool = True
+    sees: Literal["element", "tensor", "all"] = "element"
+    fullest: Mapping[str, Any] = field(default_factory=dict)
+    dtypes: tuple[str, ...] = REAL + COMPLEX
+    dimensions: int | None = None
+    sparse: bool = False
+    closure: bool = False
+    state_at_start: bool = False
+    rests: Mapping[str, Any] | None = field(default_factory=lambda: {"lr": 0.0})
+    steps: int = 3
+    eps: tuple[Any, ...] = (0.0, 1e-8, 1e-3, 1.0)
+    coarse: Mapping[str, str] = field(default_factory=dict)
+    cancels: float = 256.0
+    in_torch: bool = True
+    exempt: tuple[Exempt, ...] = ()
+
+    @property
+    def elementwise(self) -> bool:
+        """Whether each element's update sees that element alone."""
+        return self.sees == "element"
 
     @property
     def defaults(self) -> dict[str, Any]:
@@ -123,8 +190,28 @@ class Subject:
 
     def state_names(self, options: Mapping[str, Any]) -> tuple[str, ...]:
         """Names of the per-element state entries that exist under these options."""
+        return self._names(options, "element")
+
+    def tensor_names(self, options: Mapping[str, Any]) -> tuple[str, ...]:
+        """Names of all state tensors that are no single numbers; those of their own shape need not exist for all."""
+        return self._names(options, "element", "own")
+
+    def number_names(self, options: Mapping[str, Any]) -> tuple[str, ...]:
+        """Names of the 0-d state tensors that are no counters."""
+        return self._names(options, "number")
+
+    @property
+    def counter(self) -> StateEntry | None:
+        """The entry that counts steps, if there is one."""
+        return next((entry for entry in self.state if entry.counts), None)
+
+    def exempts(self, law: str, case: str) -> str:
+        """Why a law does not ask a case (its id) of this algorithm; empty where it does."""
+        return next((item.reason for item in self.exempt if item.law == law and item.case in case), "")
+
+    def _names(self, options: Mapping[str, Any], *forms: Form) -> tuple[str, ...]:
         full = self.complete(options)
-        return tuple(entry.name for entry in self.state if entry.per_element and entry.exists(full))
+        return tuple(entry.name for entry in self.state if entry.form in forms and entry.exists(full))
 
     def streams(self, options: Mapping[str, Any]) -> tuple[int, int]:
         """Arrays that are only read, and arrays that are read and written, by a step that touches each element once."""
@@ -133,7 +220,9 @@ class Subject:
     def bytes_per_element(self, options: Mapping[str, Any], itemsize: int) -> int:
         """The fewest bytes a step moves for each parameter element: every stream read or written once."""
         read_only, read_write = self.streams(options)
-        return itemsize * (read_only + 2 * read_write)
+        full = self.complete(options)
+        unread = sum(entry.per_element and not entry.reads and entry.exists(full) for entry in self.state)
+        return itemsize * (read_only + 2 * read_write - unread)
 
 
 def _same(a: Any, b: Any) -> bool:

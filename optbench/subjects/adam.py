@@ -1,32 +1,51 @@
 """Adam's declaration."""
 
+from dataclasses import replace
+
 from optbench.case import AsTensor
 
 from ._declare import Illegal, Option, Paper, StateEntry, Subject
 
-LR = Option("lr", 1e-3, (1e-3, 0.1, AsTensor(0.0625)), "lr >= 0, a float or a 1-element tensor", "step size")
+LR_VALUES = (1e-3, 0.1, AsTensor(0.0625))
+LR = Option("lr", 1e-3, LR_VALUES, "lr >= 0, a float or a 1-element tensor", "step size")
 BETAS = Option("betas", (0.9, 0.999), ((0.9, 0.999), (0.5, 0.8)), "0 <= beta < 1, both floats or both tensors",
                "decay rates of the first and second moment")  # fmt: skip
+FLOAT_BETAS = replace(BETAS, legal="0 <= beta < 1")
 EPS = Option("eps", 1e-8, (1e-8, 1e-3), "eps >= 0", "added to the root of the second moment")
-AMSGRAD = Option("amsgrad", False, (False, True), "bool", "divide by the running maximum of the second moment")
+WEIGHT_DECAY = Option("weight_decay", 0, (0, 0.1), "weight_decay >= 0", "L2 penalty, added to the gradient")
+AMSGRAD = Option("amsgrad", False, (False, True), "bool", "divide by the running maximum of the second moment",
+                 settled=True)  # fmt: skip
 MAXIMIZE = Option("maximize", False, (False, True), "bool", "ascend instead of descend")
 CAPTURABLE = Option("capturable", False, (False, True), "bool", "keep the step counter on the parameter's device")
 
 STATE = (
-    StateEntry("step", False, "number of steps taken, a 0-d float tensor"),
-    StateEntry("exp_avg", True, "running mean of the gradient"),
-    StateEntry("exp_avg_sq", True, "running mean of the squared gradient"),
-    StateEntry("max_exp_avg_sq", True, "running maximum of exp_avg_sq", when="amsgrad"),
+    StateEntry("step", "counter", "number of steps taken, a 0-d float tensor"),
+    StateEntry("exp_avg", "element", "running mean of the gradient"),
+    StateEntry("exp_avg_sq", "element", "running mean of the squared gradient"),
+    StateEntry("max_exp_avg_sq", "element", "running maximum of exp_avg_sq", when="amsgrad"),
 )
 
+
+def refused(*names: str) -> tuple[Illegal, ...]:
+    """The calls with a negative number for each of these options; for lr, which is the first, with NaN too."""
+    negative = [Illegal({name: -0.125 * (2 + i)}, "ValueError", f"{-0.125 * (2 + i)}") for i, name in enumerate(names)]
+    return (*negative, Illegal({names[0]: float("nan")}, "ValueError", "nan"))
+
+
+def refused_betas() -> tuple[Illegal, ...]:
+    """The calls with betas outside their range."""
+    return (
+        Illegal({"betas": (1.0, 0.999)}, "ValueError", "1.0"),
+        Illegal({"betas": (0.9, -0.125)}, "ValueError", "-0.125"),
+        Illegal({"betas": (0.9, 1.5)}, "ValueError", "1.5"),
+    )
+
+
+FULLEST = {"amsgrad": True, "weight_decay": 0.1}
+
 ILLEGAL = (
-    Illegal({"lr": -0.5}, "ValueError", "-0.5"),
-    Illegal({"lr": float("nan")}, "ValueError", "nan"),
-    Illegal({"eps": -0.25}, "ValueError", "-0.25"),
-    Illegal({"betas": (1.0, 0.999)}, "ValueError", "1.0"),
-    Illegal({"betas": (0.9, -0.125)}, "ValueError", "-0.125"),
-    Illegal({"betas": (0.9, 1.5)}, "ValueError", "1.5"),
-    Illegal({"weight_decay": -0.75}, "ValueError", "-0.75"),
+    *refused("lr", "eps", "weight_decay"),
+    *refused_betas(),
     Illegal({"betas": (0.9, AsTensor(0.999))}, "ValueError", "betas"),
     Illegal({"fused": True, "foreach": True}, "RuntimeError", "fused"),
 )
@@ -53,10 +72,10 @@ v_max = max(v_max, v)                   if amsgrad, which then divides by v_max
 p = p - lr/(1 - beta1**t) * m / (sqrt(v)/sqrt(1 - beta2**t) + eps)""",
     options=(
         LR, BETAS, EPS,
-        Option("weight_decay", 0, (0, 0.1), "weight_decay >= 0", "L2 penalty, added to the gradient"),
-        AMSGRAD, MAXIMIZE, CAPTURABLE,
+        WEIGHT_DECAY, AMSGRAD, MAXIMIZE, CAPTURABLE,
         Option("decoupled_weight_decay", False, (False, True), "bool", "shrink the parameter instead (AdamW)"),
     ),
     state=STATE,
     illegal=ILLEGAL,
+    fullest=FULLEST,
 )  # fmt: skip

@@ -82,6 +82,12 @@ class Entrant:
         value = self.state(self.arena.params[0]).get("step")
         return None if value is None else int(value)
 
+    def numbers(self) -> dict[str, Tensor]:
+        """0-d state that is no counter; every parameter's is the same, because all have taken the same steps."""
+        state = self.state(self.arena.params[0])
+        names = self.subject.number_names(self.options)
+        return {name: state[name].detach().cpu().clone() for name in names if name in state}
+
     def state_bytes(self) -> int:
         """Bytes of all state tensors, counters included."""
         kept = [value for param in self.arena.params for value in self._kept(param).values()]

@@ -101,7 +101,7 @@ class Gate:
         Raises:
             Refused: it does not match the oracle, or is not what its name says.
         """
-        judge = oracle.judge_for(entrant.name)
+        judge = oracle.judge_for(entrant.name, self.subject)
         tally, largest = None, 0.0
         for k, scale in enumerate(self._scales):
             befores = self._before(k)
@@ -129,13 +129,14 @@ class Gate:
         for part in self._few:
             kept = {name: part.read(tensors) for name, tensors in (state or {}).items()}
             steps = 1 if taken is None else taken
-            befores.append(Before(part.read(self.arena.params), part.grad * _FINAL_SCALE, kept, steps))
+            numbers = entrant.numbers()
+            befores.append(Before(part.read(self.arena.params), part.grad * _FINAL_SCALE, kept, steps, numbers))
         self._set_gradients(self._few, _FINAL_SCALE)
         self._step(entrant, False, _FINAL_SCALE)
         if state is None:
             checker = self._moved(befores)
         else:
-            afters = self._oracle(befores, oracle.judge_for(entrant.name), self._few)
+            afters = self._oracle(befores, oracle.judge_for(entrant.name, self.subject), self._few)
             checker = self._compare(entrant, self._few, befores, afters, "after it was timed", 1)
         self._set_gradients(self._few, 1.0)
         if checker.verdict == "fail":

@@ -96,11 +96,11 @@ def test_help_and_list_answer_at_once(arguments, tmp_path):
 
 def test_completion_knows_the_names(tmp_path):
     words = {"_OPTBENCH_COMPLETE": "complete_bash", "COMP_CWORD": "2", "COMP_WORDS": "optbench show ad"}
-    assert optbench(cwd=tmp_path, **words).stdout.split() == ["adam", "adamw"]
+    assert optbench(cwd=tmp_path, **words).stdout.split() == ["adam", "adamax", "adamw"]
 
 
 WRONG = [
-    ("compare --algo adma", "unknown algorithm 'adma': did you mean 'adam'? `optbench list algos` shows all."),
+    ("compare --algo adma", "unknown algorithm 'adma': did you mean 'adamax'? `optbench list algos` shows all."),
     ("check --algo adam --impl fusde", "unknown implementation 'fusde': did you mean 'fused'?"),
     ("check --algo adam --law opt.layout", "unknown law 'opt.layout': did you mean 'opt.layouts'?"),
     ("check --algo adam --dtype floot32", "unknown dtype 'floot32': did you mean 'float32'?"),

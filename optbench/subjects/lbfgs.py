@@ -1,0 +1,58 @@
+"""LBFGS's declaration."""
+
+from ._declare import Exempt, Illegal, Option, Paper, StateEntry, Subject
+from .adam import LR_VALUES
+
+_ONE_GROUP = "LBFGS takes one group of parameters only"
+
+SUBJECT = Subject(
+    name="lbfgs",
+    class_name="LBFGS",
+    kind="optimizer",
+    summary="steps along an estimate of Newton's direction from the last few steps and changes of the gradient",
+    papers=(
+        Paper("D. C. Liu, J. Nocedal", "On the limited memory BFGS method for large scale optimization", 1989,
+              "https://doi.org/10.1007/BF01589116"),
+    ),
+    rule="""\
+all parameters as one vector x; up to max_iter times in a step:
+y = g - g_before; s = t*d               kept, the last history_size of them, if y.s > 1e-10
+H = s.y/(y.y)
+d = -(inverse Hessian of the pairs (s, y) from H) g, by the two-loop recursion; -g at first
+t = lr, or min(1, 1/sum(abs(g)))*lr at first
+x = x + t*d, with t from a strong-Wolfe line search if line_search_fn""",
+    options=(
+        Option("lr", 1, (1, 0.1, LR_VALUES[2]), "lr >= 0, a float or a 1-element tensor", "step size"),
+        Option("max_iter", 20, (20, 2), "an int", "most iterations in a step"),
+        Option("max_eval", None, (None, 3), "an int; None: max_iter*5/4", "most evaluations in a step"),
+        Option("tolerance_grad", 1e-7, (1e-7, 1e-2), "any", "stop where no gradient is larger"),
+        Option("tolerance_change", 1e-9, (1e-9, 1e-2), "any", "stop where neither value nor parameters change more"),
+        Option("history_size", 100, (100, 2), "an int", "pairs that are kept", settled=True),
+        Option("line_search_fn", None, (None, "strong_wolfe"), "None or 'strong_wolfe'", "how t is found"),
+    ),
+    state=(
+        StateEntry("d", "own", "direction of the last iteration, of all parameters"),
+        StateEntry("prev_flat_grad", "own", "gradient before the last iteration, of all parameters"),
+        StateEntry("old_dirs", "own", "list of the kept changes of the gradient"),
+        StateEntry("old_stps", "own", "list of the kept steps"),
+        StateEntry("ro", "own", "list of the inverses of their products"),
+        StateEntry("al", "own", "list of the recursion's last coefficients", when="history_size"),
+        StateEntry("H_diag", "own", "scale of the first inverse Hessian"),
+        StateEntry("t", "own", "step length of the last iteration"),
+        StateEntry("prev_loss", "own", "value before the last iteration"),
+        StateEntry("func_evals", "own", "number of evaluations, an int"),
+        StateEntry("n_iter", "own", "number of iterations, an int"),
+    ),
+    illegal=(Illegal({"lr": -0.5}, "ValueError", "-0.5"), Illegal({"lr": float("nan")}, "ValueError", "nan")),
+    sees="all",
+    fullest={"max_iter": 4},
+    closure=True,
+    rests=None,
+    exempt=(
+        Exempt("opt.groups", "per-group_options", _ONE_GROUP),
+        Exempt("opt.groups", "mixed_dtypes", "LBFGS takes all parameters as one vector, of one dtype"),
+        Exempt("opt.groups", "group_joins_late", _ONE_GROUP),
+        Exempt("opt.replaced", "add_param_group", _ONE_GROUP),
+        Exempt("opt.replaced", "gradient_at_the_same_address", "its gradients are those that the closure makes"),
+    ),
+)  # fmt: skip

@@ -1,0 +1,44 @@
+"""Rprop's declaration."""
+
+from ._declare import Illegal, Option, Paper, StateEntry, Subject
+from .adam import CAPTURABLE, LR_VALUES, MAXIMIZE, refused
+
+SUBJECT = Subject(
+    name="rprop",
+    class_name="Rprop",
+    kind="optimizer",
+    summary="steps by a size of each element's own that grows while the gradient keeps its sign",
+    papers=(
+        Paper("M. Riedmiller, H. Braun",
+              "A Direct Adaptive Method for Faster Backpropagation Learning: The RPROP Algorithm", 1993,
+              "https://doi.org/10.1109/ICNN.1993.298623"),
+    ),
+    rule="""\
+g = -g                                  if maximize
+s = s*eta_plus                          where g*prev > 0, from s = lr
+s = s*eta_minus                         where g*prev < 0
+s = min(max(s, smallest), largest)
+g = 0                                   where g*prev < 0
+p = p - s*sign(g)
+prev = g""",
+    options=(
+        Option("lr", 1e-2, LR_VALUES, "lr >= 0, a float or a 1-element tensor", "step size at first"),
+        Option("etas", (0.5, 1.2), ((0.5, 1.2), (0.3, 1.6)), "0 < eta_minus < 1 < eta_plus",
+               "factors of the step size where the sign changed, where it held"),
+        Option("step_sizes", (1e-6, 50), ((1e-6, 50), (2e-3, 0.11)), "any", "smallest and largest step size"),
+        CAPTURABLE, MAXIMIZE,
+    ),
+    state=(
+        StateEntry("step", "counter", "number of steps taken, a 0-d float tensor"),
+        StateEntry("prev", "element", "gradient of the step before, zero where its sign had changed"),
+        StateEntry("step_size", "element", "step size of each element"),
+    ),
+    illegal=(
+        *refused("lr"),
+        Illegal({"etas": (1.25, 1.5)}, "ValueError", "1.25"),
+        Illegal({"etas": (0.0, 1.5)}, "ValueError", "0.0"),
+        Illegal({"etas": (0.5, 0.75)}, "ValueError", "0.75"),
+    ),
+    # With lr 0 the smallest step size is left.
+    rests=None,
+)  # fmt: skip
