@@ -96,7 +96,7 @@ def test_help_and_list_answer_at_once(arguments, tmp_path):
 
 def test_completion_knows_the_names(tmp_path):
     words = {"_OPTBENCH_COMPLETE": "complete_bash", "COMP_CWORD": "2", "COMP_WORDS": "optbench show ad"}
-    assert optbench(cwd=tmp_path, **words).stdout.split() == ["adam", "adamax", "adamw"]
+    assert optbench(cwd=tmp_path, **words).stdout.split() == ["adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw"]
 
 
 WRONG = [
