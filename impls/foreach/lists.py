@@ -45,11 +45,19 @@ def add(tensors: Tensors, others: Tensors, alpha: float, *, in_place: bool) -> T
     return tensors
 
 
+def add_number(tensors: Tensors, value: float) -> Tensors:
+    """New tensors, larger by one number."""
+    number = constant(value, tensors[0])
+    if isinstance(number, Tensor):
+        # without alpha, torch would take the tensor for a number
+        return torch._foreach_add(tensors, number, alpha=1.0)
+    return torch._foreach_add(tensors, number)
+
+
 def add_number_(tensors: Tensors, value: float) -> None:
     """Add one number to every tensor."""
     number = constant(value, tensors[0])
     if isinstance(number, Tensor):
-        # without alpha, torch would take the tensor for a number
         torch._foreach_add_(tensors, number, alpha=1.0)
     else:
         torch._foreach_add_(tensors, number)
