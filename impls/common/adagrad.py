@@ -70,8 +70,7 @@ class AdagradBase(OptimizerBase):
 
     def _init_state(self, param: Tensor, group: dict[str, Any]) -> dict[str, Tensor]:
         check_fused(param, group)
-        # a group's own value of it is ignored, as torch ignores it
-        value = self.defaults["initial_accumulator_value"]
+        value = group["initial_accumulator_value"]
         if param.is_complex():
             value = complex(value, value)
         sums = torch.full_like(param, value, memory_format=torch.preserve_format, requires_grad=False)
