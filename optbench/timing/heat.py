@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -86,6 +86,10 @@ class Heat:
         self.roof: HostRoof | DeviceRoof | None = None
 
     def run(self, clock: Clock, end: float, limit: float) -> list[Measurement]:
+        unfit = _unfit(self.subject, [param.dim() for param in self.arena.params])
+        if unfit:
+            self.refused = {implementation.name: unfit for implementation in self.everyone}
+            return self._rows({})
         need, free = self._memory(), device.free_bytes(self.plan.device)
         if free is not None and need > _MOST_MEMORY * free:
             why = f"this workload needs {need / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free"
@@ -279,6 +283,19 @@ class Heat:
         paired = spread([(moved / own[n]) / (self.roof.bytes_per_step / sweeps[n]) for n in own if n in sweeps])
         rate = self.roof.bytes_per_step / spread(list(sweeps.values())).median
         return {"roof_bytes_per_s": rate, "bandwidth_fraction": paired.median}
+
+
+def _unfit(subject: Subject, dimensions: Sequence[int]) -> str | None:
+    """Why no workload, or not this one, is for this algorithm; None where it is."""
+    if subject.closure:
+        return f"{subject.class_name} calls a closure, and a workload's gradients are given"
+    if subject.sparse:
+        return f"{subject.class_name} takes sparse gradients only, and a workload's are dense"
+    if subject.dimensions is not None and any(number != subject.dimensions for number in dimensions):
+        return f"{subject.class_name} takes parameters of {subject.dimensions} dimensions only"
+    if not subject.elementwise:
+        return f"{subject.class_name} cannot be checked before it is timed: an element depends on its whole tensor"
+    return None
 
 
 def _ready(roof: HostRoof | DeviceRoof, steps: int) -> None:

@@ -152,6 +152,20 @@ def test_documented_refusals_are_told(planted: dict[str, float]) -> None:
     assert found["torch-forloop"].options == {"lr": "tensor(0.5)"}
 
 
+@pytest.mark.parametrize(
+    ("algo", "workload", "why"),
+    [
+        ("lbfgs", "2x64", "calls a closure"),
+        ("sparse_adam", "2x64", "sparse gradients only"),
+        ("muon", "2x64", "2 dimensions"),
+        ("muon", "1000x1024", "cannot be checked"),
+    ],
+)
+def test_what_cannot_be_checked_is_not_timed(planted: dict[str, float], algo: str, workload: str, why: str) -> None:
+    found = rows(plan("reference", subjects=[subjects.load(algo)], workloads=[workload]))
+    assert all(row.refused and why in row.refused and row.median_s is None for row in found.values())
+
+
 def test_interpreters_are_never_timed(planted: dict[str, float]) -> None:
     assert "fused-triton" not in rows(plan("fused-triton", "reference"))
     with pytest.raises(UsageError, match="interpreter, which is never timed"):
