@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from . import options
 from .tables import grid
 from .terminal import width, wrap
+
+if TYPE_CHECKING:
+    from optbench.registry import Implementation
 
 
 class What(StrEnum):
@@ -85,14 +88,25 @@ def _implementations(device: str) -> None:
     rows.append(["", "default", "foreach", "fused", *(item.name for item in ours)])
     for path in torch_paths(device):
         has = ["✓" if there else "–" for there in (path.foreach, path.fused)]
-        offered = ["✓" if _offers(item.name, path.name) else "–" for item in ours]
-        rows.append([path.name, path.default, *has, *offered])
+        rows.append([path.name, path.default, *has, *_offered(ours, path.name)])
+    for name in _not_in_torch():
+        rows.append([name, "–", "–", "–", *_offered(ours, name)])
     print("\n".join(grid(rows)))
     print()
     for item in IMPLEMENTATIONS.values():
         backend = item.backend_on(device)
         print(wrap(f"{item.name:<14} {item.summary} ({backend})", width(), " " * 15))
     print(wrap("Foreign code: --impl package.module:Class or path/file.py:Class.", width()))
+
+
+def _not_in_torch() -> list[str]:
+    from optbench import subjects
+
+    return [subject.class_name for subject in subjects.select("optimizers") if not subject.in_torch]
+
+
+def _offered(implementations: list[Implementation], class_name: str) -> list[str]:
+    return ["✓" if _offers(item.name, class_name) else "–" for item in implementations]
 
 
 def _offers(implementation: str, class_name: str) -> bool:

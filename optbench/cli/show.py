@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fnmatch
+import re
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,6 +25,14 @@ class Source(StrEnum):
 
 
 _FILES = {"reference": "reference/{}.py", "foreach": "impls/foreach/{}.py", "fused": "impls/fused/{}.py"}
+# What is of a form of its own says so in its meaning.
+_FORMS = {
+    "element": "like the parameter",
+    "own": "",
+    "counter": "one number",
+    "number": "one number",
+    "integer": "one number",
+}
 
 
 def _names(incomplete: str) -> list[str]:
@@ -89,21 +99,81 @@ def _show_subject(subject: Subject) -> None:
     print()
     rule = subject.rule.splitlines()
     indent = " " * max(0, min(4, columns - max(map(len, rule))))
-    print("\n".join(indent + line for line in rule))
+    for line in rule:
+        condition = re.search(r" {3,}", line)
+        print(wrap(indent + line, columns, indent + " " * (condition.end() if condition else 4)))
     print("\nPapers")
     for paper in subject.papers:
         print(wrap(f"  {paper.authors}. {paper.title}, {paper.year}. {paper.url}", columns, "    "))
+    _show_options(subject, columns)
+    _show_state(subject, columns)
+    _show_deviations(subject, columns)
+    _show_tiers(subject, columns)
+
+
+def _show_options(subject: Subject, columns: int) -> None:
     print("\nOptions")
     longest = max(len(option.name) for option in subject.options)
     for option in subject.options:
         text = f"  {option.name:<{longest}}  {option.default!s:<12}  {option.meaning} ({option.legal})"
         print(wrap(text, columns, " " * (longest + 18)))
+
+
+def _show_state(subject: Subject, columns: int) -> None:
     print("\nState")
     kept = max((len(entry.name) for entry in subject.state), default=0)
     for entry in subject.state:
         when = f", if {entry.when}" if entry.when else ""
-        shape = "like the parameter" if entry.per_element else "one number"
-        print(wrap(f"  {entry.name:<{kept}}  {entry.meaning}{when} ({shape})", columns, " " * (kept + 4)))
-    print("\nSource")
+        form = f" ({_FORMS[entry.form]})" if _FORMS[entry.form] else ""
+        print(wrap(f"  {entry.name:<{kept}}  {entry.meaning}{when}{form}", columns, " " * (kept + 4)))
+    if not (subject.elementwise or subject.sparse):
+        text = f"Bytes moved: several passes over memory a step; `optbench bench --algo {subject.name}` times them"
+        print(f"\n{wrap(text, columns)}")
+        return
+    element = "element of a row with a gradient" if subject.sparse else "element"
+    print(f"\nBytes that a step moves for each float32 {element}")
+    for name, options in _with_more_state(subject).items():
+        print(f"  {subject.bytes_per_element(options, 4):>3}  {name}")
+
+
+def _with_more_state(subject: Subject) -> dict[str, dict[str, Any]]:
+    """The defaults, and each option that adds a state entry of the parameter's size, at a value that does."""
+    found: dict[str, dict[str, Any]] = {"defaults": {}}
+    for entry in subject.state:
+        option = next((option for option in subject.options if option.name == entry.when), None)
+        if option and entry.per_element and not entry.exists(subject.defaults):
+            value = next(value for value in option.values if value)
+            found[f"{option.name}={value}"] = {option.name: value}
+    return found
+
+
+def _show_deviations(subject: Subject, columns: int) -> None:
+    from optbench.deviations import TABLE
+
+    rows = [row for row in TABLE if any(fnmatch.fnmatchcase(subject.name, glob) for glob in row.subjects.split())]
+    if rows:
+        print("\nWhere torch.optim breaks a law, and ours do not")
+    for row in rows:
+        text = f"  {row.id}  {row.implementations} breaks {row.laws}: {row.torch_does}; ours: {row.ours}"
+        print(wrap(f"{text}{f' ({row.upstream})' if row.upstream else ''}", columns, " " * 9))
+
+
+def _show_tiers(subject: Subject, columns: int) -> None:
+    print("\nTiers")
     for tier in _FILES:
-        print(f"  optbench show {subject.name} --source {tier}")
+        print(wrap(f"  {tier:<9}  {_taken(subject, tier)}", columns, " " * 13))
+        print(f"{' ' * 13}optbench show {subject.name} --source {tier}")
+
+
+def _taken(subject: Subject, tier: str) -> str:
+    """Which options a tier takes."""
+    if not takes_differentiable(subject):
+        return "takes every option of torch's"
+    if tier == "reference":
+        return "takes every option, differentiable=True as well"
+    return f"takes every option but differentiable=True: use optbench.reference.{subject.class_name}"
+
+
+def takes_differentiable(subject: Subject) -> bool:
+    """Whether the algorithm has the flag: as in torch.optim, where each element is updated from dense gradients."""
+    return subject.elementwise and not subject.sparse

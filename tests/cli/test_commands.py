@@ -1,5 +1,7 @@
 """The command as a user meets it, in a process of its own; commands that are quick share one."""
 
+import contextlib
+import inspect
 import json
 import os
 import subprocess
@@ -7,6 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+
+from optbench import registry, subjects
+from optbench.cli.show import takes_differentiable
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("torch", "numba", "pandas", "matplotlib", "rich", "triton", "jinja2", "numpy")
@@ -65,7 +71,7 @@ LIGHT = [
     ["list", "algos"],
     ["list", "laws"],
     ["list", "workloads"],
-    ["show", "adam"],
+    *(["show", name] for name in subjects.NAMES),
     ["show", "opt.layouts"],
     ["show", "adam", "--source", "reference"],
 ]
@@ -96,7 +102,8 @@ def test_help_and_list_answer_at_once(arguments, tmp_path):
 
 def test_completion_knows_the_names(tmp_path):
     words = {"_OPTBENCH_COMPLETE": "complete_bash", "COMP_CWORD": "2", "COMP_WORDS": "optbench show ad"}
-    assert optbench(cwd=tmp_path, **words).stdout.split() == ["adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw"]
+    found = optbench(cwd=tmp_path, **words).stdout.split()
+    assert found == ["adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw"]
 
 
 WRONG = [
@@ -153,9 +160,33 @@ def test_list_impls_and_env(tmp_path):
     assert rows["AdamW"][:3] == ["for-loop", "✓", "✓"]
     assert rows["RMSprop"][:3] == ["for-loop", "✓", "–"]
     assert rows["LBFGS"][:3] == ["for-loop", "–", "–"]
+    assert rows["Lion"][:3] == ["–", "–", "–"]
+    for name in subjects.NAMES:
+        assert rows[subjects.load(name).class_name][3:6] == ["✓", "✓", "✓"]
     assert "cores " in text[1]
     assert json.loads(plain[1])["torch"]
     assert [outcome[0] for outcome in (impls, text, plain)] == [0, 0, 0]
+
+
+def test_show_tells_what_an_algorithm_costs_and_where_torch_differs(tmp_path):
+    sgd, sparse, lbfgs = batch([["show", "sgd"], ["show", "sparse_adam"], ["show", "lbfgs"]], tmp_path)
+    assert "\n   12  defaults\n   20  momentum=0.9\n" in sgd[1]
+    assert "for each float32 element of a row with a gradient" in sparse[1] and "several passes" in lbfgs[1]
+    assert "  D-004  torch-fused breaks" in sgd[1] and "pytorch#191763" in sgd[1]
+    assert "takes every option but differentiable=True: use optbench.reference.SGD" in " ".join(sgd[1].split())
+    assert "differentiable" not in sparse[1] + lbfgs[1]
+
+
+@pytest.mark.parametrize("name", subjects.NAMES)
+def test_show_tells_truly_which_tier_takes_differentiable(name):
+    subject = subjects.load(name)
+    weights = [torch.nn.Parameter(torch.ones(2, 2))]
+    for tier in ("reference", "foreach", "fused"):
+        cls = registry.find(tier).load(subject.class_name)
+        assert ("differentiable" in inspect.signature(cls).parameters) == takes_differentiable(subject)
+        if takes_differentiable(subject):
+            with contextlib.nullcontext() if tier == "reference" else pytest.raises(ValueError, match="differentiable"):
+                cls(weights, differentiable=True)
 
 
 def test_symbols_have_stand_ins_where_the_encoding_lacks_them(tmp_path):
