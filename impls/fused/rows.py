@@ -145,7 +145,8 @@ def _bucket(rule: Rule, key: _Key, members: list[_Arranged]) -> RowBucket:
         dtype=key.dtype,
         device=key.device,
         arrays=arrays,
-        numel=np.array([len(member.rows) * member.width for member in members]),
+        # not rows times width, which is at least 1 where rows have no elements
+        numel=np.array([member.arrays[1].numel() * (1 + member.arrays[1].is_complex()) for member in members]),
         steps=np.array([0 if count is None else count.data_ptr() for count in counts]),
         step_dtype=key.step_dtype,
         steps_on_device=key.steps_on_device,
