@@ -31,6 +31,8 @@ class ReferenceOptimizer(torch.optim.Optimizer):
     _scalars_on_device: ClassVar[bool] = False
     # What to tell the owner of a sparse gradient; None where the algorithm takes them.
     _sparse_refusal: ClassVar[str | None] = None
+    # The same for a complex parameter.
+    _complex_refusal: ClassVar[str | None] = None
     # Called once a group, with an iterable of (param, grad, *entries) and with the group's hyperparameters as keywords.
     _update: Callable[..., None]
 
@@ -138,6 +140,8 @@ class ReferenceOptimizer(torch.optim.Optimizer):
         for param in group["params"]:
             if param.grad is not None and param.grad.layout is not torch.strided:
                 raise RuntimeError(self._sparse_refusal)
+            if self._complex_refusal and param.grad is not None and param.is_complex():
+                raise RuntimeError(self._complex_refusal)
 
     def _check_graph_capture(self) -> None:
         # torch 2.11 has this check under its former name.
