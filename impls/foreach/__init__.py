@@ -1,7 +1,7 @@
 """Tier 2: the algorithms on torch._foreach_* ops, one op over all tensors of a kind (horizontal fusion).
 
 `buckets`: tensors sorted into lists; `lists`: lists shaped for foreach ops; `scalars`: numbers that differ from tensor
-to tensor; the others: one algorithm a file.
+to tensor; `line_search`: of LBFGS; the others: one algorithm a file.
 """
 
 from .adadelta import Adadelta
@@ -11,6 +11,7 @@ from .adam import Adam
 from .adamax import Adamax
 from .adamw import AdamW
 from .asgd import ASGD
+from .lbfgs import LBFGS
 from .lion import Lion
 from .muon import Muon
 from .nadam import NAdam
@@ -22,6 +23,7 @@ from .sparse_adam import SparseAdam
 
 __all__ = [
     "ASGD",
+    "LBFGS",
     "SGD",
     "Adadelta",
     "Adafactor",
