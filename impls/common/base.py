@@ -68,7 +68,7 @@ class OptimizerBase(Optimizer):
         # torch's loader leaves only the step alone
         names = set(self.scalar_state) - {"step"}
         copied = deepcopy(state_dict)
-        for entry in copied["state"].values():
+        for entry in filter(lambda value: isinstance(value, dict), copied["state"].values()):
             for name in names & entry.keys():
                 if isinstance(entry[name], Tensor):
                     entry[name] = _Shield(entry[name])
