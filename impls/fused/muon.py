@@ -197,7 +197,7 @@ def orthogonalize(batch: Tensor, a: float, b: float, c: float, steps: int, eps: 
 
 
 def _product(left: Tensor, right: Tensor, added: Tensor | None = None, beta: float = 1.0, alpha: float = 1.0) -> Tensor:
-    """alpha*left@right + beta*added of matrices [batch, ., .], without the detour of a batch where there is one only."""
+    """alpha*left@right + beta*added of matrices [batch, ., .]; a single matrix is not taken for a batch."""
     if len(left) == 1:
         left, right = left[0], right[0]
         result = left @ right if added is None else torch.addmm(added[0], left, right, beta=beta, alpha=alpha)
