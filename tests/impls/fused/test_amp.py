@@ -8,7 +8,11 @@ from optbench.impls import fused
 
 from .support import CONFIGS, random
 
-configs = pytest.mark.parametrize("config", ["adam-amsgrad-decay", "sgd-momentum"])
+configs = pytest.mark.parametrize(
+    "config",
+    ["adam-amsgrad-decay", "sgd-momentum", "adadelta", "adagrad", "adamax", "asgd", "lion", "nadam", "radam", "rmsprop",
+     "rprop"],
+)
 
 
 def make(config, dtype=torch.float32):

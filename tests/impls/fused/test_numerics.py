@@ -4,7 +4,7 @@ import pytest
 import torch
 from optbench.impls import fused
 
-from .support import CONFIGS, Twins, layout_copy, random
+from .support import CONFIGS, Twins, layout_copy, plain, random
 
 configs = pytest.mark.parametrize("config", CONFIGS)
 SHAPES = [(3, 5), (), (0, 3), (257,), (1,)]
@@ -15,23 +15,30 @@ SHAPES = [(3, 5), (), (0, 3), (257,), (1,)]
 def test_agrees_with_torch_in_double_precision(config, dtype):
     name, options = CONFIGS[config]
     twins = Twins(name, [random(shape, dtype, seed) for seed, shape in enumerate(SHAPES)], **options)
-    twins.run(1, 2, 3, 4)
+    # RAdam rectifies from the sixth step on
+    twins.run(1, 2, 3, 4, 5, 6, 7)
     assert twins.ours.backend == "numba"
 
 
-@pytest.mark.parametrize("config", ["adam-amsgrad-decay", "adamw", "sgd-momentum", "sgd-nesterov"])
+@pytest.mark.parametrize(
+    "config",
+    [
+        "adam-amsgrad-decay", "adamw", "sgd-momentum", "sgd-nesterov", "adadelta-decay", "adagrad", "adamax-decay",
+        "asgd-averaging-decay", "lion-decay", "nadam-decay", "radam", "rmsprop-momentum-decay", "rprop",
+    ],
+)  # fmt: skip
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.complex64], ids=str)
 def test_every_step_is_close_to_double_precision(config, dtype):
     name, options = CONFIGS[config]
-    options = {"eps": 1e-3} | options if name != "SGD" else options
+    options = {"eps": 1e-3} | options if name not in ("ASGD", "Lion", "Rprop", "SGD") else options
     work = torch.complex128 if dtype.is_complex else torch.float64
     param = random((1031,), dtype, 0).requires_grad_()
     optimizer = getattr(fused, name)([param], **options)
     for step in range(1, 6):
         exact = param.detach().to(work).requires_grad_()
-        oracle = getattr(torch.optim, name)([exact], foreach=False, **options)
+        oracle = plain(name)([exact], foreach=False, **options)
         for key, value in optimizer.state[param].items() if optimizer.state else ():
-            oracle.state[exact][key] = value.clone() if key == "step" else value.to(work)
+            oracle.state[exact][key] = value.to(work) if value.dim() else value.clone()
         param.grad = random((1031,), dtype, step)
         exact.grad = param.grad.to(work)
         before = param.detach().clone()
@@ -40,7 +47,9 @@ def test_every_step_is_close_to_double_precision(config, dtype):
         size = (param.grad.abs() + before.abs() + 1).to(torch.float64)
         assert_rounded_once(param.detach(), exact.detach(), size)
         for key, value in optimizer.state[param].items() if optimizer.state else ():
-            if key != "step":
+            if not value.dim():
+                assert torch.equal(value, oracle.state[exact][key]), key
+            else:
                 assert_rounded_once(value, oracle.state[exact][key], size**2)
 
 
@@ -154,3 +163,96 @@ def test_groups_have_options_of_their_own():
         sides.append(params)
     for ours, theirs in zip(*sides, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-14)
+
+
+@configs
+def test_the_same_elements_stay_finite_as_in_torch(config):
+    name, options = CONFIGS[config]
+    twins = Twins(name, [random((9,), torch.float64)], **options)
+    bad = torch.tensor([float("nan"), float("inf"), -float("inf"), 0.0, -0.0], dtype=torch.float64)
+    for seed in range(1, 8):
+        twins.give(seed)
+        if seed in (2, 6):
+            for params in (twins.mine, twins.other):
+                params[0].grad[2:7] = bad
+        twins.step()
+        mine, other = (
+            [params[0].detach(), *optimizer.state[params[0]].values()]
+            for params, optimizer in ((twins.mine, twins.ours), (twins.other, twins.theirs))
+        )
+        for a, b in zip(mine, other, strict=True):
+            # Which of them is infinite and which NaN depends on how a sum is written.
+            assert torch.equal(a.isfinite(), b.isfinite())
+            torch.testing.assert_close(a[a.isfinite()], b[b.isfinite()], rtol=1e-12, atol=1e-14)
+
+
+def test_step_sizes_hold_where_the_product_of_gradients_underflows():
+    param = torch.zeros(2, requires_grad=True)
+    optimizer = fused.Rprop([param], lr=0.5)
+    for grad in (1e-30, 1e-30):
+        param.grad = torch.tensor([grad, -grad])
+        optimizer.step()
+    torch.testing.assert_close(optimizer.state[param]["step_size"], torch.tensor([0.6, 0.6]))
+    torch.testing.assert_close(param.detach(), torch.tensor([-1.1, 1.1]))
+
+
+def test_asgd_does_not_read_the_average_before_averaging_starts():
+    param = torch.ones(100, requires_grad=True)
+    optimizer = fused.ASGD([param], lr=0.5, t0=2)
+    for step in range(1, 6):
+        param.grad = torch.ones_like(param)
+        if step == 2:
+            optimizer.state[param]["ax"].fill_(float("nan"))
+        optimizer.step()
+        assert torch.equal(optimizer.state[param]["ax"], param.detach()) == (step <= 4)
+
+
+# torch rounds ASGD's rate to the default dtype on its way to float64.
+@pytest.mark.parametrize(
+    ("config", "dtype"),
+    [
+        ("nadam-decay", torch.float16),
+        ("nadam-decay", torch.bfloat16),
+        ("nadam-decay", torch.float64),
+        ("asgd-averaging-decay", torch.float16),
+        ("asgd-averaging-decay", torch.bfloat16),
+    ],
+    ids=str,
+)
+def test_numbers_in_every_dtype_are_rounded_as_torch_rounds_them(config, dtype):
+    name, options = CONFIGS[config]
+    twins = Twins(name, [random((5,)), random((0,)), random((5,), seed=2)], **options)
+    twins.run(1)
+    for optimizer in (twins.ours, twins.theirs):
+        for index, state in enumerate(optimizer.state.values()):
+            for key in ("mu_product", "eta", "mu"):
+                # not all alike
+                if key in state and not (index == 2 and key == "mu"):
+                    state[key] = state[key].to(dtype)
+    twins.run(2, 3, 4)
+
+
+@pytest.mark.parametrize("config", ["nadam", "asgd-averaging-decay"])
+def test_numbers_in_the_default_dtype(config):
+    torch.set_default_dtype(torch.float64)
+    try:
+        name, options = CONFIGS[config]
+        twins = Twins(name, [random((5,)), random((3,), seed=1)], **options)
+        twins.run(1, 2, 3, 4)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    numbers = [value for value in twins.ours.state[twins.mine[0]].values() if not value.dim()]
+    assert {number.dtype for number in numbers} == {torch.float64}
+
+
+@pytest.mark.parametrize("config", ["nadam", "asgd-averaging-decay"])
+def test_numbers_of_one_tensor_are_not_taken_for_those_of_its_neighbour(config):
+    name, options = CONFIGS[config]
+    twins = Twins(name, [random((5,), seed=seed) for seed in range(4)], **options)
+    twins.run(1)
+    for optimizer in (twins.ours, twins.theirs):
+        for factor, state in zip((1.0, 1.0, 0.5, 0.5), optimizer.state.values(), strict=True):
+            for key in ("mu_product", "eta", "mu"):
+                if key in state:
+                    state[key].mul_(factor)
+    twins.run(2, 3)
