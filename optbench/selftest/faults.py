@@ -201,6 +201,18 @@ FAULTS: tuple[Fault, ...] = (
         wrap=wraps.tail_skipped,
     ),
     Fault(
+        "sgd-nesterov-without-gradient",
+        "Nesterov's step leaves the gradient out, in the rule as Triton compiles it",
+        "sgd", "fused-triton", "opt.oracle", "parameter",
+        patches=(("direction = grad + momentum * momentum_buffer", "direction = momentum * momentum_buffer"),),
+    ),
+    Fault(
+        "sgd-triton-last-block-lost",
+        "Triton's launch has no program for a last block that is not full",
+        "sgd", "fused-triton", "opt.shapes", "parameter",
+        wrap=wraps.last_block_lost,
+    ),
+    Fault(
         "sgd-state-without-gradient",
         "parameters that never had a gradient get state",
         "sgd", "foreach", "opt.sparse_in_time", "has no state",

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from optbench import conformance, laws, registry, subjects
 from optbench.checking import Task, check
 from optbench.conformance import Plan, Progress
 from optbench.registry import Implementation
 from optbench.results import Result
+from optbench.worker import Worker
 
 from .faults import FAULTS, Fault
 from .mutate import implementation
+
+# All cases of a law, in Triton's interpreter.
+TIME_LIMIT = 300.0
 
 
 @dataclass(frozen=True)
@@ -58,27 +64,59 @@ def run(suite: str = "quick", seed: int = 0, progress: Callable[[Progress], None
     """
     controls = sorted({(fault.tier, fault.subject) for fault in FAULTS})
     total = len(controls) + len(FAULTS)
-    plan = Plan(suite="quick", seed=seed)
-    for count, (tier, subject) in enumerate(controls, 1):
-        yield _control(plan, tier, subject)
+    done = 0
+
+    def told(doing: str) -> None:
+        nonlocal done
+        done += 1
         if progress:
-            progress(Progress(count, total, f"control {tier} {subject}"))
-    with tempfile.TemporaryDirectory(prefix="optbench-selftest-") as folder:
-        for count, fault in enumerate(FAULTS, len(controls) + 1):
-            yield _judge(plan, fault, Path(folder), suite)
-            if progress:
-                progress(Progress(count, total, fault.id))
+            progress(Progress(done, total, doing))
+
+    with contextlib.ExitStack() as stack:
+        workers = _workers(stack)
+        for tier, subject in controls:
+            yield _in(workers.get(tier), control, tier, subject, seed)
+            told(f"control {tier} {subject}")
+        for fault in FAULTS:
+            yield _in(workers.get(fault.tier), judge, fault.id, suite, seed)
+            told(fault.id)
 
 
-def _control(plan: Plan, tier: str, subject: str) -> Outcome:
-    tasks = _tasks(plan, subject, tier, laws.select())
-    broken = next((result for result in map(check, tasks) if result.broken), None)
+def control(tier: str, subject: str, seed: int) -> Outcome:
+    """Check every law on an unmutated tier; an interpreter, those laws only that faults planted in it have to break."""
+    chosen = laws.select()
+    if registry.IMPLEMENTATIONS[tier].worker:
+        named = {fault.caught_by for fault in FAULTS if (fault.tier, fault.subject) == (tier, subject)}
+        chosen = laws.select(sorted(named))
+    broken = next((result for result in map(check, _tasks(_plan(seed), subject, tier, chosen)) if result.broken), None)
+    told = (broken.law, broken.case, broken.message) if broken else ("", "", "")
     what = f"{tier} {subject} as it is: no law may break"
-    if broken is None:
-        return Outcome(f"control: {tier} {subject}", what, "", subject, tier, "", "", "", "", True)
-    return Outcome(
-        f"control: {tier} {subject}", what, "", subject, tier, "", broken.law, broken.case, broken.message, False
-    )
+    return Outcome(f"control: {tier} {subject}", what, "", subject, tier, "", *told, broken is None)
+
+
+def judge(fault_id: str, suite: str, seed: int) -> Outcome:
+    """Plant a fault and look which law breaks."""
+    fault = next(fault for fault in FAULTS if fault.id == fault_id)
+    with tempfile.TemporaryDirectory(prefix="optbench-selftest-") as folder:
+        return _judge(_plan(seed), fault, Path(folder), suite)
+
+
+def _plan(seed: int) -> Plan:
+    return Plan(suite="quick", seed=seed)
+
+
+def _workers(stack: contextlib.ExitStack) -> dict[str, Worker]:
+    """A process for each tier that needs one."""
+    tiers = {fault.tier for fault in FAULTS}
+    known = registry.IMPLEMENTATIONS
+    return {tier: stack.enter_context(Worker(known[tier].environment)) for tier in sorted(tiers) if known[tier].worker}
+
+
+def _in(worker: Worker | None, function: Callable[..., Outcome], *arguments: Any) -> Outcome:
+    if worker is None:
+        return function(*arguments)
+    outcome: Outcome = worker.call(f"{__name__}:{function.__name__}", *arguments, timeout=TIME_LIMIT)
+    return outcome
 
 
 def _judge(plan: Plan, fault: Fault, folder: Path, suite: str) -> Outcome:

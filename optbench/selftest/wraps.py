@@ -194,6 +194,27 @@ def tail_skipped(cls: type[Any]) -> type[Any]:
     return _around_step(cls, step)
 
 
+def last_block_lost(cls: type[Any]) -> type[Any]:
+    import numpy as np
+
+    def step(self: Any, original: Any) -> Any:
+        from optbench.impls.fused import triton_backend
+
+        whole = triton_backend._block_map
+
+        def lost(numel: Any, chosen: Any, block: int) -> Any:
+            full = np.where(numel > block, numel // block * block, numel)
+            return whole(full, chosen, block)
+
+        triton_backend._block_map = lost
+        try:
+            return original()
+        finally:
+            triton_backend._block_map = whole
+
+    return _around_step(cls, step)
+
+
 def state_without_gradient(cls: type[Any]) -> type[Any]:
     import torch
 
