@@ -40,7 +40,7 @@ _STRIDES = (
 TABLE: tuple[Deviation, ...] = (
     Deviation(
         "D-001",
-        "adam adamw sgd",
+        "adagrad adam adamw sgd",
         "opt.layouts opt.oracle opt.replaced",
         "torch-fused",
         "the fused CPU kernels pair elements by memory order, wrong where parameter and gradient differ in strides",
@@ -56,7 +56,7 @@ assert not torch.equal(p.detach(), -p.grad)
     ),
     Deviation(
         "D-002",
-        "adam adamw sgd",
+        "adagrad adam adamw sgd",
         "opt.layouts opt.oracle",
         "torch-fused",
         "the fused CPU kernels walk a strided view as if it were dense: they write between its elements",
@@ -73,7 +73,7 @@ assert buffer.tolist() == [-1, -1, -1, -1, 0, 0, 0, 0]
     ),
     Deviation(
         "D-003",
-        "adam adamw sgd",
+        "adagrad adam adamw sgd",
         "opt.version",
         "torch-fused",
         "the fused CPU kernels do not raise version counters, so that autograd uses changed weights in silence",
@@ -121,10 +121,10 @@ assert p.grad.tolist() == [1.5, 1.5, 1.5]
     ),
     Deviation(
         "D-006",
-        "adam adamw",
+        "adafactor adam adamax adamw nadam sparse_adam",
         "opt.oracle opt.matches_reference",
         "torch-forloop torch-fused",
-        "a float32 tensor lr has the for-loop round lr/(1 - beta1**t) and 1 - lr*weight_decay to float32 for float64",
+        "a float32 tensor lr has the for-loop round what it multiplies, as 1 - lr*weight_decay, to float32 for float64",
         "the number in the tensor is used; scalars stay in float64",
         """\
 import torch
@@ -157,7 +157,7 @@ assert "NoneType" in str(refused)
     ),
     Deviation(
         "D-008",
-        "adam adamw",
+        "adadelta adam adamax adamw asgd nadam radam rmsprop rprop",
         "opt.oracle",
         "torch-forloop torch-foreach torch-fused",
         "capturable=True is refused on a CPU, at the first step",
@@ -174,7 +174,7 @@ assert "capturable" in str(refused)
     ),
     Deviation(
         "D-009",
-        "adam adamw",
+        "adam adamax adamw nadam radam sparse_adam",
         "opt.oracle opt.matches_reference",
         # torch's for-loop judges the reference, so that its loss shows there too.
         "torch-forloop torch-foreach reference",
@@ -189,7 +189,7 @@ assert abs((1 - beta2**2) - exact) / exact > 30 * 2**-52
     ),
     Deviation(
         "D-010",
-        "adam adamw sgd",
+        "*",
         "opt.round_trip",
         "torch-*",
         "load_state_dict keeps the very tensors it was given, so that training on changes the checkpoint in memory",
@@ -206,6 +206,91 @@ assert second.state[p]["momentum_buffer"] is saved["state"][0]["momentum_buffer"
 """,
         cases=("torch.save", "state_dict"),
         upstream="pytorch#196083",
+    ),
+    Deviation(
+        "D-011",
+        "adagrad",
+        "opt.groups",
+        "torch-*",
+        "Adagrad starts every group's sums from the constructor's initial_accumulator_value and ignores the group's",
+        "a group's own value holds for it",
+        """\
+import torch
+p = torch.ones(1, requires_grad=True)
+optimizer = torch.optim.Adagrad([{"params": [p], "initial_accumulator_value": 0.5}])
+assert optimizer.state[p]["sum"].item() == 0.0
+""",
+        cases=("per-group_options",),
+    ),
+    Deviation(
+        "D-012",
+        "asgd nadam",
+        "opt.oracle opt.round_trip opt.interchange",
+        "torch-*",
+        "load_state_dict gives eta, mu and mu_product the parameter's dtype: in bfloat16 they lose five digits",
+        "0-d state keeps the dtype that it was saved in",
+        """\
+import torch
+p = torch.ones(1, dtype=torch.bfloat16, requires_grad=True)
+p.grad = torch.ones(1, dtype=torch.bfloat16)
+first, second = (torch.optim.ASGD([p], lr=0.001, foreach=False) for _ in range(2))
+first.step()
+second.load_state_dict(first.state_dict())
+assert first.state[p]["eta"].dtype == torch.float32
+assert second.state[p]["eta"].dtype == torch.bfloat16
+""",
+        cases=("resumed", "torch.save", "state_dict"),
+    ),
+    Deviation(
+        "D-013",
+        "adafactor",
+        "opt.*",
+        "torch-*",
+        "Adafactor raises ZeroDivisionError where a parameter has no elements",
+        "a parameter without elements counts its steps, and nothing else happens",
+        """\
+import torch
+p = torch.zeros(0, requires_grad=True)
+p.grad = torch.zeros(0)
+try: torch.optim.Adafactor([p], foreach=False).step()
+except ZeroDivisionError as error: refused = error
+assert "division by zero" in str(refused)
+""",
+    ),
+    Deviation(
+        "D-014",
+        "sparse_adam",
+        "opt.oracle",
+        "torch-forloop",
+        "adding a sparse tensor to a 0-d view counts the view's offset twice: SparseAdam writes into other memory",
+        "a 0-d parameter is updated where it lies",
+        """\
+import torch
+buffer = torch.zeros(8)
+p = buffer[2].requires_grad_()
+p.grad = torch.ones(()).to_sparse(0)
+torch.optim.SparseAdam([p], lr=1.0).step()
+assert buffer.nonzero().tolist() == [[4]]
+""",
+        cases=("strided",),
+    ),
+    Deviation(
+        "D-015",
+        "asgd",
+        "opt.replaced",
+        "torch-foreach",
+        "before averaging starts, foreach ASGD moves ax by p - ax where the for-loop copies p, and keeps ax' rounding",
+        "while mu is 1 the average is the parameter",
+        """\
+import torch
+p = torch.full((1,), 0.1, requires_grad=True)
+p.grad = torch.zeros(1)
+optimizer = torch.optim.ASGD([p], lambd=0.0, foreach=True)
+optimizer.step()
+optimizer.state[p]["ax"].fill_(1e6)
+optimizer.step()
+assert not torch.equal(optimizer.state[p]["ax"], p)
+""",
     ),
 )
 
