@@ -8,10 +8,14 @@ import sys
 import textwrap
 
 import pytest
-from optbench.impls.fused import adam, native, numba_source, sgd
+from optbench.impls import fused
+from optbench.impls.fused import adam, asgd, native, numba_source
 from optbench.impls.fused.lang import Rule, constexpr, rule
+from optbench.impls.fused.optimizer import FusedOptimizer
 
 FLAGS = (1, 1, 1, 1)
+CLASSES = (getattr(fused, name) for name in fused.__all__)
+RULES = list(dict.fromkeys(cls.rule for cls in CLASSES if issubclass(cls, FusedOptimizer)))
 
 
 @pytest.fixture
@@ -39,9 +43,13 @@ def update(param, grad, lr, FAST: constexpr):
 SIMPLE = Rule("simple", prepare, update, state=(), hyper=("lr",), scalars=("lr",), flags=("FAST",), stores_step=False)
 
 
-@pytest.mark.parametrize(("described", "flags"), [(adam.RULE, FLAGS), (sgd.RULE, FLAGS)], ids=["adam", "sgd"])
-@pytest.mark.parametrize("storage", ["float32", "bfloat16"])
-def test_no_double_precision_in_the_loop(described, flags, storage):
+@pytest.mark.parametrize(
+    ("described", "storage"),
+    [(described, "float32") for described in RULES] + [(adam.RULE, "bfloat16"), (asgd.RULE, "bfloat16")],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_no_double_precision_in_the_loop(described, storage):
+    flags = (1,) * len(described.flags)
     _, text = native.compile_kernel(numba_source.update_source(described, flags, storage), "update", "llvm")
     # Scalars are narrowed once a tensor; every arithmetic instruction is in float32, in vectors, and without
     # fast-math flags.

@@ -174,6 +174,18 @@ def test_change_is_noticed(config, change):
     twins.run(5)
 
 
+@pytest.mark.parametrize("config", ["nadam", "asgd-averaging-decay"])
+@pytest.mark.parametrize(
+    "change", [replace_entries, move_entries, clear_one_state, swap_states], ids=lambda change: change.__name__
+)
+def test_change_of_other_numbers_than_the_step_is_noticed(config, change):
+    twins = start(config)
+    change(twins)
+    twins.run(3, 4)
+    change(twins)
+    twins.run(5)
+
+
 def test_a_parameter_without_state_is_replaced_by_its_equal():
     twins = Twins("SGD", [torch.ones(1, dtype=torch.float64), random((3,))], lr=0.1)
     twins.run(1)
@@ -333,7 +345,11 @@ def test_inference_tensors():
         assert torch.equal(weight, torch.full((3,), 0.5))
 
 
-@pytest.mark.parametrize(("name", "advice"), [("Adam", "SparseAdam"), ("SGD", "optbench.reference.SGD")])
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [("Adam", "SparseAdam")]
+    + [(name, name) for name in ("Adadelta", "Adamax", "ASGD", "Lion", "NAdam", "RAdam", "RMSprop", "Rprop")],
+)
 def test_sparse_gradients_are_refused(name, advice):
     weight = torch.ones(3, requires_grad=True)
     optimizer = getattr(fused, name)([weight], lr=0.1)

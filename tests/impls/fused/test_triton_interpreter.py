@@ -49,9 +49,11 @@ def test_found_inf_leaves_every_bit():
     assert {case: changed for case, changed in changes.items() if changed != [False, True]} == {}
 
 
-@pytest.mark.parametrize("check", ["unscaled", "against_numba", "stored"])
+@pytest.mark.parametrize("check", ["unscaled", "against_numba", "stored", "operations"])
 def test_same_bits(check):
-    """Scaled gradients under their scale give what plain ones do; Triton gives and stores what Numba does."""
+    """Scaled gradients under their scale give what plain ones do; Triton gives and stores what Numba does, and
+    both give what the same operations give on numbers.
+    """
     same = found()[check]["found"]
     assert len(same) >= 8
     assert [case for case, equal in same.items() if not equal] == []

@@ -20,6 +20,8 @@ import torch
 from optbench.impls import fused
 from optbench.impls.fused import adam, numba_backend, sgd, triton_backend
 from optbench.impls.fused.bucket import Bucket
+from optbench.impls.fused.lang import Rule, absolute, div, maximum, minimum, sign, sqrt
+from optbench.impls.fused.lang import rule as as_rule
 from optbench.impls.fused.optimizer import FusedOptimizer
 from torch import Tensor
 
@@ -298,6 +300,46 @@ def against_numba() -> dict[str, bool]:
     return found
 
 
+@as_rule
+def prepare(step):
+    return step
+
+
+@as_rule
+def update(param, grad, larger, smaller, magnitude, direction, quotient, root, step):
+    larger = maximum(param, grad)
+    smaller = minimum(param, grad)
+    magnitude = absolute(param)
+    direction = sign(param)
+    quotient = div(param, grad)
+    root = sqrt(param)
+    return param, larger, smaller, magnitude, direction, quotient, root
+
+
+OPERATIONS = Rule(
+    "operations", prepare, update, state=("larger", "smaller", "magnitude", "direction", "quotient", "root"), hyper=(),
+    scalars=("step",), flags=(), stores_step=False,
+)  # fmt: skip
+
+
+def operations() -> dict[str, bool]:
+    """Whether what rules may call gives on every backend what it gives on numbers, whatever the numbers."""
+    values = [0.0, -0.0, 1.5, -3.0, float("inf"), -float("inf"), float("nan")]
+    pairs = list(itertools.product(values, values))
+    expected = torch.tensor([update(first, second, *[0.0] * 6, 1.0) for first, second in pairs])
+    found = {}
+    for backend in (triton_backend, numba_backend):
+        tensors = Tensors(OPERATIONS, (), (len(pairs),), torch.float32)
+        for row, column in ((0, 0), (1, 1)):
+            tensors.arrays[row][0].copy_(torch.tensor(pairs)[:, column])
+        backend.update(tensors.bucket, backend.prepare(tensors.bucket))
+        for row, name in enumerate(OPERATIONS.state, start=1):
+            actual = tensors.arrays[row + 1][0]
+            same = torch.allclose(actual, expected[:, row], rtol=1e-6, atol=0.0, equal_nan=True)
+            found[f"{name} {backend.NAME}"] = same
+    return found
+
+
 def copies() -> dict[str, int]:
     """How many times tables are copied to the device in five steps."""
 
@@ -344,7 +386,7 @@ def main() -> None:
     for config in MORE_CONFIGS:
         found = with_device_prepare(lambda config=config: run(config, torch.float32, (0, 3, BLOCK + 5)))
         report({"case": f"{config} prepared by Triton", **found})
-    for check in (prepared, stored, skipped, unscaled, against_numba, copies):
+    for check in (operations, prepared, stored, skipped, unscaled, against_numba, copies):
         report({"case": check.__name__, "found": check()})
 
 
