@@ -5,7 +5,6 @@ https://doi.org/10.1007/BF01589116, section 2, by the two-loop recursion of Jorg
 Matrices with Limited Storage", 1980, https://doi.org/10.1090/S0025-5718-1980-0572855-7.
 """
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -179,4 +178,6 @@ def _add_(params: list[Tensor], pieces: list[Tensor], t: Any) -> None:
 
 
 def _largest(flat: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(flat, math.inf)
+    """max(|flat|), without a temporary of its size; torch's infinity norm is ten times slower on a CPU."""
+    least, most = torch.aminmax(flat)
+    return torch.maximum(most, least.neg())
