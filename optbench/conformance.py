@@ -37,7 +37,7 @@ class Plan:
         suite: "quick" or "full".
         laws: globs of law ids; empty: all.
         keyword: `-k`'s expression over `law[case]`.
-        seed: seeds cases, values and perturbations.
+        seed: seeds values and perturbations; in the full suite further cases too.
         require_torch: judge foreign code on the level "torch" too.
     """
 

@@ -45,7 +45,8 @@ class Scope:
         suite: "quick" or "full".
         device: a torch device.
         dtypes: storage dtypes under test.
-        seed: seeds every choice.
+        seed: seeds values and perturbations and, in the full suite, which options meet. The quick suite's cases are the
+            same for every seed, so that a verdict that changes with it is about numbers.
     """
 
     suite: str = "quick"

@@ -96,7 +96,7 @@ Keyword = Annotated[
 LawOption = Annotated[
     list[str] | None, typer.Option("--law", "-l", metavar="GLOBS", autocompletion=_laws, help="Only these laws.")
 ]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Seeds cases, values and order.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seeds values, order and, in the full suite, further cases.")]
 FormatOption = Annotated[Format, typer.Option("--format", "-f", help="How the outcome is written.")]
 Output = Annotated[
     str, typer.Option("--output", "-o", metavar="FILE", help="Where the outcome goes; `-` is standard output.")

@@ -27,7 +27,7 @@ _FEW_STEPS = 5
 
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     options = {option.name: option.values for option in subject.options}
-    rows = pairwise.rows(options, subject.forbidden, scope.seed)
+    rows = pairwise.rows(options, subject.forbidden)
     dtypes = scope.some("float32", "bfloat16", "float64")
     # What one parameter does decides what all others do there, so that errors grow with every step.
     steps = _STEPS if subject.sees != "all" else _FEW_STEPS

@@ -36,7 +36,7 @@ def factors(subject: Subject, scope: Scope) -> tuple[dict[str, Sequence[Any]], l
 
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     combined, forbidden = factors(subject, scope)
-    for row in pairwise.rows(combined, forbidden, scope.seed):
+    for row in pairwise.rows(combined, forbidden):
         dtype, layout, moment = row.pop("dtype"), row.pop("layout"), row.pop("moment")
         yield scope.case(
             subject,
