@@ -11,8 +11,6 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-_COMMON_OPTIONS = {"maximize": False, "foreach": None, "differentiable": False}
-
 
 class ReferenceOptimizer(torch.optim.Optimizer):
     """A for loop over parameters. An algorithm supplies `_options`, `_entries` and `_update`.
@@ -23,7 +21,9 @@ class ReferenceOptimizer(torch.optim.Optimizer):
     gradient is refused before its first parameter is written.
     """
 
-    # Options that a checkpoint of an older torch may lack besides _COMMON_OPTIONS, and what their absence stands for.
+    # Options that a checkpoint of an older torch may lack, and what their absence stands for: what nearly all have, the
+    # rest.
+    _common_options: ClassVar[dict[str, Any]] = {"maximize": False, "foreach": None, "differentiable": False}
     _absent_options: ClassVar[dict[str, Any]] = {}
     # State kept in tensors without dimensions, which old checkpoints hold as numbers.
     _scalar_entries: ClassVar[tuple[str, ...]] = ("step",)
@@ -121,9 +121,8 @@ class ReferenceOptimizer(torch.optim.Optimizer):
         copied = {key: _cloned(entries) for key, entries in state["state"].items()}
         super().__setstate__({**state, "state": defaultdict(dict, copied)})
         for group in self.param_groups:
-            for name, value in (_COMMON_OPTIONS | self._absent_options).items():
-                if name in self.defaults:
-                    group.setdefault(name, value)
+            for name, value in (self._common_options | self._absent_options).items():
+                group.setdefault(name, value)
             for param in group["params"]:
                 entries = self.state.get(param, {})
                 for name in entries.keys() & set(self._scalar_entries):

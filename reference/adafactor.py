@@ -29,7 +29,7 @@ is left alone, where PyTorch divides by zero.
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -109,6 +109,7 @@ class Adafactor(ReferenceOptimizer):
     Example: `Adafactor(model.parameters()).step()`
     """
 
+    _common_options: ClassVar = {"maximize": False, "foreach": None}
     _sparse_refusal = "Adafactor does not support sparse gradients"
     _complex_refusal = "Adafactor does not support complex parameters"
     _update = staticmethod(update)

@@ -85,6 +85,7 @@ class SparseAdam(ReferenceOptimizer):
     Example: `SparseAdam(torch.nn.Embedding(1000, 64, sparse=True).parameters()).step()`
     """
 
+    _common_options: ClassVar = {"maximize": False}
     _scalar_entries: ClassVar = ()
     _update = staticmethod(update)
 

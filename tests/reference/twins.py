@@ -39,6 +39,7 @@ def assert_goes_on(name, source, target, params, options, other_options, **toler
     saved = first.state_dict()
     before = copy.deepcopy(saved["state"])
     second.load_state_dict(saved if target is reference else copy.deepcopy(saved))
+    assert set(second.param_groups[0]) == set(getattr(torch.optim, name)(params, **options).param_groups[0])
     train(second, seeds=[4, 5])
     torch.testing.assert_close(saved["state"], before, rtol=0, atol=0)
     train(first, seeds=[4, 5])
