@@ -121,7 +121,7 @@ assert p.grad.tolist() == [1.5, 1.5, 1.5]
     ),
     Deviation(
         "D-006",
-        "adafactor adam adamax adamw nadam sparse_adam",
+        "adafactor adam adamax adamw muon nadam sparse_adam",
         "opt.oracle opt.matches_reference",
         "torch-forloop torch-fused",
         "a float32 tensor lr has the for-loop round what it multiplies, as 1 - lr*weight_decay, to float32 for float64",
@@ -244,7 +244,7 @@ assert second.state[p]["eta"].dtype == torch.bfloat16
     Deviation(
         "D-013",
         "adafactor",
-        "opt.*",
+        "opt.oracle opt.pure opt.shapes opt.sparse_in_time",
         "torch-*",
         "Adafactor raises ZeroDivisionError where a parameter has no elements",
         "a parameter without elements counts its steps, and nothing else happens",
@@ -291,6 +291,40 @@ optimizer.state[p]["ax"].fill_(1e6)
 optimizer.step()
 assert not torch.equal(optimizer.state[p]["ax"], p)
 """,
+    ),
+    Deviation(
+        "D-016",
+        "muon",
+        "opt.*",
+        "torch-forloop",
+        "without nesterov a bfloat16 momentum buffer is itself divided by its norm, because .bfloat16() makes no copy",
+        "the buffer is the running mean of the gradient in every dtype",
+        """\
+import torch
+p = torch.zeros(2, 2, dtype=torch.bfloat16, requires_grad=True)
+p.grad = torch.full((2, 2), 8.0, dtype=torch.bfloat16)
+optimizer = torch.optim.Muon([p], momentum=0.5, nesterov=False)
+optimizer.step()
+assert optimizer.state[p]["momentum_buffer"].tolist() == [[0.5, 0.5], [0.5, 0.5]]
+""",
+        cases=("bfloat16 nesterov=False",),
+    ),
+    Deviation(
+        "D-017",
+        "muon",
+        "opt.shapes",
+        "torch-forloop",
+        "Muon raises ZeroDivisionError for a matrix without columns, to whose rate it gives the factor rows/columns",
+        "there is nothing to update",
+        """\
+import torch
+p = torch.zeros(2, 0, requires_grad=True)
+p.grad = torch.zeros(2, 0)
+try: torch.optim.Muon([p]).step()
+except ZeroDivisionError as error: refused = error
+assert "division by zero" in str(refused)
+""",
+        cases=("zero",),
     ),
 )
 

@@ -323,6 +323,8 @@ class _Crowd:
 
     def __init__(self, subject: Subject, problem: Problem, judge: str) -> None:
         self.subject, self.options, self.dtype = subject, problem.case.options, problem.dtype
+        # Where a part is computed in a narrower dtype, its rounding is the only one that shows after many steps.
+        self._worked = dtype_of(next(iter(subject.coarse.values()), problem.case.dtype))
         seed = problem.case.seed
         stacks = [_stack(values, self.dtype, generator(seed, "rollout", i)) for i, values in enumerate(problem.start)]
         self.params = [[stack] if subject.elementwise else [copy.clone() for copy in stack] for stack in stacks]
@@ -337,7 +339,7 @@ class _Crowd:
 
     def give(self, i: int, grad: Tensor | None, rng: torch.Generator) -> None:
         """Give parameter `i` its gradient, and its copies moved ones."""
-        stack = None if grad is None else _stack_grad(grad, self.dtype, rng)
+        stack = None if grad is None else _stack_grad(grad, self._worked, rng)
         for place, param in enumerate(self.params[i]):
             param.grad = stack if stack is None or self.subject.elementwise else stack[place]
 
