@@ -66,11 +66,11 @@ _least, _rate = {work}(_eps1 * _eps1), {work}(_weight)
 _total = float64(0.0)
 if is_vector != 0:
     # second moment
+    # It is found again, from the same numbers, by the launch that stores it.
     for _col in range(first_col, end_col):
         _g = load_element(grad, _col, 1, {storage!r})
         _variance = load_element(row_var, _col, 2, {storage!r})
         _variance = _variance + _rate * (_g * _g - _variance)
-        store_element(row_var, _col, 2, {storage!r}, _variance)
         _estimate = where_(_variance < _least, _least, _variance)
         _total = accumulate(_total, float64(div_(_g * _g, _estimate)))
 else:
@@ -125,12 +125,15 @@ _excess = div_(sqrt_(div_(_update_squares, float64(numel))), load_float64(_scala
 _excess = where_(_excess > 1.0, _excess, 1.0)
 _step = {work}(div_(_size * load_float64(_scalars, 6 * tensor + 5), _excess))
 if is_vector != 0:
+    _rate = {work}(load_float64(_scalars, 6 * tensor))
     for _col in range(first_col, end_col):
+        _g = load_element(grad, _col, 1, {storage!r})
         _variance = load_element(row_var, _col, 2, {storage!r})
+        _variance = _variance + _rate * (_g * _g - _variance)
+        store_element(row_var, _col, 2, {storage!r}, _variance)
         _estimate = where_(_variance < _least, _least, _variance)
         # step
         _p = load_element(param, _col, 0, {storage!r}) * _keep
-        _g = load_element(grad, _col, 1, {storage!r})
         store_element(param, _col, 0, {storage!r}, _p - _step * div_(_g, sqrt_(_estimate)))
 else:
     for _slice in range(first_slice, end_slice):

@@ -17,6 +17,9 @@ from .native import Kernel, kernel
 from .numba_source import CHUNKS_DONE, JOB_SIZE, NEXT_CHUNK
 from .vectors import History, chunks_of
 
+# Elements of the smallest chunk, and most chunks: each pass sums up what all chunks of the pass before have left.
+_CHUNKS = 1 << 15, 512
+
 _REMEMBER = """
 def remember(_job):
     _grad, _previous, _direction = load_int(_job, 0), load_int(_job, 1), load_int(_job, 2)
@@ -93,7 +96,7 @@ _SOURCES = {"remember": _REMEMBER, "advance": _ADVANCE}
 
 def remember(grad: Tensor, previous: Tensor, direction: Tensor, t: float, change: Tensor, move: Tensor) -> Tensor:
     """See vectors.remember."""
-    length, (size, chunks) = len(grad), chunks_of(len(grad))
+    length, (size, chunks) = len(grad), chunks_of(len(grad), *_CHUNKS)
     sums = np.zeros((2, chunks))
     job = _job(grad, previous, direction, change, move)
     job[5:9] = sums.ctypes.data, length, size, chunks
@@ -104,7 +107,7 @@ def remember(grad: Tensor, previous: Tensor, direction: Tensor, t: float, change
 
 def recur(grad: Tensor, history: History, result: Tensor) -> Tensor:
     """See vectors.recur."""
-    length, (size, chunks) = len(grad), chunks_of(len(grad))
+    length, (size, chunks) = len(grad), chunks_of(len(grad), *_CHUNKS)
     table = np.array(
         [
             [step.loop, *(0 if tensor is None else tensor.data_ptr() for tensor in step[1:])]

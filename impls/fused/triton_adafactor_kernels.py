@@ -13,8 +13,9 @@ import triton.language as tl
 
 from .triton_lang import div, narrow, sqrt, widen
 
-# Of one block; the columns are those of a tile.
-ROWS, COLS = 16, 128
+# Columns of a tile, and rows of a block of it by bytes of an element: eight elements a thread, four in float64.
+COLS = 128
+ROWS_BY_ITEMSIZE = {2: 8, 4: 8, 8: 4}
 
 
 @triton.jit
@@ -90,12 +91,12 @@ def moments_kernel(tensors, tiles, totals, scalars, STORAGE: tl.constexpr, WORK:
     total = tl.zeros([ROWS, COLS], WORK)
     if tl.load(record + 16) != 0:
         # second moment
+        # It is found again, from the same numbers, by the launch that stores it.
         for start in range(first_col, end_col, ROWS * COLS):
             col = start + tl.arange(0, ROWS)[:, None] * COLS + tl.arange(0, COLS)[None, :]
             g = load(grad, col, col < end_col, WORK)
             variance = load(row_var, col, col < end_col, WORK)
             variance = variance + weight.to(WORK) * (g * g - variance)
-            store(row_var, col, variance, col < end_col)
             total += div(g * g, tl.where(col < end_col, at_least(variance, least), 1.0))
     else:
         col = first_col + tl.arange(0, COLS)
@@ -155,9 +156,9 @@ def clipped_step(record, totals, scalars, BLOCK: tl.constexpr):
 
 
 @triton.jit
-def step_block(param, grad, offset, mask, estimate, keep, step, WORK: tl.constexpr):
+def step_block(param, g, offset, mask, estimate, keep, step, WORK: tl.constexpr):
     # step
-    p, g = load(param, offset, mask, WORK) * keep, load(grad, offset, mask, WORK)
+    p = load(param, offset, mask, WORK) * keep
     store(param, offset, p - step * div(g, sqrt(tl.where(mask, estimate, 1.0))), mask)
 
 
@@ -174,13 +175,17 @@ def step_kernel(tensors, tiles, totals, scalars, STORAGE: tl.constexpr, WORK: tl
     first_row, end_row, first_col, end_col = tl.load(tile + 3), tl.load(tile + 4), tl.load(tile + 5), tl.load(tile + 6)
     row_part, col_part = tl.load(tile + 7), tl.load(tile + 8)
     eps1, keep = tl.load(scalars + tensor * 6 + 1), tl.load(scalars + tensor * 6 + 4).to(WORK)
-    least = (eps1 * eps1).to(WORK)
+    weight, least = tl.load(scalars + tensor * 6).to(WORK), (eps1 * eps1).to(WORK)
     step = clipped_step(record, totals, scalars + tensor * 6, COLS).to(WORK)
     if tl.load(record + 16) != 0:
         for start in range(first_col, end_col, ROWS * COLS):
             col = start + tl.arange(0, ROWS)[:, None] * COLS + tl.arange(0, COLS)[None, :]
-            estimate = at_least(load(row_var, col, col < end_col, WORK), least)
-            step_block(param, grad, col, col < end_col, estimate, keep, step, WORK)
+            g = load(grad, col, col < end_col, WORK)
+            variance = load(row_var, col, col < end_col, WORK)
+            variance = variance + weight * (g * g - variance)
+            store(row_var, col, variance, col < end_col)
+            estimate = at_least(variance, least)
+            step_block(param, g, col, col < end_col, estimate, keep, step, WORK)
     else:
         col = first_col + tl.arange(0, COLS)
         for index in range(tl.load(tile + 1), tl.load(tile + 2)):
@@ -196,4 +201,5 @@ def step_kernel(tensors, tiles, totals, scalars, STORAGE: tl.constexpr, WORK: tl
                 offset = (index * rows + row)[:, None] * cols + col[None, :]
                 mask = (row < end_row)[:, None] & (col < end_col)[None, :]
                 estimate = at_least((scale * new_row)[:, None] * new_col[None, :], least)
-                step_block(param, grad, offset, mask, estimate, keep, step, WORK)
+                g = load(grad, offset, mask, WORK)
+                step_block(param, g, offset, mask, estimate, keep, step, WORK)

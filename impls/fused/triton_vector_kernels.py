@@ -13,9 +13,7 @@ import triton.language as tl
 
 from .triton_lang import narrow, widen
 
-BLOCK = 1024
-ADDRESSES = ["vector", "grad", "added", "following", "ro", "al", "scale", "previous", "direction", "change", "move"]
-NUMBERS = ["length", "size", "chunks"]
+BLOCK = 512
 
 
 @triton.jit
@@ -44,8 +42,11 @@ def advance_kernel(
     factor = tl.zeros((), tl.float64)
     by = tl.full((), 1.0, WORK)
     if LOOP > 0:
-        other = tl.arange(0, BLOCK)
-        factor = load_number(ro, STORAGE) * tl.sum(tl.load(before + other, mask=other < chunks, other=0.0), axis=0)
+        sums = tl.zeros([BLOCK], tl.float64)
+        for first in range(0, chunks, BLOCK):
+            other = first + tl.arange(0, BLOCK)
+            sums += tl.load(before + other, mask=other < chunks, other=0.0)
+        factor = load_number(ro, STORAGE) * tl.sum(sums, axis=0)
     if LOOP == 1:
         # All programs find and store the same number; each goes on with what it would read back.
         rounded = narrow(factor.to(WORK), STORAGE)

@@ -11,10 +11,13 @@ from .triton_backend import _TYPES, _check_device, _on, _options, _storage_type
 from .triton_vector_kernels import BLOCK, advance_kernel, remember_kernel
 from .vectors import History, chunks_of
 
+# Elements of the smallest chunk, and most chunks: enough programs for every multiprocessor.
+_CHUNKS = 1 << 12, 2048
+
 
 def remember(grad: Tensor, previous: Tensor, direction: Tensor, t: float, change: Tensor, move: Tensor) -> Tensor:
     """See vectors.remember."""
-    size, chunks = chunks_of(len(grad))
+    size, chunks = chunks_of(len(grad), *_CHUNKS)
     sums = torch.empty((2, chunks), dtype=torch.float64, device=grad.device)
     # As an argument it would arrive in float32.
     rate = torch.full((), t, dtype=torch.float64, device=grad.device)
@@ -26,7 +29,7 @@ def remember(grad: Tensor, previous: Tensor, direction: Tensor, t: float, change
 
 def recur(grad: Tensor, history: History, result: Tensor) -> Tensor:
     """See vectors.recur."""
-    size, chunks = chunks_of(len(grad))
+    size, chunks = chunks_of(len(grad), *_CHUNKS)
     # Each pass reads the sums that the pass before has left.
     sums = torch.empty((2, chunks), dtype=torch.float64, device=grad.device)
     turn = 0

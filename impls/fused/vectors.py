@@ -16,9 +16,6 @@ from torch import Tensor
 
 from .backends import backend_for
 
-# Elements of the smallest chunk of a sum, and most chunks of a vector.
-_SMALLEST_CHUNK, _MOST_CHUNKS = 1 << 15, 512
-
 
 class Pass(NamedTuple):
     """One pass: change the vector, then sum its products with `following`.
@@ -69,15 +66,18 @@ class History(NamedTuple):
             yield Pass(2, self.stps[index], following, self.ro[index], self.al[index], None)
 
 
-def chunks_of(length: int) -> tuple[int, int]:
-    """Elements of a chunk, and chunks, of a vector; the last chunk may be shorter."""
-    size = max(_SMALLEST_CHUNK, -(-length // (_MOST_CHUNKS * 1024)) * 1024)
+def chunks_of(length: int, smallest: int, most: int) -> tuple[int, int]:
+    """Elements of a chunk, and chunks, of a vector; the last chunk may be shorter.
+
+    Args:
+        smallest: fewest elements of a chunk, a multiple of 1024.
+        most: chunks that a vector may have.
+    """
+    size = max(smallest, -(-length // (most * 1024)) * 1024)
     return size, max(-(-length // size), 1)
 
 
-def remember(
-    grad: Tensor, previous: Tensor, direction: Tensor, t: float
-) -> tuple[Tensor, Tensor, Tensor]:
+def remember(grad: Tensor, previous: Tensor, direction: Tensor, t: float) -> tuple[Tensor, Tensor, Tensor]:
     """The changes y = grad - previous and s = t*direction, and float64 [y.s, y.y]; `previous` becomes the gradient."""
     change, move = torch.empty_like(grad), torch.empty_like(grad)
     return change, move, _passes(grad).remember(grad, previous, direction, t, change, move)
