@@ -116,7 +116,7 @@ class LBFGS(LBFGSBase):
             _add_(params, pieces, t)
             loss, grad = float(closure()), _gather(params)
             # coming back by subtraction would round
-            torch._foreach_copy_(params, origin)
+            _copy_(params, origin)
             return Point(t, loss, grad, grad.dot(direction))
 
         point, count = strong_wolfe(evaluate, start, t, length, max(0, budget), group["tolerance_change"])
@@ -174,7 +174,24 @@ def _split(flat: Tensor, params: list[Tensor]) -> list[Tensor]:
 
 def _add_(params: list[Tensor], pieces: list[Tensor], t: Any) -> None:
     targets = [torch.view_as_real(param) if param.is_complex() and not param.is_conj() else param for param in params]
-    torch._foreach_add_(targets, pieces, alpha=t)
+    if any(map(_is_lazy, params)):
+        for target, piece in zip(targets, pieces, strict=True):
+            target.add_(piece, alpha=t)
+    else:
+        torch._foreach_add_(targets, pieces, alpha=t)
+
+
+def _copy_(params: list[Tensor], values: list[Tensor]) -> None:
+    if any(map(_is_lazy, params)):
+        for param, value in zip(params, values, strict=True):
+            param.copy_(value)
+    else:
+        torch._foreach_copy_(params, values)
+
+
+def _is_lazy(param: Tensor) -> bool:
+    """Whether foreach ops refuse to write to it."""
+    return param.is_conj() or param.is_neg()
 
 
 def _largest(flat: Tensor) -> Tensor:
