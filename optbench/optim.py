@@ -6,12 +6,12 @@
 Every optimizer that `optbench list algos` names is here. Calling one makes an optimizer of one tier, whose state_dict
 torch.optim and every other tier can load. Which tier, as torch.optim's page describes it for its own implementations:
 
-    differentiable=True, or sparse parameters or gradients    reference, a for-loop
-    fused=True                                                fused
-    foreach=True                                              foreach
-    foreach=False or fused=False, and neither True            reference
-    neither given                                             fused on the CPU, and on other devices where Triton is
-                                                              installed; else foreach
+    differentiable=True, or sparse parameters         reference, a for-loop
+    fused=True                                        fused
+    foreach=True                                      foreach
+    foreach=False or fused=False, and neither True    reference
+    neither given                                     fused on the CPU, and on other devices where Triton is installed;
+                                                      else foreach
 
 A tier is imported when it is first chosen.
 """
@@ -104,7 +104,7 @@ def choose_tier(
     params = list(params)
     tensors = list(_tensors(params))
     in_a_group = any(isinstance(group, dict) and bool(group.get("differentiable")) for group in params)
-    if differentiable or in_a_group or any(map(_is_sparse, tensors)):
+    if differentiable or in_a_group or any(tensor.layout != torch.strided for tensor in tensors):
         return "reference"
     if fused:
         return "fused"
@@ -133,11 +133,6 @@ def _tensors(params: Iterable[Any]) -> Iterator[Tensor]:
             yield from _tensors(item[1:])
         elif isinstance(item, Tensor):
             yield item
-
-
-def _is_sparse(tensor: Tensor) -> bool:
-    grad = tensor.grad if tensor.is_leaf else None
-    return tensor.layout != torch.strided or (grad is not None and grad.layout != torch.strided)
 
 
 def _face(subject: subjects.Subject) -> _Face:

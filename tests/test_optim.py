@@ -147,12 +147,19 @@ def test_torch_refusals_are_kept(name):
             getattr(optim, name)(weights(), fused=True, foreach=True)
 
 
-def test_sparse_gradients_and_differentiable_groups_take_the_reference():
+@pytest.mark.parametrize("name", ["Adagrad", "SGD", "SparseAdam"])
+def test_the_tier_that_is_chosen_takes_sparse_gradients(name):
     layer = torch.nn.Embedding(4, 2, sparse=True)
+    before = layer.weight.detach().clone()
+    optimizer = getattr(optim, name)(layer.parameters(), lr=0.1)
     layer(torch.tensor([1])).sum().backward()
-    optimizer = optim.SGD(layer.parameters(), lr=0.1)
-    assert tier(optimizer) == "reference"
     optimizer.step()
+    assert tier(optimizer) == "fused"
+    assert (layer.weight != before).any(1).tolist() == [False, True, False, False]
+
+
+def test_sparse_parameters_and_differentiable_groups_take_the_reference():
+    assert optim.choose_tier([torch.ones(2, 2).to_sparse()]) == "reference"
     assert optim.choose_tier([{"params": weights(), "differentiable": True}]) == "reference"
 
 
@@ -160,8 +167,8 @@ def test_devices_without_a_compiler_take_foreach(monkeypatch):
     params = weights(device="meta")
     assert optim.choose_tier(params) == "foreach"
     # torch.device("cuda") needs no GPU to be named.
-    monkeypatch.setattr(optim, "_tensors", lambda params: [type("P", (), {"device": torch.device("cuda")})])
-    monkeypatch.setattr(optim, "_is_sparse", lambda tensor: False)
+    on_gpu = type("Parameter", (), {"device": torch.device("cuda"), "layout": torch.strided})
+    monkeypatch.setattr(optim, "_tensors", lambda params: [on_gpu])
     for found, expected in ((object(), "fused"), (None, "foreach")):
         monkeypatch.setattr(importlib.util, "find_spec", lambda name, found=found: found)
         assert optim.choose_tier(params) == expected
