@@ -48,7 +48,7 @@ def strong_wolfe(
     while not done and trials < max_trials:
         if abs(bracket[1].t - bracket[0].t) * length < tolerance_change:
             break
-        t, stuck = _next_trial(*bracket, stuck)
+        t, stuck = _next_trial(bracket[0], bracket[1], stuck)
         point = evaluate(t)
         trials += 1
         if _is_too_high(point, start) or point.loss >= bracket[low].loss:

@@ -89,7 +89,7 @@ def _muon(params: Tensors, grads: Tensors, buffers: Tensors, *, group: dict[str,
     # orthogonalize by Newton-Schulz iterations
     updates = _orthogonalize(updates, group["ns_coefficients"], group["ns_steps"], group["eps"])
     # adjust the rate to the shape
-    adjusted = lr * _shape_factor(*first.shape, group["adjust_lr_fn"])
+    adjusted = lr * _shape_factor(first.shape, group["adjust_lr_fn"])
     # decoupled weight decay: shrink the parameter by lr*weight_decay
     if weight_decay != 0:
         torch._foreach_mul_(params, constant(1 - lr * weight_decay, first))
@@ -120,7 +120,8 @@ def _orthogonalize(
     return batch.to(first.dtype).unbind()
 
 
-def _shape_factor(rows: int, columns: int, adjust_lr_fn: str | None) -> float:
+def _shape_factor(shape: torch.Size, adjust_lr_fn: str | None) -> float:
+    rows, columns = shape
     if adjust_lr_fn == "match_rms_adamw":
         return 0.2 * math.sqrt(max(rows, columns))
     return math.sqrt(max(1.0, rows / max(1, columns)))

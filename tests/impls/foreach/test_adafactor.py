@@ -126,7 +126,8 @@ def test_negative_bits_and_state_of_another_dtype():
     value = normal(3, 4).to(torch.bfloat16)
     param, twin = torch.nn.Parameter(value.clone()), torch.nn.Parameter(value.float())
     grad = normal(3, 4, seed=3).to(torch.bfloat16)
-    optimizer, expected = foreach.Adafactor([param]), foreach.Adafactor([twin], eps=(torch.finfo(value.dtype).eps, 1e-3))
+    optimizer = foreach.Adafactor([param])
+    expected = foreach.Adafactor([twin], eps=(torch.finfo(value.dtype).eps, 1e-3))
     train(optimizer, [[grad]])
     train(expected, [[grad.float()]])
     wide = {key: state.clone() for key, state in expected.state[twin].items()}
