@@ -69,7 +69,7 @@ class LBFGS(LBFGSBase):
             d = memory["d"]
             memory["prev_loss"] = loss
             t = min(1.0, 1.0 / float(grad.abs().sum())) * lr if state["n_iter"] == 1 else lr
-            memory["t"] = _rate(t, lr, grad)
+            memory["t"] = _rate(t, group["lr"], grad)
             if slope > -group["tolerance_change"]:
                 break
             spent = 0
@@ -82,7 +82,7 @@ class LBFGS(LBFGSBase):
                 self._move(d, t)
                 if iterations != group["max_iter"]:
                     loss, grad, spent = float(closure()), self._flat_grad(), 1
-            memory["t"] = _rate(t, lr, grad)
+            memory["t"] = _rate(t, group["lr"], grad)
             evaluations += spent
             state["func_evals"] += spent
             if (
@@ -178,9 +178,12 @@ def _size(vector: Tensor) -> float:
     return float(torch.linalg.vector_norm(vector, float("inf")))
 
 
-def _rate(t: float, lr: float, grad: Tensor) -> float | Tensor:
-    """A rate that was computed is a tensor in torch's state, and the group's own is a number."""
-    return t if t == lr else grad.new_tensor(t)
+def _rate(t: float, lr: float | Tensor, grad: Tensor) -> float | Tensor:
+    """A rate as torch keeps it: the group's own as it is, and a computed one as a tensor."""
+    if t == lr:
+        return lr.detach().clone() if isinstance(lr, Tensor) else t
+    dtype = torch.promote_types(grad.dtype, lr.dtype) if isinstance(lr, Tensor) else grad.dtype
+    return torch.tensor(t, dtype=dtype, device=grad.device)
 
 
 def _like(grad: Tensor, tensor: Tensor) -> Tensor:

@@ -57,7 +57,7 @@ def sparse(dtype: torch.dtype) -> tuple[list[Tensor], list[list[Tensor | None]]]
 
 
 def adafactor(dtype: torch.dtype) -> tuple[list[Tensor], list[list[Tensor | None]]]:
-    return dense([(5, 140), (150, 3), (2, 3, 4, 2), (9,), (), (1, 1), (1030,)], dtype)
+    return dense([(5, 140), (130, 3), (2, 2, 3, 2), (9,), ()], dtype)
 
 
 def muon(dtype: torch.dtype) -> tuple[list[Tensor], list[list[Tensor | None]]]:
@@ -109,10 +109,10 @@ def minimize(backend: str, dtype: torch.dtype, length: int) -> tuple[str, list[T
 def differences() -> Iterator[dict[str, Any]]:
     """The largest difference of the two backends, in spacings of the dtype at each tensor's largest number."""
     for case, (name, dtype) in itertools.product(CASES, DTYPES.items()):
-        if dtype in (torch.float32, torch.bfloat16) or case in ("adafactor", "sparse adam"):
+        if dtype == torch.float32 or case == "sparse adam" or (case == "adafactor" and dtype != torch.float16):
             yield compare(f"{case} {name}", dtype, lambda backend: step(backend, case, dtype))  # noqa: B023
     # one chunk, and a last chunk of one element, where the step in half precision would be lost
-    lengths = [(5, name) for name in DTYPES] + [(4097, "float32"), (4097, "float64")]
+    lengths = [(5, "float16"), (5, "bfloat16"), (4097, "float32"), (4097, "float64")]
     for length, name in lengths:
         dtype = DTYPES[name]
         yield compare(f"lbfgs {length} {name}", dtype, lambda backend: minimize(backend, dtype, length))  # noqa: B023
