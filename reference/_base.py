@@ -199,7 +199,9 @@ def view_as_real(value: Any) -> Any:
     return value
 
 
-def _cloned(entries: Any) -> Any:
-    if not isinstance(entries, dict):
-        return entries
-    return {name: value.clone() if isinstance(value, Tensor) else value for name, value in entries.items()}
+def _cloned(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.clone()
+    if isinstance(value, list):
+        return [_cloned(item) for item in value]
+    return {name: _cloned(item) for name, item in value.items()} if isinstance(value, dict) else value
