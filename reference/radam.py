@@ -78,10 +78,10 @@ def update(
         if isinstance(length, Tensor):
             # Chosen where the tensor is, without reading it.
             rectified = length > 5
-            rate = torch.where(rectified, rate * rectification(length, length_limit) * bias_correction2**0.5, rate)
+            rate *= torch.where(rectified, rectification(length, length_limit) * bias_correction2**0.5, 1.0)
             denom = torch.where(rectified, exp_avg_sq.sqrt() + eps, 1.0)
         elif length > 5:
-            rate = rate * rectification(length, length_limit) * bias_correction2**0.5
+            rate *= rectification(length, length_limit) * bias_correction2**0.5
             denom = exp_avg_sq.sqrt().add_(eps)
 
         # step

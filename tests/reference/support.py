@@ -1,5 +1,7 @@
 """Optimizers to compare, and short runs of them."""
 
+import inspect
+
 import pytest
 import torch
 
@@ -10,14 +12,36 @@ CASES = [
     ("SGD", {}),
     ("SGD", {"momentum": 0.9, "weight_decay": 0.1, "nesterov": True}),
     ("SGD", {"momentum": 0.9, "dampening": 0.5, "maximize": True}),
+    ("Adadelta", {"weight_decay": 0.1, "maximize": True}),
+    ("Adagrad", {"lr_decay": 0.1, "initial_accumulator_value": 0.25, "weight_decay": 0.1}),
+    ("Adamax", {"weight_decay": 0.1}),
+    ("ASGD", {"t0": 1.0, "lambd": 0.05, "weight_decay": 0.1}),
+    ("NAdam", {"weight_decay": 0.1, "maximize": True}),
+    ("NAdam", {"weight_decay": 0.1, "decoupled_weight_decay": True}),
+    ("RAdam", {"weight_decay": 0.1, "decoupled_weight_decay": True}),
+    ("RMSprop", {"weight_decay": 0.1}),
+    ("RMSprop", {"momentum": 0.9, "centered": True}),
+    ("Rprop", {"maximize": True}),
 ]
+NAMES = list(dict.fromkeys(name for name, _ in CASES))
 cases = pytest.mark.parametrize(("name", "options"), CASES)
-# SGD has no capturable.
+names = pytest.mark.parametrize("name", NAMES)
+
+
+def takes(name, option):
+    """Whether a constructor has this option."""
+    return option in inspect.signature(getattr(torch.optim, name)).parameters
+
+
+capturable_names = pytest.mark.parametrize("name", [name for name in NAMES if takes(name, "capturable")])
 capturable_cases = pytest.mark.parametrize(
     ("name", "options", "capturable"),
-    [(name, options, flag) for name, options in CASES for flag in (False, True) if not (flag and name == "SGD")],
+    [(name, options, flag) for name, options in CASES for flag in (False, True)[: 1 + takes(name, "capturable")]],
 )
-names = pytest.mark.parametrize("name", ["Adam", "AdamW", "SGD"])
+# State without dimensions, in the default dtype.
+SCALARS = ("step", "eta", "mu", "mu_product")
+# The only ones that take tensors as betas.
+ADAMS = ("Adam", "AdamW")
 SHAPES = [(3, 4), (), (5,)]
 
 

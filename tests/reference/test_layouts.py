@@ -4,7 +4,18 @@ import pytest
 import torch
 
 from optbench import reference
-from tests.reference.support import assert_same, build, capturable_cases, cases, params_of, snapshot, tensors, train
+from tests.reference.support import (
+    NAMES,
+    SCALARS,
+    assert_same,
+    build,
+    capturable_cases,
+    cases,
+    params_of,
+    snapshot,
+    tensors,
+    train,
+)
 
 
 def complex_views():
@@ -45,8 +56,8 @@ def test_a_complex_parameter_is_two_real_ones(name, options, capturable, view):
     for part, real in zip(parts(param), reals, strict=True):
         torch.testing.assert_close(part.resolve_neg(), real, rtol=1e-6, atol=1e-7)
     for key, value in optimizer.state.get(param, {}).items():
-        assert value.dtype == (torch.float32 if key == "step" else param.dtype)
-        if key != "step":
+        assert value.dtype == (torch.float32 if key in SCALARS else param.dtype)
+        if key not in SCALARS:
             for part, real in zip(parts(value), reals, strict=True):
                 torch.testing.assert_close(part.resolve_neg(), twin.state[real][key], rtol=1e-6, atol=1e-7)
 
@@ -149,19 +160,53 @@ def test_sgd_takes_sparse_gradients_as_dense_ones(options, coalesced):
     torch.testing.assert_close(params_of(sparsely)[0], params_of(densely)[0])
 
 
-def test_sgd_refuses_weight_decay_of_a_sparse_gradient_as_torch_does():
+@pytest.mark.parametrize("options", [{}, {"maximize": True, "lr_decay": 0.1, "initial_accumulator_value": 0.25}])
+@pytest.mark.parametrize("coalesced", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.complex64])
+def test_adagrad_takes_sparse_gradients_as_dense_ones(options, coalesced, dtype):
+    """An element that the gradient does not name has a gradient of 0, which changes neither sum nor parameter."""
+    sparsely, densely = (
+        build(reference, "Adagrad", tensors(shapes=[(5, 2)], dtype=dtype), **options) for _ in range(2)
+    )
+    for seed in (1, 2, 3):
+        grad = sparse(seed, coalesced=coalesced).to(dtype) * (1 - 2j if dtype.is_complex else 1)
+        params_of(sparsely)[0].grad = grad
+        params_of(densely)[0].grad = grad.to_dense()
+        before = grad._values().clone()
+        sparsely.step()
+        densely.step()
+        assert torch.equal(grad._values(), before)
+    assert_same(sparsely, densely)
+
+
+@pytest.mark.parametrize("options", [{}, {"maximize": True, "lr_decay": 0.1, "initial_accumulator_value": 0.25}])
+def test_adagrads_sparse_steps_are_torchs(options):
+    ours, theirs = (
+        build(module, "Adagrad", tensors(shapes=[(5, 2)]), **options) for module in (reference, torch.optim)
+    )
+    # torch makes sparse tensors without saying whether they are to be checked, and warns of that.
+    with torch.sparse.check_sparse_tensor_invariants(False):
+        for seed in (1, 2, 3):
+            for optimizer in (ours, theirs):
+                params_of(optimizer)[0].grad = sparse(seed, coalesced=False)
+                optimizer.step()
+    assert_same(ours, theirs)
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adagrad"])
+def test_weight_decay_of_a_sparse_gradient_is_refused_as_by_torch(name):
     for module in (torch.optim, reference):
-        optimizer = build(module, "SGD", tensors(shapes=[(5, 2)]), weight_decay=0.1)
+        optimizer = build(module, name, tensors(shapes=[(5, 2)]), weight_decay=0.1)
         params_of(optimizer)[0].grad = sparse(1, coalesced=True)
         with pytest.raises(RuntimeError, match="sparse"):
             optimizer.step()
 
 
-@pytest.mark.parametrize("name", ["Adam", "AdamW"])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("SGD", "Adagrad")])
 def test_a_refused_sparse_gradient_leaves_everything_as_it_was(name):
     optimizer = train(build(reference, name, tensors(shapes=[(3,), (5, 2)])))
     params_of(optimizer)[1].grad = sparse(1, coalesced=True)
     before = snapshot(optimizer)
-    with pytest.raises(RuntimeError, match="please consider SparseAdam"):
+    with pytest.raises(RuntimeError, match="sparse gradients"):
         optimizer.step()
     torch.testing.assert_close(snapshot(optimizer), before, rtol=0, atol=0)
