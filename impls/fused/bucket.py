@@ -28,7 +28,7 @@ class Bucket:
         dtype: storage dtype of every array (real: complex tensors come as their real view).
         device: where the arrays are.
         arrays: int64 [2 + len(rule.state), tensors], addresses: param, grad, then `rule.state`; 0 where absent.
-        numel: int64 [tensors], elements of each tensor; never 0.
+        numel: int64 [tensors], elements of each tensor; a bucket without any is prepared, but not updated.
         steps: int64 [tensors], addresses of the 0-d step tensors; 0 where the rule has none.
         step_dtype: dtype of the step tensors, float32 or float64.
         steps_on_device: whether the step tensors are on `device` rather than on the CPU.

@@ -22,8 +22,6 @@ class Key(NamedTuple):
     steps_on_device: bool
     # of 0-d state other than the step
     stored_dtype: torch.dtype
-    # without elements there is only the step and other 0-d state
-    empty: bool
     # the identity of a learning rate that is read on the device
     lr: int | None
 
@@ -91,7 +89,6 @@ def arrange(
         step_dtype=torch.float32 if step is None else step.dtype,
         steps_on_device=step is not None and step.device.type != "cpu",
         stored_dtype=numbers[0].dtype if numbers else torch.float32,
-        empty=not param.numel(),
         lr=None if lr is None else id(lr),
     )
     return Entry(key, param, group.place, state, fresh, arrays, step, numbers, lr, copies)

@@ -38,7 +38,6 @@ class Section:
         names = [name for name, exists in zip(rule.state, present, strict=True) if exists]
         names += [*["step"] * rule.stores_step, *rule.tensor_state]
         self.backend = backend_for(key.device)
-        self._empty = key.empty
         self.params = [entry.param for entry in entries]
         self._groups = np.array([entry.group for entry in entries])
         # Live views of the state dicts, and what they held. The end mark makes two sequences of different lengths
@@ -106,9 +105,8 @@ class Section:
         if found_inf is not None:
             found_inf = found_inf.to(bucket.device)
         scalars = backend.prepare(bucket, found_inf)
-        if self._empty:
-            return
-        backend.update(bucket, scalars, grad_scale, found_inf)
+        if bucket.numel.any():
+            backend.update(bucket, scalars, grad_scale, found_inf)
         if not bucket.rule.stores_step and bucket.step_numbers.min() < 2.0:
             bucket.step_numbers.fill(2.0)
             bucket.revision += 1
