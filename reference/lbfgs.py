@@ -52,7 +52,7 @@ class Trial(NamedTuple):
 def direction(grad: Tensor, changes: list[Tensor], steps: list[Tensor], ro: list[Any], scale: Any) -> Any:
     """(-H*g [n], the list of a) by the two-loop recursion over the pairs y, s with ro = 1/(y.s), the oldest first."""
     #   q = -g;  from the newest pair to the oldest: a = ro * s.q, q = q - a*y
-    q, al = grad.neg(), []
+    q, al = grad.neg(), list[Any]()
     for y, s, inverse in zip(changes[::-1], steps[::-1], ro[::-1], strict=True):
         al.insert(0, s.dot(q) * inverse)
         q.add_(y, alpha=-al[0])
@@ -96,7 +96,7 @@ def strong_wolfe(
         bracket, number = [start, trial], most
     low, close = lower(bracket), False
     while not done and number < most and not abs(bracket[1].t - bracket[0].t) * largest < SHORTEST_BRACKET:
-        t, close = inwards(cubic_minimum(*bracket, *edges(bracket)), bracket, close)
+        t, close = inwards(cubic_minimum(bracket[0], bracket[1], *edges(bracket)), bracket, close)
         trial, number = evaluate(t), number + 1
         if too_high(trial, start) or trial.loss >= bracket[low].loss:
             bracket[1 - low] = trial
@@ -121,8 +121,8 @@ def flat(trial: Trial, start: Trial) -> bool:
 
 
 def lower(bracket: list[Trial]) -> int:
-    """Which end has the lower loss; at equal losses, the first."""
-    return 0 if bracket[0].loss <= bracket[-1].loss else 1
+    """Which end has the lower loss; at equal losses, the first. A bracket may have shrunk to one trial."""
+    return int(len(bracket) > 1 and not bracket[0].loss <= bracket[1].loss)
 
 
 def edges(bracket: list[Trial]) -> tuple[Any, Any]:
@@ -251,8 +251,8 @@ class LBFGS(ReferenceOptimizer):
         lr = float(lr.item()) if isinstance(lr, Tensor) else lr
         if state["n_iter"] == 1:
             #   d = -g, t = min(1, 1/|g|_1) * lr
-            t = min(1.0, 1.0 / grad.abs().sum()) * lr
-            state.update(d=grad.neg(), t=t, old_dirs=[], old_stps=[], ro=[], H_diag=1)
+            t: Any = min(1.0, 1.0 / grad.abs().sum())
+            state.update(d=grad.neg(), t=t * lr, old_dirs=[], old_stps=[], ro=[], H_diag=1)
         else:
             #   s = t*d, y = g - previous g
             remember(state, grad - state["prev_flat_grad"], state["d"] * state["t"], history_size)
