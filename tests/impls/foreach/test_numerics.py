@@ -317,10 +317,12 @@ def test_equal_steps_with_scalar_state_of_their_own(capturable):
 
 @pytest.mark.parametrize("capturable", [False, True])
 def test_asgd_copies_exactly_until_it_averages(capturable):
-    param = torch.nn.Parameter(torch.full((5,), 1e4))
+    param = torch.nn.Parameter(torch.zeros(5))
     optimizer = foreach.ASGD([param], lr=1.0, lambd=0.0, t0=3, capturable=capturable)
+    param.grad = torch.zeros(5)
     for step in range(7):
-        param.grad = param.detach() - normal(5, dtype=torch.float32, seed=step) * 10.0**-step
+        # each time ten times smaller: the way from the old average has fewer digits than the parameter
+        param.detach().copy_(normal(5, dtype=torch.float32, seed=step) * 10.0**-step)
         optimizer.step()
         assert torch.equal(optimizer.state[param]["ax"], param) is (step < 5)
 
