@@ -128,7 +128,7 @@ def agree(ours, theirs, tolerance, place):
             error = ((ours - theirs).abs() / (size + size.max())).max().item()
             assert error <= tolerance, f"{place} is off by {error:.1e} of its size, {tolerance} allowed"
     elif isinstance(theirs, dict):
-        assert list(ours) == list(theirs), place
+        assert ours.keys() == theirs.keys(), place
         for key, value in theirs.items():
             agree(ours[key], value, tolerance, f"{place}[{key!r}]")
     elif isinstance(theirs, list | tuple):
