@@ -29,19 +29,24 @@ class Outcome:
     Args:
         params: one quantity a parameter.
         state: by path, "old_dirs.0".
+        finite: whether the tested dtype holds it all.
         decided: whether rounding cannot change what the step decides: how often it evaluates, what it keeps. Where it
             can, nothing is said about numbers.
     """
 
     params: Sequence[Quantity]
     state: Mapping[str, Quantity]
+    finite: bool
     decided: bool
 
 
-def flat(state: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Everything in a state that is a number, in float64 and by path, "old_dirs.0"."""
+def flat(subject: Subject, state: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Everything in a state that is a number and is read again, in float64 and by path, "old_dirs.0"."""
     found: dict[str, Tensor] = {}
+    scratch = {entry.name for entry in subject.state if not entry.reads}
     for name, value in state.items():
+        if name in scratch:
+            continue
         items = value if isinstance(value, list) else [value]
         for i, item in enumerate(items):
             if item is not None:
@@ -71,7 +76,7 @@ class Crowd:
         params: Sequence[Tensor],
         state: Mapping[str, Any],
     ) -> None:
-        self.problem, self.dtype = problem, problem.dtype
+        self.subject, self.problem, self.dtype = subject, problem, problem.dtype
         self.rng = generator(problem.case.seed, "crowd")
         members = [self._member(params, state, torch.float64, moves=c > 0) for c in range(oracle.CHANGES + 1)]
         # The last one is no copy: it runs in the tested dtype itself, to show what honest rounding does.
@@ -88,15 +93,17 @@ class Crowd:
         for c, optimizer in enumerate(self.optimizers):
             optimizer.step(self._closure(c, k))
         params = [self._quantity([own[i] for own in self.params], old) for i, old in enumerate(olds)]
-        states = [flat(o.state.get(own[0], {})) for o, own in zip(self.optimizers, self.params, strict=True)]
+        states = [
+            flat(self.subject, o.state.get(own[0], {})) for o, own in zip(self.optimizers, self.params, strict=True)
+        ]
         forms = [{path: value.shape for path, value in state.items()} for state in states]
         whole = [{name: int(value) for name, value in _counts(o)} for o in self.optimizers]
         decided = all(form == forms[0] for form in forms) and all(count == whole[0] for count in whole)
+        finite = all(bool(param.isfinite().all()) for param in self.params[-1])
         if not decided:
-            return Outcome(params, {}, False)
-        return Outcome(
-            params, {path: self._quantity([state[path] for state in states], None) for path in forms[0]}, True
-        )
+            return Outcome(params, {}, finite, False)
+        state = {path: self._quantity([state[path] for state in states], None) for path in forms[0]}
+        return Outcome(params, state, finite, True)
 
     def _member(
         self, params: Sequence[Tensor], state: Mapping[str, Any], dtype: torch.dtype, moves: bool

@@ -241,10 +241,11 @@ class Trial:
 
     def compare_whole(self, run: Run, outcome: joint.Outcome, what: str) -> None:
         """Judge parameters and state after a step that all parameters take together."""
-        self.checker.true(f"{what}, parameters are finite", all(bool(p.isfinite().all()) for p in run.params))
+        finite = all(bool(param.isfinite().all()) for param in run.params)
+        self.checker.true(f"{what}, parameters are finite", finite or not outcome.finite)
         if not outcome.decided:
             return
-        state = joint.flat(run.state(0))
+        state = joint.flat(self.subject, run.state(0))
         self.checker.same(f"{what}, state entries", sorted(state), sorted(outcome.state))
         for path in outcome.state.keys() & state.keys():
             self.checker.close(f"{what}, {path}", state[path], outcome.state[path], self.dtype)

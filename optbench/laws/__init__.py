@@ -10,7 +10,7 @@ import fnmatch
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -44,10 +44,11 @@ def entries() -> dict[str, Entry]:
 
 
 def _asked(module: ModuleType, subject: Subject, scope: Scope) -> Iterator[Case]:
-    """A law's cases without those that the subject's declaration exempts it from."""
+    """A law's cases, with the options that every case of the subject has, without those that it is exempt from."""
     within = scope.limited(subject)
     if within.dtypes:
-        for case in module.cases(subject, within):
+        for chosen in module.cases(subject, within):
+            case = replace(chosen, options={**subject.base, **chosen.options})
             if not subject.exempts(module.LAW.id, case.id):
                 yield case
 

@@ -116,6 +116,7 @@ def _changed(trial: Trial) -> None:
     """Options set in the group between two steps, as a scheduler or a user does."""
     run = trial.run()
     run.step(0)
+    k = 0
     for option in trial.subject.options:
         if option.settled or option.name in ("capturable", "nesterov") or not trial.takes(option.name):
             continue
@@ -125,7 +126,8 @@ def _changed(trial: Trial) -> None:
 
                 run.options[option.name] = value
                 run.optimizer.param_groups[0].update(materialise({option.name: value}))
-                trial.judge_next(run, 1, f"after group[{option.name!r}] = {value!r}")
+                k += 1
+                trial.judge_next(run, k, f"after group[{option.name!r}] = {value!r}")
 
 
 def _judge(trial: Trial, run: object, befores: list, what: str) -> None:

@@ -35,7 +35,8 @@ class Option:
         values: legal values that the laws combine pairwise.
         legal: the legal range in words or as an inequality.
         meaning: one line.
-        settled: a change in the middle of a run is not asked for, because it decides which state the first step makes.
+        settled: a change in the middle of a run is not asked for, because it decides what the constructor or the first
+            step makes.
     """
 
     name: str
@@ -121,6 +122,7 @@ class Subject:
         illegal: constructor calls that must raise.
         sees: what an element's update depends on: that "element" alone (then tensors may be judged as one), its whole
             "tensor", or "all" tensors.
+        base: options of every case that does not set them, where a default costs too much time.
         fullest: options under which it keeps all the state it can, for laws about state.
         dtypes: storage dtypes that it takes.
         dimensions: number of dimensions that a parameter has to have; None: any.
@@ -147,6 +149,7 @@ class Subject:
     forbidden: tuple[tuple[tuple[str, Any], tuple[str, Any]], ...] = ()
     illegal: tuple[Illegal, ...] = ()
     sees: Literal["element", "tensor", "all"] = "element"
+    base: Mapping[str, Any] = field(default_factory=dict)
     fullest: Mapping[str, Any] = field(default_factory=dict)
     dtypes: tuple[str, ...] = REAL + COMPLEX
     dimensions: int | None = None

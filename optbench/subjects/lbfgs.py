@@ -1,6 +1,6 @@
 """LBFGS's declaration."""
 
-from ._declare import Exempt, Illegal, Option, Paper, StateEntry, Subject
+from ._declare import COMPLEX, Exempt, Illegal, Option, Paper, StateEntry, Subject
 from .adam import LR_VALUES
 
 _ONE_GROUP = "LBFGS takes one group of parameters only"
@@ -23,7 +23,7 @@ t = lr, or min(1, 1/sum(abs(g)))*lr at first
 x = x + t*d, with t from a strong-Wolfe line search if line_search_fn""",
     options=(
         Option("lr", 1, (1, 0.1, LR_VALUES[2]), "lr >= 0, a float or a 1-element tensor", "step size"),
-        Option("max_iter", 20, (20, 2), "an int", "most iterations in a step"),
+        Option("max_iter", 20, (2, 4), "an int", "most iterations in a step", settled=True),
         Option("max_eval", None, (None, 3), "an int; None: max_iter*5/4", "most evaluations in a step"),
         Option("tolerance_grad", 1e-7, (1e-7, 1e-2), "any", "stop where no gradient is larger"),
         Option("tolerance_change", 1e-9, (1e-9, 1e-2), "any", "stop where neither value nor parameters change more"),
@@ -36,7 +36,7 @@ x = x + t*d, with t from a strong-Wolfe line search if line_search_fn""",
         StateEntry("old_dirs", "own", "list of the kept changes of the gradient"),
         StateEntry("old_stps", "own", "list of the kept steps"),
         StateEntry("ro", "own", "list of the inverses of their products"),
-        StateEntry("al", "own", "list of the recursion's last coefficients", when="history_size"),
+        StateEntry("al", "own", "list of the recursion's last coefficients", reads=False),
         StateEntry("H_diag", "own", "scale of the first inverse Hessian"),
         StateEntry("t", "own", "step length of the last iteration"),
         StateEntry("prev_loss", "own", "value before the last iteration"),
@@ -45,13 +45,16 @@ x = x + t*d, with t from a strong-Wolfe line search if line_search_fn""",
     ),
     illegal=(Illegal({"lr": -0.5}, "ValueError", "-0.5"), Illegal({"lr": float("nan")}, "ValueError", "nan")),
     sees="all",
-    fullest={"max_iter": 4},
+    base={"max_iter": 2},
+    # In float16 the products of whole vectors overflow.
+    dtypes=("float32", "float64", "bfloat16", *COMPLEX),
     closure=True,
     rests=None,
     exempt=(
         Exempt("opt.groups", "per-group_options", _ONE_GROUP),
         Exempt("opt.groups", "mixed_dtypes", "LBFGS takes all parameters as one vector, of one dtype"),
         Exempt("opt.groups", "group_joins_late", _ONE_GROUP),
+        Exempt("opt.shapes", "all_zero", "a vector without elements has no largest gradient"),
         Exempt("opt.replaced", "add_param_group", _ONE_GROUP),
         Exempt("opt.replaced", "gradient_at_the_same_address", "its gradients are those that the closure makes"),
     ),
