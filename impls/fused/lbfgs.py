@@ -69,7 +69,9 @@ class LBFGS(LBFGSBase):
             d = memory["d"]
             memory["prev_loss"] = loss
             t = min(1.0, 1.0 / float(grad.abs().sum())) * lr if state["n_iter"] == 1 else lr
-            memory["t"] = _rate(t, group["lr"], grad)
+            memory["t"] = _rate(t, lr, grad)
+            # the move and what is remembered of it must be of the same length
+            t = float(memory["t"])
             if slope > -group["tolerance_change"]:
                 break
             spent = 0
@@ -82,7 +84,7 @@ class LBFGS(LBFGSBase):
                 self._move(d, t)
                 if iterations != group["max_iter"]:
                     loss, grad, spent = float(closure()), self._flat_grad(), 1
-            memory["t"] = _rate(t, group["lr"], grad)
+            memory["t"] = _rate(t, lr, grad)
             evaluations += spent
             state["func_evals"] += spent
             if (
@@ -136,10 +138,11 @@ class LBFGS(LBFGSBase):
     ) -> tuple[Point, int]:
         if group["line_search_fn"] != "strong_wolfe":
             raise RuntimeError(f"only 'strong_wolfe' is supported, got {group['line_search_fn']!r}")
-        params = self._real_params()
+        params, lr = self._real_params(), float(group["lr"])
         saved = [param.clone() for param in params]
 
         def evaluate(t: float) -> Point:
+            t = float(_rate(t, lr, d))
             self._move(d, t)
             loss, grad = float(closure()), self._flat_grad()
             torch._foreach_copy_(params, saved)
@@ -178,12 +181,12 @@ def _size(vector: Tensor) -> float:
     return float(torch.linalg.vector_norm(vector, float("inf")))
 
 
-def _rate(t: float, lr: float | Tensor, grad: Tensor) -> float | Tensor:
-    """A rate as torch keeps it: the group's own as it is, and a computed one as a tensor."""
-    if t == lr:
-        return lr.detach().clone() if isinstance(lr, Tensor) else t
-    dtype = torch.promote_types(grad.dtype, lr.dtype) if isinstance(lr, Tensor) else grad.dtype
-    return torch.tensor(t, dtype=dtype, device=grad.device)
+def _rate(t: float, lr: float, grad: Tensor) -> float | Tensor:
+    """A rate as it is kept: a computed one as a tensor, as in torch, and the group's own as a number.
+
+    Nothing is lost when a checkpoint is loaded, where torch casts tensors to the parameter's dtype.
+    """
+    return t if t == lr else grad.new_tensor(t)
 
 
 def _like(grad: Tensor, tensor: Tensor) -> Tensor:

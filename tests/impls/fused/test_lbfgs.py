@@ -75,6 +75,10 @@ def test_follows_torch(config, dtype, rtol):
             torch.testing.assert_close(a, b, rtol=rtol, atol=rtol)
     state, expected = ours.state[mine[0]], theirs.state[other[0]]
     assert list(state) == list(expected)
+    # torch keeps a rate that is a tensor as it is, and cuts it to the parameter's dtype when it loads a checkpoint
+    if config == "tensor rate":
+        assert isinstance(state["t"], float)
+        state, expected = state | {"t": state["t"]}, expected | {"t": expected["t"].item()}
     for name, value in expected.items():
         # multiples of late vectors hang on differences of nearly equal numbers
         assert_same(state[name], value, rtol if name != "al" else 100 * rtol)
