@@ -2,6 +2,10 @@
 
 `adadelta` to `sgd`: an update rule and a class each. `lang`: the language of rules. `optimizer`, `plan`, `entry`,
 `layout`, `bucket`: what the host does. `numba_backend`, `triton_backend`: what runs the rules.
+
+Not elementwise: `sparse_adam`, and sparse gradients of Adagrad and SGD, through `rows`; `adafactor`, through `tiles`;
+`muon`, through `launch`; `lbfgs`, through `vectors` and `wolfe`. The modules named after these with `numba_` and
+`triton_` before them hold the kernels. `kept`: a test that nothing has changed since the last step.
 """
 
 from .adadelta import Adadelta
