@@ -1,7 +1,7 @@
 """Tier 2: the algorithms on torch._foreach_* ops, one op over all tensors of a kind (horizontal fusion).
 
 `buckets`: tensors sorted into lists; `lists`: lists shaped for foreach ops; `scalars`: numbers that differ from tensor
-to tensor; `line_search`: of LBFGS; the others: one algorithm a file.
+to tensor; `flat`, `line_search`: flat vectors and line search of LBFGS; the others: one algorithm a file.
 """
 
 from .adadelta import Adadelta

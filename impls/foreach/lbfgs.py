@@ -8,10 +8,10 @@ Matrices with Limited Storage", 1980, https://doi.org/10.1090/S0025-5718-1980-05
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ..common.lbfgs import LBFGSBase
+from .flat import add_, copy_, gather, largest, split
 from .line_search import Point, strong_wolfe
 
 # what a step leaves for the next, in torch's order
@@ -62,8 +62,8 @@ class LBFGS(LBFGSBase):
         first_loss = closure()
         loss, evaluations = float(first_loss), 1
         state["func_evals"] += 1
-        grad = _gather(self._params)
-        if not grad.numel() or _largest(grad) <= group["tolerance_grad"]:
+        grad = gather(self._params)
+        if not grad.numel() or largest(grad) <= group["tolerance_grad"]:
             return first_loss
         kept = {name: state.get(name) for name in KEPT}
         for iteration in range(1, group["max_iter"] + 1):
@@ -75,16 +75,16 @@ class LBFGS(LBFGSBase):
             kept |= {"d": direction, "t": t, "prev_flat_grad": grad, "prev_loss": loss}
             if start.slope > -tolerance_change:
                 break
-            length = _largest(direction)
+            length = largest(direction)
             budget = group["max_eval"] - evaluations
             last = iteration == group["max_iter"]
             point, count = self._advance(closure, start, direction, t, length, budget, last=last)
-            t, loss, grad = kept["t"], *_ = point[:3]
+            kept["t"], loss, grad, _ = point
             evaluations += count
             state["func_evals"] += count
-            if last or evaluations >= group["max_eval"] or _largest(grad) <= group["tolerance_grad"]:
+            if last or evaluations >= group["max_eval"] or largest(grad) <= group["tolerance_grad"]:
                 break
-            if length * abs(t) <= tolerance_change or abs(loss - start.loss) < tolerance_change:
+            if length * abs(point.t) <= tolerance_change or abs(loss - start.loss) < tolerance_change:
                 break
         state.update(kept)
         return first_loss
@@ -102,25 +102,25 @@ class LBFGS(LBFGSBase):
     ) -> tuple[Point, int]:
         """Move the parameters; where they came to, and the number of evaluations that it took."""
         params, group = self._params, self.param_groups[0]
-        pieces = _split(direction, params)
+        pieces = split(direction, params)
         if group["line_search_fn"] is None:
-            _add_(params, pieces, t)
+            add_(params, pieces, t)
             if last:
                 return start._replace(t=t), 0
-            return Point(t, float(closure()), _gather(params), start.slope), 1
+            return Point(t, float(closure()), gather(params), start.slope), 1
         if group["line_search_fn"] != "strong_wolfe":
             raise RuntimeError(f"only 'strong_wolfe' is supported, or None, got {group['line_search_fn']!r}")
         origin = [param.clone() for param in params]
 
         def evaluate(t: Any) -> Point:
-            _add_(params, pieces, t)
-            loss, grad = float(closure()), _gather(params)
+            add_(params, pieces, t)
+            loss, grad = float(closure()), gather(params)
             # coming back by subtraction would round
-            _copy_(params, origin)
+            copy_(params, origin)
             return Point(t, loss, grad, grad.dot(direction))
 
         point, count = strong_wolfe(evaluate, start, t, length, max(0, budget), group["tolerance_change"])
-        _add_(params, pieces, point.t)
+        add_(params, pieces, point.t)
         return point, count
 
 
@@ -149,52 +149,3 @@ def _direction(grad: Tensor, kept: dict[str, Any], state: dict[str, Any], histor
     for i in range(len(ro)):
         direction.add_(steps[i], alpha=al[i] - changes[i].dot(direction) * ro[i])
     return direction
-
-
-def _gather(params: list[Tensor]) -> Tensor:
-    """A new flat vector [n] of all gradients, zero where there is none; complex ones as pairs of real numbers."""
-    pieces = []
-    for param in params:
-        grad = torch.zeros_like(param) if param.grad is None else param.grad
-        grad = grad.to_dense() if grad.is_sparse else grad
-        pieces.append((torch.view_as_real(grad.resolve_conj()) if grad.is_complex() else grad).reshape(-1))
-    return torch.cat(pieces)
-
-
-def _split(flat: Tensor, params: list[Tensor]) -> list[Tensor]:
-    """The pieces of a flat vector as tensors to add to the parameters, or to their real views."""
-    pieces = []
-    sizes = [param.numel() * (2 if param.is_complex() else 1) for param in params]
-    for param, piece in zip(params, flat.split(sizes), strict=True):
-        shaped = piece.view(*param.shape, 2) if param.is_complex() else piece.view(param.shape)
-        # a lazy conjugate has no real view
-        pieces.append(torch.complex(*shaped.unbind(-1)) if param.is_conj() else shaped)
-    return pieces
-
-
-def _add_(params: list[Tensor], pieces: list[Tensor], t: Any) -> None:
-    targets = [torch.view_as_real(param) if param.is_complex() and not param.is_conj() else param for param in params]
-    if any(map(_is_lazy, params)):
-        for target, piece in zip(targets, pieces, strict=True):
-            target.add_(piece, alpha=t)
-    else:
-        torch._foreach_add_(targets, pieces, alpha=t)
-
-
-def _copy_(params: list[Tensor], values: list[Tensor]) -> None:
-    if any(map(_is_lazy, params)):
-        for param, value in zip(params, values, strict=True):
-            param.copy_(value)
-    else:
-        torch._foreach_copy_(params, values)
-
-
-def _is_lazy(param: Tensor) -> bool:
-    """Whether foreach ops refuse to write to it."""
-    return param.is_conj() or param.is_neg()
-
-
-def _largest(flat: Tensor) -> Tensor:
-    """max(|flat|), without a temporary of its size; torch's infinity norm is ten times slower on a CPU."""
-    least, most = torch.aminmax(flat)
-    return torch.maximum(most, least.neg())

@@ -88,6 +88,18 @@ def test_dtypes(config, dtype):
     assert_same(ours, theirs, 1e-6, 1e-6)
 
 
+@pytest.mark.parametrize("config", [{}, SEARCH])
+def test_the_first_step_from_a_small_gradient(config):
+    # the sum of its magnitudes is below 1: the step is no longer than lr all the same
+    def shallow(params):
+        return 1e-6 * valley(params)
+
+    ours, theirs = (make(module, **config) for module in (foreach, torch.optim))
+    assert train(ours, 1, shallow) == train(theirs, 1, shallow)
+    assert not torch.equal(flat(ours)[0], VALUES[0])
+    assert_same(ours, theirs)
+
+
 def test_it_finds_the_minimum():
     optimizer = make(foreach, **SEARCH, tolerance_change=1e-14, tolerance_grad=1e-12)
     seen, _ = train(optimizer, steps=6)
