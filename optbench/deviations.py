@@ -326,6 +326,39 @@ assert "division by zero" in str(refused)
 """,
         cases=("zero",),
     ),
+    Deviation(
+        "D-018",
+        "lbfgs",
+        "opt.*",
+        "torch-forloop",
+        "LBFGS raises RuntimeError where a gradient cannot be viewed as a vector without a copy",
+        "gradients of any layout are taken",
+        """\
+import torch
+p = torch.zeros(2, 3, requires_grad=True)
+p.grad = torch.ones(3, 2).t()
+try: torch.optim.LBFGS([p]).step(lambda: 1.0)
+except RuntimeError as error: refused = error
+assert "view size is not compatible" in str(refused)
+""",
+        cases=("transposed", "channels_last", "unlike", "strided", "expanded"),
+    ),
+    Deviation(
+        "D-019",
+        "lbfgs",
+        "opt.replaced opt.round_trip",
+        "torch-forloop",
+        "a copied or unpickled LBFGS has lost its list of parameters, and its first step raises AttributeError",
+        "copies go on",
+        """\
+import copy, torch
+optimizer = copy.deepcopy(torch.optim.LBFGS([torch.zeros(2, requires_grad=True)]))
+try: optimizer.step(lambda: 1.0)
+except AttributeError as error: refused = error
+assert "_params" in str(refused)
+""",
+        cases=("deepcopy", "pickle"),
+    ),
 )
 
 

@@ -22,7 +22,7 @@ LAW = Law(
 )
 
 _STEPS = 50
-_FEW_STEPS = 5
+_FEW_STEPS = 3
 
 
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
