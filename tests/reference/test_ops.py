@@ -93,3 +93,33 @@ def test_maximum_keeps_nan_and_gradients():
 
     operands = [torch.tensor([1.0, 5.0], dtype=torch.float64), torch.tensor([2.0, 3.0], dtype=torch.float64)]
     assert torch.autograd.gradcheck(function, [tensor.requires_grad_() for tensor in operands])
+
+
+@pytest.mark.parametrize("name", ["sqrt", "sqrt_"])
+def test_a_root_may_be_overwritten_though_gradients_flow(name):
+    values = torch.tensor([1.0, 4.0], dtype=torch.float64)
+    with torch.no_grad():
+        owned = values.clone()
+        assert getattr(_ops, name)(owned).tolist() == [1.0, 2.0]
+        assert (owned.tolist() == [1.0, 2.0]) == (name == "sqrt_")
+    assert torch.autograd.gradcheck(
+        lambda tensor: getattr(_ops, name)(tensor.clone()).add_(1).mul_(2), [values.requires_grad_()]
+    )
+
+
+def test_a_running_product_is_rounded_as_torch_rounds_it():
+    """The factor first, whether it is a number or a tensor."""
+    state = torch.tensor(0.3)
+    expected = state * torch.tensor(0.7, dtype=torch.float32)
+    for factor in (0.7, torch.tensor(0.7, dtype=torch.float64)):
+        kept = state.clone()
+        product = _ops.multiply_(kept, factor)
+        assert torch.equal(kept, expected)
+        assert float(product) == kept.item()
+    assert product.dtype == torch.float64
+
+
+@pytest.mark.parametrize("value", [-3.0, 1.0, 2.5])
+def test_at_least(value):
+    assert _ops.at_least(1.0, value) == max(1.0, value)
+    assert _ops.at_least(1.0, torch.tensor(value)).item() == max(1.0, value)
