@@ -25,6 +25,8 @@ class OptimizerBase(Optimizer):
     scalar_state: ClassVar[tuple[str, ...]] = ("step",)
     # whether they are on the parameter's device always, and not only where capturable or fused ask for it
     scalar_state_on_device: ClassVar[bool] = False
+    # entries that loading leaves as they are, where they are 0-d tensors
+    kept_state: ClassVar[tuple[str, ...]] = ()
     # what to tell the owner of a sparse gradient; None where they are taken
     sparse_refusal: ClassVar[str | None] = None
 
@@ -66,7 +68,7 @@ class OptimizerBase(Optimizer):
 
     def _shielded(self, state_dict: dict[str, Any]) -> dict[str, Any]:
         # torch's loader leaves only the step alone
-        names = set(self.scalar_state) - {"step"}
+        names = {*self.scalar_state, *self.kept_state} - {"step"}
         copied = deepcopy(state_dict)
         for entry in filter(lambda value: isinstance(value, dict), copied["state"].values()):
             for name in names & entry.keys():
@@ -81,6 +83,9 @@ class OptimizerBase(Optimizer):
                 group.setdefault(name, value)
             for param in group["params"]:
                 entry = self.state.get(param, {})
+                for name in self.kept_state:
+                    if isinstance(entry.get(name), _Shield):
+                        entry[name] = entry[name].tensor
                 for name in self.scalar_state * bool(entry):
                     value = entry[name]
                     if isinstance(value, _Shield):

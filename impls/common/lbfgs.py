@@ -24,6 +24,8 @@ class LBFGSBase(OptimizerBase):
     """
 
     scalar_state = ()
+    # it has the dtype of a tensor lr
+    kept_state = ("t",)
 
     def __init__(
         self,
