@@ -151,6 +151,8 @@ def _show_deviations(subject: Subject, columns: int) -> None:
     from optbench.deviations import TABLE
 
     rows = [row for row in TABLE if any(fnmatch.fnmatchcase(subject.name, glob) for glob in row.subjects.split())]
+    if not subject.in_torch:
+        return
     if rows:
         print("\nWhere torch.optim breaks a law, and ours do not")
     for row in rows:

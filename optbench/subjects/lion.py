@@ -1,5 +1,7 @@
 """Lion's declaration. torch.optim has no such class."""
 
+from dataclasses import replace
+
 from ._declare import Option, Paper, StateEntry, Subject
 from .adam import CAPTURABLE, LR_VALUES, MAXIMIZE, refused, refused_betas
 
@@ -22,7 +24,7 @@ m = beta2*m + (1 - beta2)*g""",
         Option("betas", (0.9, 0.99), ((0.9, 0.99), (0.5, 0.8)), "0 <= beta < 1",
                "weight of the running mean in the step, and its decay rate"),
         Option("weight_decay", 0.0, (0.0, 0.1), "weight_decay >= 0", "decay of the parameter, times lr"),
-        MAXIMIZE, CAPTURABLE,
+        MAXIMIZE, replace(CAPTURABLE, meaning="never wait for the parameters' device"),
     ),
     state=(StateEntry("exp_avg", "element", "running mean of the gradient"),),
     illegal=(*refused("lr", "weight_decay"), *refused_betas()),

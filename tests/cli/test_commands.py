@@ -169,10 +169,12 @@ def test_list_impls_and_env(tmp_path):
 
 
 def test_show_tells_what_an_algorithm_costs_and_where_torch_differs(tmp_path):
-    sgd, sparse, lbfgs = batch([["show", "sgd"], ["show", "sparse_adam"], ["show", "lbfgs"]], tmp_path)
+    names = ("sgd", "sparse_adam", "lbfgs", "lion")
+    sgd, sparse, lbfgs, lion = batch([["show", name] for name in names], tmp_path)
     assert "\n   12  defaults\n   20  momentum=0.9\n" in sgd[1]
     assert "for each float32 element of a row with a gradient" in sparse[1] and "several passes" in lbfgs[1]
     assert "  D-004  torch-fused breaks" in sgd[1] and "pytorch#191763" in sgd[1]
+    assert "torch.optim breaks" not in lion[1]
     assert "takes every option but differentiable=True: use optbench.reference.SGD" in " ".join(sgd[1].split())
     assert "differentiable" not in sparse[1] + lbfgs[1]
 
