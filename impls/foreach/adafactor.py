@@ -93,40 +93,45 @@ def _adafactor(
     step_sizes = [
         max(group["eps"][1], size) * min(lr, 1 / count**0.5) for size, count in zip(sizes, counts, strict=True)
     ]
-    updates = _estimates(grads, moments, weight, eps1)
+    _descend(params, grads, moments, weight, step_sizes, eps1, group["d"])
+
+
+def _descend(
+    params: Tensors,
+    grads: Tensors,
+    moments: tuple[Tensors, ...],
+    weight: Any,
+    step_sizes: list[float],
+    eps1: float,
+    d: float,
+) -> None:
+    if len(moments) == 2:
+        # row and column means of the squared gradient
+        row_vars, col_vars = moments
+        torch._foreach_lerp_(row_vars, _mean_squares(grads, -1), weight)
+        torch._foreach_lerp_(col_vars, _mean_squares(grads, -2), weight)
+        # rank-one estimate of the second moment
+        means = [row_var.mean(dim=-2, keepdim=True) for row_var in row_vars]
+        torch._foreach_clamp_min_(means, eps1)
+        shares = torch._foreach_div(row_vars, means)
+        updates: Tensors = [share @ col_var for share, col_var in zip(shares, col_vars, strict=True)]
+        torch._foreach_clamp_min_(updates, eps1 * eps1)
+    else:
+        # second moment
+        (variances,) = moments
+        torch._foreach_lerp_(variances, torch._foreach_mul(grads, grads), weight)
+        updates = torch._foreach_clamp_min(variances, eps1 * eps1)
     torch._foreach_rsqrt_(updates)
     torch._foreach_mul_(updates, grads)
     # clip the update by its root mean square
-    clipped = [
-        -step_size / max(1.0, size / group["d"])
-        for step_size, size in zip(step_sizes, _root_mean_squares(updates), strict=True)
-    ]
+    sizes = _root_mean_squares(updates)
+    clipped = [-step_size / max(1.0, size / d) for step_size, size in zip(step_sizes, sizes, strict=True)]
     # step
     if clipped.count(clipped[0]) == len(clipped):
         torch._foreach_add_(params, updates, alpha=clipped[0])
     else:
         torch._foreach_mul_(updates, clipped)
         torch._foreach_add_(params, updates)
-
-
-def _estimates(grads: Tensors, moments: tuple[Tensors, ...], weight: Any, eps1: float) -> Tensors:
-    """Update the moments; new tensors that hold the second moment of each gradient, at least eps1**2."""
-    if len(moments) == 1:
-        # second moment
-        (variances,) = moments
-        torch._foreach_lerp_(variances, torch._foreach_mul(grads, grads), weight)
-        return torch._foreach_clamp_min(variances, eps1 * eps1)
-    # row and column means of the squared gradient
-    row_vars, col_vars = moments
-    torch._foreach_lerp_(row_vars, _mean_squares(grads, -1), weight)
-    torch._foreach_lerp_(col_vars, _mean_squares(grads, -2), weight)
-    # rank-one estimate of the second moment
-    means = [row_var.mean(dim=-2, keepdim=True) for row_var in row_vars]
-    torch._foreach_clamp_min_(means, eps1)
-    shares = torch._foreach_div(row_vars, means)
-    estimates = [share @ col_var for share, col_var in zip(shares, col_vars, strict=True)]
-    torch._foreach_clamp_min_(estimates, eps1 * eps1)
-    return estimates
 
 
 def _mean_squares(tensors: Tensors, dim: int) -> list[Tensor]:
