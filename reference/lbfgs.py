@@ -104,7 +104,7 @@ def strong_wolfe(
             continue
         done = flat(trial, start)
         # The trial is the new low end; the minimum lies between it and the end that it slopes down to.
-        if not done and trial.slope * (bracket[1 - low].t - bracket[low].t) >= 0:
+        if trial.slope * (bracket[1 - low].t - bracket[low].t) >= 0:
             bracket[1 - low] = bracket[low]
         bracket[low] = trial
     return bracket[low], number + 1

@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from optbench.reference.lbfgs import Trial, direction, strong_wolfe
+from optbench.reference.lbfgs import Trial, direction, flat, strong_wolfe, too_high
 
 from optbench import reference
 from tests.recurrences.lbfgs import bfgs_direction
@@ -150,6 +150,21 @@ def test_a_line_search_ends_where_both_conditions_hold(seed):
         assert made == len(evaluated)
         assert trial.loss <= start.loss + 1e-4 * trial.t * start.slope
         assert abs(trial.slope) <= -0.9 * start.slope
+
+
+def test_the_conditions_have_the_books_constants():
+    start = Trial(0, 1.0, torch.tensor([-2.0]), torch.tensor(-2.0))
+    for loss, slope, expected in ((0.9999, 1.81, (True, False)), (0.9997, 1.79, (False, True))):
+        trial = Trial(1.0, loss, torch.tensor([slope]), torch.tensor(slope))
+        assert (too_high(trial, start), flat(trial, start)) == expected
+
+
+@pytest.mark.parametrize(("size", "length"), [(4.0, 0.5 / 8), (0.125, 0.5)])
+def test_the_first_step_is_short(size, length):
+    """min(1, 1/|g|_1)*lr times the gradient, which has two elements of this size."""
+    param = torch.zeros(2, dtype=torch.float64, requires_grad=True)
+    minimize(reference.LBFGS([param], lr=0.5, max_iter=1), lambda x: size * x.sum(), 1)
+    assert param.tolist() == [-length * size] * 2
 
 
 def test_the_history_of_a_quadratic_makes_newtons_step():
