@@ -88,3 +88,52 @@ def test_moved_inputs_leave_exact_zeros_alone() -> None:
     (after,) = oracle.step(ADAM, {}, [before], torch.float32)
     assert after is not None
     assert torch.isfinite(after.quantities["param"].unit).all()
+
+
+def test_zero_dimensional_state_is_rounded_as_it_is_stored() -> None:
+    nadam = subjects.load("nadam")
+    (after,) = oracle.step(nadam, {}, [Before(_tensor(1.0), _tensor(0.5))], torch.float64)
+    assert after is not None
+    momentum = 0.9 * (1 - 0.5 * 0.96**0.004)
+    stored = after.numbers["mu_product"]
+    assert stored.dtype == torch.float32 and stored.item() == torch.tensor(momentum).item()
+    # The next step starts from it.
+    before = oracle.rounded(after, _tensor(0.25), torch.float64)
+    (later,) = oracle.step(nadam, {}, [before], torch.float64)
+    assert later is not None and later.numbers["mu_product"] < stored
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_default_that_depends_on_the_dtype_is_that_of_the_tested_one(dtype: torch.dtype) -> None:
+    # A gradient far below eps: the update is g/eps1 at most.
+    before = Before(_tensor(1.0), _tensor(1e-12))
+    (after,) = oracle.step(subjects.load("adafactor"), {"lr": 1.0}, [before], dtype)
+    assert after is not None
+    moved = 1 - after.quantities["param"].expected.item()
+    assert moved == pytest.approx(1e-12 / torch.finfo(dtype).eps, rel=1e-3)
+
+
+def test_parameters_that_see_their_whole_tensor_are_not_packed() -> None:
+    adafactor = subjects.load("adafactor")
+    values = [torch.randn(3, 2, dtype=torch.float64) for _ in range(4)]
+    befores = [Before(values[0], values[1]), Before(values[2] * 100, values[3])]
+    together = oracle.step(adafactor, {}, befores, torch.float64)
+    alone = [oracle.step(adafactor, {}, [before], torch.float64)[0] for before in befores]
+    for one, other in zip(together, alone, strict=True):
+        assert one is not None and other is not None
+        assert torch.equal(one.quantities["param"].expected, other.quantities["param"].expected)
+
+
+def test_the_judge_of_what_torch_lacks_is_another_tier() -> None:
+    assert oracle.judge_for("reference", subjects.load("lion")) == "foreach"
+    assert oracle.judge_for("reference", subjects.load("adam")) == oracle.TORCH
+    assert oracle.judge_for("fused", subjects.load("lion")) == oracle.REFERENCE
+
+
+def test_muons_parameter_is_judged_at_bfloat16_and_its_buffer_is_not() -> None:
+    muon = subjects.load("muon")
+    before = Before(torch.randn(4, 3, dtype=torch.float64), torch.randn(4, 3, dtype=torch.float64))
+    (after,) = oracle.step(muon, {"lr": 1.0}, [before], torch.float32)
+    assert after is not None
+    unit = {name: float(quantity.unit.max()) for name, quantity in after.quantities.items()}
+    assert unit["momentum_buffer"] < 1e-6 and 1e-4 < unit["param"] < 0.1
