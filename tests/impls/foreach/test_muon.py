@@ -120,6 +120,19 @@ def test_negative_bits():
     torch.testing.assert_close(params[0].detach().resolve_neg(), params[1].detach(), rtol=0, atol=0)
 
 
+def test_gradients_of_another_dtype():
+    values, grads = [normal(4, 3).bfloat16(), normal(4, 3, seed=2).float()], stream([normal(4, 3).float()] * 2, steps=2)
+
+    def run(places):
+        params = parameters([values[place] for place in places])
+        for param in params:
+            param.grad_dtype = None
+        return flat(train(foreach.Muon(params, lr=0.1), [[row[place] for place in places] for row in grads]))
+
+    torch.testing.assert_close(run([0, 1]), run([0]) + run([1]), rtol=0, atol=1e-3)
+    assert [param.dtype for param in run([0, 1])] == [torch.bfloat16, torch.float32]
+
+
 @pytest.mark.parametrize(
     ("value", "options"),
     [
