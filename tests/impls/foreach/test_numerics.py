@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 from optbench.impls import foreach
+from optbench.impls.foreach.scalars import factors
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from .plain import loop
@@ -258,6 +259,11 @@ def test_tensor_betas_of_another_dtype(dtype):
     # these betas are exact in every dtype, but torch's bias corrections take the dtype of the betas
     tolerance = 1e-2 if dtype is torch.bfloat16 else 1e-8
     check("Adam", values, stream(values), tolerance, tolerance, betas=betas, capturable=True)
+
+
+def test_factors_beside_16_bit_tensors_keep_their_digits():
+    (factor,) = factors(torch.tensor([0.1], dtype=torch.float64), torch.ones(1).bfloat16(), torch.device("cpu"))
+    assert factor.dtype == torch.float32
 
 
 class Reads(TorchDispatchMode):
