@@ -195,11 +195,14 @@ def tail_skipped(cls: type[Any]) -> type[Any]:
 
 
 def last_block_lost(cls: type[Any]) -> type[Any]:
+    import importlib
+
     import numpy as np
 
-    def step(self: Any, original: Any) -> Any:
-        from optbench.impls.fused import triton_backend
+    from optbench import registry
 
+    def step(self: Any, original: Any) -> Any:
+        triton_backend: Any = importlib.import_module(f"{registry.IMPLEMENTATIONS['fused'].module}.triton_backend")
         whole = triton_backend._block_map
 
         def lost(numel: Any, chosen: Any, block: int) -> Any:
