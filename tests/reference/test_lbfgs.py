@@ -79,6 +79,7 @@ OPTIONS = {
     "strong Wolfe, tiny": {"line_search_fn": "strong_wolfe", "lr": 1e-3, "max_iter": 30},
     "few evaluations": {"line_search_fn": "strong_wolfe", "max_eval": 4},
     "one evaluation": {"line_search_fn": "strong_wolfe", "max_iter": 1},
+    "tolerant of gradients": {"line_search_fn": "strong_wolfe", "tolerance_grad": 1.0, "tolerance_change": 0.0},
     "tolerant strong Wolfe": {"line_search_fn": "strong_wolfe", "tolerance_change": 1e-2},
 }
 
