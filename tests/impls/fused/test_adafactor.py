@@ -13,6 +13,7 @@ from .support import layout_copy, random
 CONFIGS = {
     "default": {},
     "lr": {"lr": 0.1, "d": 3.0},
+    "floor": {"lr": 0.1, "eps": (1.1, 1e-3)},
     "all": {"lr": 0.1, "weight_decay": 0.1, "maximize": True, "eps": (1e-3, 1e-2), "beta2_decay": -0.5},
 }
 configs = pytest.mark.parametrize("config", CONFIGS)
