@@ -181,6 +181,13 @@ def test_a_rate_of_zero_stands_still(config):
     assert all(torch.equal(param, value) for param, value in zip(flat(optimizer), VALUES, strict=True))
 
 
+def test_a_budget_that_is_spent_at_the_start_leaves_one_trial():
+    # torch fails there: its bracket is never made
+    optimizer = make(foreach, **SEARCH, max_eval=0)
+    seen, _ = train(optimizer, 1)
+    assert len(seen) == optimizer.state[flat(optimizer)[0]]["func_evals"] == 2
+
+
 def test_a_tensor_rate_is_not_part_of_the_state():
     rate = torch.tensor([0.01])
     optimizer = make(foreach, lr=rate)

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from optbench.impls.foreach.line_search import C1, C2, Point, strong_wolfe
+from optbench.impls.foreach.line_search import C1, C2, Point, _next_trial, strong_wolfe
 
 # loss and slope; all fall at t = 0
 FUNCTIONS = {
@@ -71,3 +71,15 @@ def test_steps_of_no_length_end_the_search():
 def test_a_loss_that_is_no_number_ends_the_search():
     _, _, count, tried = search(lambda t: (math.nan, math.nan) if t else (1.0, -1.0), 1.0, 5)
     assert count == len(tried) == 6
+
+
+@pytest.mark.parametrize(("least", "moved"), [(0.05, 0.1), (0.95, 0.9), (0.5, 0.5)])
+def test_a_trial_near_an_end_is_moved_inwards_the_second_time(least, moved):
+    def at(t):
+        slope = torch.tensor(2 * (t - least), dtype=torch.float64)
+        return Point(t, (t - least) ** 2, slope[None], slope)
+
+    t, stuck = _next_trial(at(0.0), at(1.0), False)
+    assert float(t) == pytest.approx(least) and stuck == (least != moved)
+    t, stuck = _next_trial(at(0.0), at(1.0), True)
+    assert float(t) == pytest.approx(moved) and not stuck
