@@ -184,8 +184,15 @@ class Subject:
 
     def limited(self, options: Collection[str]) -> Subject:
         """The same subject as code sees it that takes these options only."""
+
+        def taken(values: Mapping[str, Any]) -> dict[str, Any]:
+            return {name: value for name, value in values.items() if name in options}
+
         return replace(
             self,
+            base=taken(self.base),
+            fullest=taken(self.fullest),
+            rests=None if self.rests is None or set(self.rests) - set(options) else self.rests,
             options=tuple(option for option in self.options if option.name in options),
             forbidden=tuple(pair for pair in self.forbidden if all(name in options for name, _ in pair)),
             illegal=tuple(illegal for illegal in self.illegal if set(illegal.options) <= set(options)),

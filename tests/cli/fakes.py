@@ -37,7 +37,7 @@ class Fakes:
         self.bench_plans = []
         self.done = None
 
-    def check(self, plan, progress=None, done=None):
+    def check(self, plan, progress=None, done=None, workers=None):
         self.plan, self.done = plan, done
         for row in self.results:
             if isinstance(row, BaseException):

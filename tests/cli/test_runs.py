@@ -215,7 +215,7 @@ def test_colour_on_a_terminal_unless_no_color(fakes, capsys, monkeypatch, no_col
 def test_progress_on_a_terminal_only(fakes, capsys, monkeypatch):
     from optbench import conformance
 
-    def check(plan, progress=None, done=None):
+    def check(plan, progress=None, done=None, workers=None):
         for number, row in enumerate(fakes.results, 1):
             progress(conformance.Progress(number, len(fakes.results), row.law))
             yield row
