@@ -74,8 +74,11 @@ def crew(plan: Plan) -> Iterator[Crew]:
 
     Those of an interpreter are started at once: they import for seconds, as this process does.
     """
-    chosen = [item for item in registry.select(list(plan.implementations), plan.device) if item.worker]
-    workers = {item.name: _workers(item, plan.device) for item in chosen}
+    everyone = registry.select(list(plan.implementations), plan.device)
+    chosen = [item for item in everyone if item.worker]
+    # Beside this process, where it has implementations to check itself: they take about as long as an interpreter.
+    count = 2 if len(chosen) == len(everyone) else 1
+    workers = {item.name: _workers(item, plan.device, count) for item in chosen}
     try:
         for item in chosen:
             for worker in workers[item.name] if _interpreted(item, plan.device) else ():
@@ -151,12 +154,13 @@ def _run(
             yield result
 
 
-def _workers(item: Implementation, device: str) -> list[Worker]:
-    """Processes that share an implementation's tasks: two for an interpreter, which is a run's slowest part."""
-    interpreted = _interpreted(item, device)
+def _workers(item: Implementation, device: str, count: int) -> list[Worker]:
+    """Processes that share an implementation's tasks: `count` for an interpreter, which is a run's slowest part."""
+    if not _interpreted(item, device):
+        return [Worker(item.environment)]
     # torch's optimizers import torch._dynamo when the first one is made.
-    preload = ("optbench.trial", "torch._dynamo", item.module) if interpreted else ()
-    return [Worker(item.environment, preload=preload) for _ in range(2 if interpreted else 1)]
+    preload = ("optbench.trial", "torch._dynamo", item.module)
+    return [Worker(item.environment, preload=preload) for _ in range(count)]
 
 
 def planned(plan: Plan) -> list[Task]:

@@ -49,6 +49,7 @@ class Arena:
         self.scale = 1.0
         self._old: list[Tensor | None] = []
         self._outputs: list[Tensor] = []
+        self._kinds: list[tuple[torch.Size, torch.dtype, torch.device]] = []
         self._saved: list[tuple[Tensor, Tensor]] = []
         self._steps = 0
         self._attach()
@@ -81,8 +82,12 @@ class Arena:
         self._old = [param.grad for param in self.params]
         for param in self.params:
             param.grad = None
-        seeds = [torch.full((), self.scale, dtype=o.dtype, device=o.device).expand(o.shape) for o in self._outputs]
-        torch.autograd.backward(self._outputs, seeds, retain_graph=True)
+        # Outputs of one kind share a seed: making a thousand takes longer than the step.
+        seeds = {
+            (shape, dtype, device): torch.full((), self.scale, dtype=dtype, device=device).expand(shape)
+            for shape, dtype, device in dict.fromkeys(self._kinds)
+        }
+        torch.autograd.backward(self._outputs, [seeds[kind] for kind in self._kinds], retain_graph=True)
         self._old.clear()
 
     def save(self) -> None:
@@ -109,6 +114,7 @@ class Arena:
     def _attach(self) -> None:
         if self.moving:
             self._outputs = [param * grad for param, grad in zip(self.params, self.grads, strict=True)]
+            self._kinds = [(output.shape, output.dtype, output.device) for output in self._outputs]
             return
         for param, grad in zip(self.params, self.grads, strict=True):
             param.grad = grad

@@ -60,6 +60,8 @@ class _Mode(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.tally = Tally()
+        # Names by operation, "" for the profiler's own: a for-loop over a thousand tensors sends twenty thousand.
+        self._names: dict[Any, str] = {}
         self._live = 0
         # Storages by identity. What an operation takes before one has made it was there before the step.
         self._seen: dict[int, Any] = {}
@@ -68,11 +70,14 @@ class _Mode(TorchDispatchMode):
         self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        namespace, _, name = func._schema.name.partition("::")
-        if namespace == "profiler":
+        name = self._names.get(func)
+        if name is None:
+            namespace, _, name = func._schema.name.partition("::")
+            name = self._names[func] = "" if namespace == "profiler" else name
+        if not name:
             return func(*args, **kwargs)
         heavy = False
-        for tensor in _tensors((*args, *kwargs.values())):
+        for tensor in _tensors((*args, *kwargs.values()) if kwargs else args):
             self._remember(tensor, made=False)
             heavy = heavy or tensor.numel() > 1
         result = func(*args, **kwargs)
