@@ -33,10 +33,23 @@ def render(records: Sequence[Record]) -> str:
         by_subject: dict[str, dict[str, Any]] = {}
         for row in setting.rows:
             by_subject.setdefault(row["subject"], {})[row["implementation"]] = row
+        untimed = {subject: named for subject, named in by_subject.items() if all(map(_refused, named.values()))}
         lines = [_line(_HEADS), _line(["---"] + ["---:"] * (len(_HEADS) - 1))]
-        lines += [_line(_cells(subject, named)) for subject, named in by_subject.items()]
+        lines += [_line(_cells(subject, named)) for subject, named in by_subject.items() if subject not in untimed]
+        lines += ["", *_reasons(untimed)] * bool(untimed)
         blocks.append(f"**{setting.title}**: {setting.detail}\n\n" + "\n".join(lines))
     return "\n\n".join(blocks) + "\n" * bool(blocks)
+
+
+def _refused(row: Mapping[str, Any]) -> str:
+    return str(row["refused"] or "")
+
+
+def _reasons(untimed: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What nobody could be timed on, and why, once for all implementations."""
+    reasons = (dict.fromkeys(map(_refused, named.values())) for named in untimed.values())
+    told = [f"{subject} ({'; '.join(each)})" for subject, each in zip(untimed, reasons, strict=True)]
+    return [f"Not timed: {', '.join(told)}."]
 
 
 def _cells(subject: str, named: Mapping[str, Mapping[str, Any]]) -> list[str]:

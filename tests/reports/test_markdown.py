@@ -42,3 +42,13 @@ def test_a_refusal_stands_in_place_of_figures() -> None:
 
 def test_a_record_without_timings_gives_nothing() -> None:
     assert render([make(measurements=False)]) == ""
+
+
+def test_what_nobody_was_timed_on_is_told_once() -> None:
+    record = make(subjects=("adam", "sgd"))
+    for row in record["measurements"]:
+        if row["subject"] == "sgd":
+            row |= {"refused": "it takes a closure", "median_s": None, "ratio_to_baseline": None}
+    text = render([record])
+    assert "| sgd |" not in text
+    assert text.count("Not timed: sgd (it takes a closure).") == text.count("| adam |") == 3
