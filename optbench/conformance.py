@@ -208,6 +208,9 @@ def tasks(
                             entry.law.host and plan.suite == "quick" and not named and _interpreted(item, plan.device),
                         )
                     )
+    if not found and not plan.keyword and plan.dtypes:
+        takes = dict.fromkeys(dtype for subject in subjects.select(plan.algo) for dtype in subject.dtypes)
+        raise UsageError(f"--dtype {','.join(plan.dtypes)}: {plan.algo} takes {', '.join(takes)}.")
     if not found:
         raise UsageError(f"-k {plan.keyword!r} selects no case: `optbench list laws` shows the laws.")
     return found

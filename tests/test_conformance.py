@@ -143,6 +143,11 @@ def test_progress_ends_at_the_total() -> None:
     assert seen[-1].done == seen[-1].total
 
 
+def test_a_dtype_that_an_algorithm_does_not_take_is_named() -> None:
+    with pytest.raises(UsageError, match="complex64: muon takes float32"):
+        list(conformance.run(Plan("muon", ("reference",), dtypes=("complex64",))))
+
+
 def test_an_expression_that_selects_nothing_is_named() -> None:
     with pytest.raises(UsageError, match="nonsense"):
         list(conformance.run(Plan("sgd", ("reference",), keyword="nonsense")))
