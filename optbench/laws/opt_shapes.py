@@ -29,7 +29,8 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     for shapes in _FULL if scope.suite == "full" else _QUICK:
         for dtype in scope.some("float32", "bfloat16"):
             if scope.suite == "full" or shapes not in _ONCE or dtype == scope.some("float32")[0]:
-                yield scope.case(subject, subject.fullest, dtype, shapes=shapes, steps=2)
+                steps = 1 if shapes == "many" else 2
+                yield scope.case(subject, subject.fullest, dtype, shapes=shapes, steps=steps)
 
 
 def check(trial: Trial) -> None:
