@@ -65,7 +65,7 @@ def _cells(subject: str, named: Mapping[str, Mapping[str, Any]]) -> list[str]:
         cells += [
             formats.microseconds(fused["median_s"]),
             formats.percent(fused["bandwidth_fraction"]),
-            f"{ratio} ({baseline})" if baseline else ratio,
+            f"{ratio} ({baseline})" if baseline and ratio != formats.NONE else ratio,
             formats.interval(fused["ratio_low"], fused["ratio_high"]) or formats.NONE,
         ]
     return cells + [formats.times(_over(named, ours, theirs)) for ours, theirs in _TWINS]
