@@ -253,14 +253,26 @@ def _context(results: Sequence[Result], rules: Rules) -> str:
 
 
 def _speed(measurements: Sequence[Measurement]) -> str:
-    """The fastest judged implementation on the first workload."""
+    """The fastest judged implementation on the first workload; of several algorithms, the slowest and the fastest."""
     rows = [row for row in measurements if row.judged and row.ratio_to_baseline and row.implementation != row.baseline]
-    rows = [row for row in rows if (row.subject, row.workload) == (rows[0].subject, rows[0].workload)]
-    if not rows:
+    rows = [row for row in rows if row.workload == rows[0].workload]
+    best: dict[str, Measurement] = {}
+    for row in rows:
+        if row.subject not in best or _ratio(row) > _ratio(best[row.subject]):
+            best[row.subject] = row
+    if not best:
         return ""
-    best = max(rows, key=lambda row: row.ratio_to_baseline or 0.0)
-    verdict = f" ({best.verdict})" if best.verdict else ""
-    return f"Speed on {best.workload}: {best.implementation} {best.ratio_to_baseline:.2f}x {best.baseline}{verdict}"
+    ends = [min(best.values(), key=_ratio), max(best.values(), key=_ratio)]
+    if len(best) > 1:
+        told = " to ".join(f"{_ratio(row):.2f}x {row.baseline} ({row.subject})" for row in ends)
+        return f"Speed on {rows[0].workload}: {told}"
+    row = ends[0]
+    verdict = f" ({row.verdict})" if row.verdict else ""
+    return f"Speed on {row.workload}: {row.implementation} {_ratio(row):.2f}x {row.baseline}{verdict}"
+
+
+def _ratio(row: Measurement) -> float:
+    return row.ratio_to_baseline or 0.0
 
 
 def _refused(measurements: Sequence[Measurement]) -> str:

@@ -53,8 +53,12 @@ def curves(measurements: Rows) -> list[Setting]:
 
 
 def headlines(measurements: Rows) -> list[Setting]:
-    """Settings to draw ratios for: all but those that are there for the curve only."""
-    return [setting for setting in settings(measurements) if not any(row.get("curve") for row in setting.rows)]
+    """Settings to draw ratios for: all but those that are there for the curve only, or that nobody was timed on."""
+    return [
+        setting
+        for setting in settings(measurements)
+        if not any(row.get("curve") for row in setting.rows) and not all(row["refused"] for row in setting.rows)
+    ]
 
 
 def curve_table(curve: Setting) -> Table:

@@ -143,6 +143,17 @@ def test_speed_is_told_of_judged_implementations():
     assert summarise([result()], RULES, rows).sentence.endswith("Speed on 1x16M: fused 1.31x torch-fused (faster).")
 
 
+def test_of_several_algorithms_the_slowest_and_the_fastest_are_told() -> None:
+    rows = [
+        measurement(subject=name, ratio_to_baseline=ratio, implementation=implementation)
+        for name, ratio, implementation in (
+            ("adam", 1.02, "fused"), ("adam", 0.4, "foreach"), ("rprop", 16.4, "fused"), ("sgd", 0.97, "foreach"),
+        )
+    ]  # fmt: skip
+    told = summarise([], RULES, rows).sentence
+    assert told.endswith("Speed on 1x16M: 0.97x torch-fused (sgd) to 16.40x torch-fused (rprop).")
+
+
 @pytest.mark.parametrize("with_results", [True, False])
 def test_a_wrong_result_on_a_workload_breaks_the_run(with_results):
     refused = "it does not match the oracle on this workload: step 2, exp_avg: scaled error 144 (cap 8)"
