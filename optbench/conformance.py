@@ -81,7 +81,7 @@ def crew(plan: Plan) -> Iterator[Crew]:
     workers = {item.name: _workers(item, plan.device, count) for item in chosen}
     try:
         for item in chosen:
-            for worker in workers[item.name] if _interpreted(item, plan.device) else ():
+            for worker in workers[item.name] if item.interpreted_on(plan.device) else ():
                 worker.start()
         yield workers
     finally:
@@ -156,7 +156,7 @@ def _run(
 
 def _workers(item: Implementation, device: str, count: int) -> list[Worker]:
     """Processes that share an implementation's tasks: `count` for an interpreter, which is a run's slowest part."""
-    if not _interpreted(item, device):
+    if not item.interpreted_on(device):
         return [Worker(item.environment)]
     # torch's optimizers import torch._dynamo when the first one is made.
     preload = ("optbench.trial", "torch._dynamo", item.module)
@@ -205,7 +205,7 @@ def tasks(
                             facts.get("state", {}),
                             plan.dtypes,
                             plan.require_torch,
-                            entry.law.host and plan.suite == "quick" and not named and _interpreted(item, plan.device),
+                            entry.law.host and plan.suite == "quick" and not named and item.interpreted_on(plan.device),
                         )
                     )
     if not found and not plan.keyword and plan.dtypes:
@@ -338,7 +338,3 @@ def _serve(
             return
         crashes = crashes + 1 if result.verdict == "crash" else 0
         results.put(result)
-
-
-def _interpreted(item: Implementation, device: str) -> bool:
-    return item.backend_on(device).endswith("interpreter")

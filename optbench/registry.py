@@ -59,6 +59,10 @@ class Implementation:
         kind = device.partition(":")[0]
         return self.backend.get(kind) or self.backend.get("*") or self.name
 
+    def interpreted_on(self, device: str) -> bool:
+        """Whether an interpreter runs it on a device: slow, right for conformance, and never timed."""
+        return self.backend_on(device).endswith("interpreter")
+
     def refusal(self, case: Case) -> str | None:
         """Why this implementation does not take the case, if it documents that it does not."""
         if self.factory:

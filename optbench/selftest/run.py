@@ -63,23 +63,16 @@ def run(suite: str = "quick", seed: int = 0, progress: Callable[[Progress], None
         An outcome for each control, then for each fault.
     """
     controls = sorted({(fault.tier, fault.subject) for fault in FAULTS})
-    total = len(controls) + len(FAULTS)
-    done = 0
-
-    def told(doing: str) -> None:
-        nonlocal done
-        done += 1
-        if progress:
-            progress(Progress(done, total, doing))
-
+    jobs: list[tuple[str, str, Callable[..., Outcome], tuple[Any, ...]]] = [
+        (tier, f"control {tier} {subject}", control, (tier, subject, seed)) for tier, subject in controls
+    ]
+    jobs += [(fault.tier, fault.id, judge, (fault.id, suite, seed)) for fault in FAULTS]
     with contextlib.ExitStack() as stack:
         workers = _workers(stack)
-        for tier, subject in controls:
-            yield _in(workers.get(tier), control, tier, subject, seed)
-            told(f"control {tier} {subject}")
-        for fault in FAULTS:
-            yield _in(workers.get(fault.tier), judge, fault.id, suite, seed)
-            told(fault.id)
+        for count, (tier, doing, function, arguments) in enumerate(jobs, 1):
+            yield _in(workers.get(tier), function, *arguments)
+            if progress:
+                progress(Progress(count, len(jobs), doing))
 
 
 def control(tier: str, subject: str, seed: int) -> Outcome:

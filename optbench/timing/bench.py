@@ -141,7 +141,7 @@ def _check(plan: BenchPlan) -> None:
 
 def timed(implementation: Implementation, device: str) -> bool:
     """Whether an implementation is timed at all: interpreters are not."""
-    return not implementation.backend_on(device).endswith("interpreter")
+    return not implementation.interpreted_on(device)
 
 
 def contestants(plan: BenchPlan) -> list[Implementation]:
