@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import time
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from optbench import deviations, laws, registry, subjects
 from optbench.case import AsTensor, Case
@@ -16,6 +18,12 @@ from optbench.worker import Worker, WorkerCrash, WorkerError
 # A case takes milliseconds; in Triton's interpreter seconds. What takes a minute hangs.
 TIME_LIMIT = 60.0
 LACKS = "no such option: "
+# What a law of each kind is given: (subject, implementation, case, checker, state names, options taken).
+_TRIALS: dict[subjects.Kind, str] = {
+    "optimizer": "optbench.trial",
+    "scheduler": "optbench.schedules",
+    "averager": "optbench.averages",
+}
 
 
 @dataclass(frozen=True)
@@ -42,7 +50,7 @@ def check(task: Task, implementation: Implementation | None = None) -> Result:
         implementation: the implementation itself, where it is not the registry's.
     """
     from optbench.checker import Checker
-    from optbench.trial import Trial, Unsupported
+    from optbench.trial import Unsupported
 
     implementation = implementation or registry.find(task.implementation)
     entry = laws.entries()[task.law]
@@ -52,9 +60,8 @@ def check(task: Task, implementation: Implementation | None = None) -> Result:
     verdict: Verdict = "skip"
     message = reason or ""
     if reason is None:
-        trial = Trial(
-            subjects.load(task.case.subject), implementation, task.case, checker, dict(task.state), task.options
-        )
+        subject = subjects.load(task.case.subject)
+        trial = _trial(subject.kind)(subject, implementation, task.case, checker, dict(task.state), task.options)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -77,6 +84,11 @@ def check(task: Task, implementation: Implementation | None = None) -> Result:
         cap_ulp=checker.cap,
         seconds=time.perf_counter() - started,
     )
+
+
+def _trial(kind: subjects.Kind) -> Any:
+    """The class of trials of a kind of subject."""
+    return importlib.import_module(_TRIALS[kind]).Trial
 
 
 def result_of(task: Task, verdict: Verdict, message: str, implementation: Implementation) -> Result:

@@ -144,8 +144,7 @@ def _run(
         for task in tasks(plan, chosen, about)
         if not (done and done(task.law, task.case.subject, task.implementation, task.case.id))
     ]
-    if any(entry.law.id == "opt.oracle" for entry in laws.select(plan.laws)):
-        yield from _missing(plan, about)
+    yield from _missing(plan, about)
     # Closed before the workers are, or its threads would start them again.
     with contextlib.closing(_results(asked, workers)) as results:
         for count, result in enumerate(results, 1):
@@ -188,7 +187,7 @@ def tasks(
             if entry.law.kind != subject.kind:
                 continue
             for case in cases(entry, subject, plan):
-                for item in chosen:
+                for item in (each for each in chosen if subject.kind in each.kinds):
                     facts = (about or {}).get(item.name, {})
                     options = facts.get("options")
                     judged = registry.judged(item, named)
@@ -218,10 +217,11 @@ def tasks(
 
 def _missing(plan: Plan, about: Mapping[str, Mapping[str, Any]]) -> Iterator[Result]:
     """A skip for each declared option that foreign code lacks."""
+    asked = {entry.law.id for entry in laws.select(plan.laws)}
     for name, facts in about.items():
-        for subject in subjects.select(plan.algo):
+        for subject in (each for each in subjects.select(plan.algo) if laws.WIDEST[each.kind] in asked):
             for option in () if facts["options"] is None else sorted(set(subject.defaults) - set(facts["options"])):
-                task = Task("opt.oracle", Case(subject.name, variant=f"option={option}"), name, True, "")
+                task = Task(laws.WIDEST[subject.kind], Case(subject.name, variant=f"option={option}"), name, True, "")
                 yield result_of(task, "skip", LACKS + option, registry.find(name))
 
 
@@ -234,22 +234,22 @@ def cases(entry: laws.Entry, subject: Subject, plan: Plan) -> list[Case]:
 
 
 def coverage(plan: Plan, results: Iterable[Result]) -> dict[str, dict[str, Any]]:
-    """The pairwise coverage of option x dtype x layout x moment that opt.oracle really ran, by subject.
+    """The pairwise coverage of option x dtype x layout x moment that the widest law really ran, by subject.
 
     A case counts where every judged implementation ran it; options that foreign code lacks are not asked for.
     """
-    from optbench.laws.opt_oracle import factors
-
-    rows_of = [result for result in results if result.law == "opt.oracle" and result.judged]
-    entry = laws.entries()["opt.oracle"]
+    rows_of = [result for result in results if result.law in laws.WIDEST.values() and result.judged]
     found = {}
     for declared in subjects.select(plan.algo):
         mine = [result for result in rows_of if result.subject == declared.name]
+        entry = laws.entries().get(laws.WIDEST[declared.kind])
+        if entry is None or not mine:
+            continue
         lacking = {result.message.removeprefix(LACKS) for result in mine if result.message.startswith(LACKS)}
         subject = declared.limited(set(declared.defaults) - lacking)
         not_run = {result.case for result in mine if result.verdict in ("skip", "crash", "error")}
         ran = {result.case for result in mine} - not_run
-        combined, forbidden = factors(subject, plan.scope)
+        combined, forbidden = entry.module.factors(subject, plan.scope)
         rows = [
             {**subject.complete(case.options), "dtype": case.dtype, "layout": case.layout, "moment": case.moment}
             for case in entry.cases(subject, plan.scope)

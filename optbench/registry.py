@@ -39,6 +39,7 @@ class Implementation:
         refuses: documented refusals: (predicate over a case, reason); such a case is a `skip` with that reason.
         target: "module:Class" or "path.py:Class" of foreign code, judged on math and state.
         made: gives the class for torch's class name, for implementations that exist in memory only.
+        kinds: the kinds of subject that it has.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Implementation:
     refuses: tuple[tuple[Callable[[Case], bool], str], ...] = ()
     target: str = ""
     made: Callable[[str], Factory] | None = None
+    kinds: tuple[subjects.Kind, ...] = ("optimizer", "scheduler", "averager")
 
     def backend_on(self, device: str) -> str:
         """What runs this implementation's arithmetic on a device."""
@@ -66,13 +68,17 @@ class Implementation:
     def refusal(self, case: Case) -> str | None:
         """Why this implementation does not take the case, if it documents that it does not."""
         if self.factory:
-            class_name = subjects.load(case.subject).class_name
-            if getattr(importlib.import_module(self.module), self.factory)(class_name) is None:
-                return f"torch.optim has no such path for {class_name}"
+            subject = subjects.load(case.subject)
+            if getattr(importlib.import_module(self.module), self.factory)(_path(subject)) is None:
+                return f"torch.optim has no such path for {subject.class_name}"
         return next((reason for predicate, reason in self.refuses if predicate(case)), None)
 
-    def load(self, class_name: str) -> Factory:
+    def load(self, class_name: str, submodule: str = "") -> Factory:
         """The class (or factory with the same arguments) that implements torch.optim's `class_name`.
+
+        Args:
+            class_name: as in torch.optim.
+            submodule: "lr_scheduler" or "swa_utils" for what lives there; "": torch.optim itself.
 
         Raises:
             NothingToRun: the implementation has no such class, or a package it needs is missing.
@@ -84,13 +90,19 @@ class Implementation:
 
             return load_factory(self.target)
         try:
-            module = importlib.import_module(self.module)
+            module = importlib.import_module(".".join(filter(None, (self.module, "" if self.factory else submodule))))
         except ImportError as error:
             raise NothingToRun(f"{self.name} cannot be imported here: {error}") from error
-        found = getattr(module, self.factory)(class_name) if self.factory else getattr(module, class_name, None)
+        asked = ".".join(filter(None, (submodule, class_name)))
+        found = getattr(module, self.factory)(asked) if self.factory else getattr(module, class_name, None)
         if found is None:
             raise NothingToRun(f"{self.name} has no {class_name}.")
         return found  # type: ignore[no-any-return]
+
+
+def _path(subject: subjects.Subject) -> str:
+    """Where a class is below torch.optim: "Adam", "swa_utils.AveragedModel"."""
+    return ".".join(filter(None, (subject.module, subject.class_name)))
 
 
 def _has_tensor(case: Case) -> bool:
@@ -148,12 +160,20 @@ IMPLEMENTATIONS: dict[str, Implementation] = {
             backend={"cpu": "triton-interpreter", "*": "triton"},
         ),
         Implementation(
+            "torch",
+            "torch.optim's schedulers, which have one path",
+            module="torch.optim",
+            backend={"*": "torch"},
+            kinds=("scheduler",),
+        ),
+        Implementation(
             "torch-forloop",
             "torch.optim with foreach=False, fused=False",
             module=TORCH_PEERS,
             factory="forloop",
             backend={"*": "torch"},
             refuses=(_NEEDS_ACCELERATOR,),
+            kinds=("optimizer", "averager"),
         ),
         Implementation(
             "torch-foreach",
@@ -162,6 +182,7 @@ IMPLEMENTATIONS: dict[str, Implementation] = {
             factory="foreach",
             backend={"*": "torch"},
             refuses=(_NEEDS_ACCELERATOR, _TENSOR_LR),
+            kinds=("optimizer", "averager"),
         ),
         Implementation(
             "torch-fused",
@@ -170,6 +191,7 @@ IMPLEMENTATIONS: dict[str, Implementation] = {
             factory="fused",
             backend={"*": "torch"},
             refuses=(_NEEDS_ACCELERATOR, _NO_COMPLEX),
+            kinds=("optimizer",),
         ),
         Implementation(
             "torch-compile",
@@ -179,6 +201,7 @@ IMPLEMENTATIONS: dict[str, Implementation] = {
             default=False,
             backend={"*": "inductor"},
             refuses=(_NEEDS_ACCELERATOR,),
+            kinds=("optimizer",),
         ),
     )
 }

@@ -12,8 +12,7 @@ import pkgutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from optbench.case import Case
 from optbench.errors import unknown
@@ -21,25 +20,29 @@ from optbench.law import Law, Scope
 from optbench.subjects import Subject
 
 if TYPE_CHECKING:
-    from optbench.trial import Trial
+    from types import ModuleType
+
+# The law of each kind that meets every option: coverage is told of its cases.
+WIDEST = {"optimizer": "opt.oracle", "scheduler": "sch.formula", "averager": "avg.oracle"}
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A law with the functions of its file."""
+    """A law with the functions of its file; `check` takes the trial of the law's kind."""
 
     law: Law
     cases: Callable[[Subject, Scope], Iterable[Case]]
-    check: Callable[[Trial], None]
+    check: Callable[[Any], None]
+    module: ModuleType
 
 
 @cache
 def entries() -> dict[str, Entry]:
     """Every law by its id, in the order of their files' names."""
     found = {}
-    for module in sorted(info.name for info in pkgutil.iter_modules(__path__)):
-        loaded = importlib.import_module(f"{__name__}.{module}")
-        found[loaded.LAW.id] = Entry(loaded.LAW, partial(_asked, loaded), loaded.check)
+    for name in sorted(info.name for info in pkgutil.iter_modules(__path__)):
+        loaded = importlib.import_module(f"{__name__}.{name}")
+        found[loaded.LAW.id] = Entry(loaded.LAW, partial(_asked, loaded), loaded.check, loaded)
     return found
 
 

@@ -47,6 +47,9 @@ class Option:
     settled: bool = False
 
 
+Kind = Literal["optimizer", "scheduler", "averager"]
+# The submodule of torch.optim, and of every tier's package, where a class lives.
+Module = Literal["", "lr_scheduler", "swa_utils"]
 Form = Literal["element", "own", "counter", "integer", "number"]
 
 
@@ -113,6 +116,7 @@ class Subject:
         name: lower case, as on the command line.
         class_name: as in torch.optim.
         kind: "optimizer", "scheduler" or "averager".
+        module: the submodule of torch.optim, and of every tier's package, where the class lives; "": the package.
         summary: one line; how it differs from its neighbour.
         papers: the sources of the rule.
         rule: the update rule in plain ASCII, a line a statement.
@@ -140,7 +144,7 @@ class Subject:
 
     name: str
     class_name: str
-    kind: Literal["optimizer", "scheduler", "averager"]
+    kind: Kind
     summary: str
     papers: tuple[Paper, ...]
     rule: str
@@ -162,6 +166,7 @@ class Subject:
     coarse: Mapping[str, str] = field(default_factory=dict)
     cancels: float = 256.0
     in_torch: bool = True
+    module: Module = ""
     exempt: tuple[Exempt, ...] = ()
 
     @property
