@@ -1,7 +1,8 @@
 """torch.optim's own code paths, each under a name of its own.
 
 Each function takes the name of a class in torch.optim and returns a factory that is called as the class is and makes an
-object of that very class. Where torch has no such path, the function returns None.
+object of that very class. Where torch has no such path, the function returns None. Names that start with "swa_utils."
+are those of that module; see torch_swa.
 
 Example: `fused("Adam")(model.parameters(), lr=1e-3)` is `torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)`.
 """
@@ -14,17 +15,24 @@ from typing import Any
 import torch
 from torch.optim import Optimizer
 
-Factory = Callable[..., Optimizer]
+from . import torch_swa
+
+Factory = Callable[..., Any]
+_SWA = "swa_utils."
 
 
 def forloop(name: str) -> Factory | None:
-    """The loop over parameters: neither horizontal nor vertical fusion."""
+    """The loop over parameters: neither horizontal nor vertical fusion; averages by an `avg_fn`."""
+    if name.startswith(_SWA):
+        return torch_swa.AVG_FN.get(name.removeprefix(_SWA))
     known = _flags(name)
     return None if known is None else _factory(name, {flag: False for flag in ("foreach", "fused") if flag in known})
 
 
 def foreach(name: str) -> Factory | None:
-    """Horizontal fusion: each operation over all parameters at once."""
+    """Horizontal fusion: each operation over all parameters at once; averages by a `multi_avg_fn`."""
+    if name.startswith(_SWA):
+        return torch_swa.MULTI_AVG_FN.get(name.removeprefix(_SWA))
     return _factory(name, {"foreach": True}) if "foreach" in (_flags(name) or ()) else None
 
 
