@@ -71,7 +71,8 @@ class Measurement:
 
     `noise_floor` is how far the baseline strayed from itself in the same run (0.02: its interval reaches 2% from 1);
     `scaled_error` the largest error that the check before timing saw; `curve` marks a point that is there for the
-    throughput-against-size curve only; `peak_temporary_bytes` counts tensors that torch's dispatcher made for a step.
+    throughput-against-size curve only; `peak_temporary_bytes` counts tensors that torch's dispatcher made for a step;
+    `gradients` is "none" where a step needs none; `groups` counts a scheduler's parameter groups, 0 elsewhere.
     """
 
     subject: str
@@ -85,6 +86,7 @@ class Measurement:
     gradients: str = "standing"
     elements: int = 0
     tensors: int = 0
+    groups: int = 0
     median_s: float | None = None
     min_s: float | None = None
     iqr_s: float | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -11,7 +12,7 @@ from optbench import registry
 from optbench.errors import UsageError, unknown
 from optbench.registry import Implementation
 from optbench.results import Measurement
-from optbench.subjects import Subject
+from optbench.subjects import Kind, Subject
 from optbench.timing import workloads
 from optbench.timing.workloads import Workload
 
@@ -19,6 +20,17 @@ TORCH_BEST = "torch-best"
 TORCH = "torch"
 # torch.optim's own paths that `torch-best` chooses from; compiling takes too long to be tried unasked.
 TORCH_PATHS = ("torch-forloop", "torch-foreach", "torch-fused")
+_TORCH_PATHS: Mapping[Kind, tuple[str, ...]] = {
+    "optimizer": TORCH_PATHS,
+    "scheduler": ("torch",),
+    "averager": ("torch-forloop", "torch-foreach"),
+}
+# What times a workload of each kind of subject.
+_HEATS: Mapping[Kind, str] = {
+    "optimizer": "optbench.timing.heat",
+    "scheduler": "optbench.timing.scheduling",
+    "averager": "optbench.timing.averaging",
+}
 Phase = Literal["prepare", "check", "time", "done"]
 # What a workload may take beyond its share before the process that runs foreign code is ended.
 _FOREIGN_GRACE = 120.0
@@ -79,14 +91,17 @@ def run(plan: BenchPlan, progress: Report | None = None) -> Iterator[Measurement
     Raises:
         UsageError: the plan names something that does not exist.
     """
-    chosen = workloads.select(plan.workloads, plan.suite)
+    kinds = dict.fromkeys(subject.kind for subject in plan.subjects)
+    workloads.check(plan.workloads, plan.suite, kinds)
     _check(plan)
-    work = [(subject, workload) for subject in plan.subjects for workload in chosen]
+    chosen = {kind: workloads.select(plan.workloads, plan.suite, kind) for kind in kinds}
+    work = [(subject, workload) for subject in plan.subjects for workload in chosen[subject.kind]]
     with contextlib.closing(_measurer(plan)) as measurer:
         for done, (subject, workload) in enumerate(work):
             if progress:
                 progress(BenchProgress(subject.name, workload.name, done, len(work)))
-            yield from measurer(subject, workload, _seconds(plan, chosen, workload), progress, done, len(work))
+            seconds = _seconds(plan, chosen[subject.kind], workload)
+            yield from measurer(subject, workload, seconds, progress, done, len(work))
     if progress and work:
         progress(BenchProgress(work[-1][0].name, work[-1][1].name, len(work), len(work), phase="done"))
 
@@ -100,8 +115,6 @@ class _Here:
     def __call__(
         self, subject: Subject, workload: Workload, seconds: float, progress: Report | None, done: int, total: int
     ) -> Sequence[Measurement]:
-        from optbench.timing.heat import measure
-
         def observe(implementation: str, phase: Phase) -> None:
             if progress:
                 progress(BenchProgress(subject.name, workload.name, done, total, implementation, phase))
@@ -112,9 +125,18 @@ class _Here:
         pass
 
 
+def measure(
+    plan: BenchPlan, subject: Subject, workload: Workload, seconds: float, observe: Callable[[str, Phase], None]
+) -> list[Measurement]:
+    """Check and time all contestants on one workload, in this process; see the kind's own `measure`."""
+    heat = importlib.import_module(_HEATS[subject.kind])
+    return heat.measure(plan, subject, workload, seconds, observe)  # type: ignore[no-any-return]
+
+
 def _measurer(plan: BenchPlan) -> Any:
     # The baseline may be foreign code too.
-    if any(implementation.target for implementation in contestants(plan)):
+    kinds = {subject.kind for subject in plan.subjects}
+    if any(implementation.target for kind in kinds for implementation in contestants(plan, kind)):
         from optbench.timing.isolation import Isolated
 
         return Isolated(plan, _FOREIGN_GRACE)
@@ -134,6 +156,10 @@ def _check(plan: BenchPlan) -> None:
     if plan.baseline not in (TORCH_BEST, TORCH) and not timed(registry.find(plan.baseline), plan.device):
         raise UsageError(f"baseline {plan.baseline!r} runs in an interpreter, which is never timed.")
     for subject in plan.subjects:
+        named = plan.baseline if plan.baseline not in (TORCH_BEST, TORCH) else ""
+        if named and subject.kind not in registry.find(named).kinds:
+            fitting = ", ".join(baseline_candidates(replace(plan, baseline=TORCH_BEST), subject.kind))
+            raise UsageError(f"baseline {named!r} has no {subject.kind}s: name torch-best or one of {fitting}.")
         for name in plan.options:
             if name not in subject.defaults:
                 raise unknown(f"option of {subject.name}", name, subject.defaults, f"optbench show {subject.name}")
@@ -144,26 +170,33 @@ def timed(implementation: Implementation, device: str) -> bool:
     return not implementation.interpreted_on(device)
 
 
-def contestants(plan: BenchPlan) -> list[Implementation]:
-    """Who is timed: the plan's implementations and the baseline's candidates, without interpreters."""
-    extra = baseline_candidates(plan)
-    found = {implementation.name: implementation for implementation in plan.implementations}
-    for name in extra:
+def contestants(plan: BenchPlan, kind: Kind = "optimizer") -> list[Implementation]:
+    """Who is timed: the plan's implementations and the baseline's candidates, without interpreters.
+
+    Those that have no subject of this kind are left out, unless they are judged: then they are told to be refused.
+    """
+    wanted = [item for item in plan.implementations if kind in item.kinds or item.name in plan.judged]
+    found = {implementation.name: implementation for implementation in wanted}
+    for name in baseline_candidates(plan, kind):
         found.setdefault(name, registry.find(name))
     return [implementation for implementation in found.values() if timed(implementation, plan.device)]
 
 
-def baseline_candidates(plan: BenchPlan) -> tuple[str, ...]:
+def baseline_candidates(plan: BenchPlan, kind: Kind = "optimizer") -> tuple[str, ...]:
     """Names of what the baseline is chosen from."""
     if plan.baseline == TORCH_BEST:
-        return TORCH_PATHS
+        return _TORCH_PATHS[kind]
     if plan.baseline == TORCH:
-        return (torch_default(plan.device),)
+        return (torch_default(plan.device, kind),)
     return (plan.baseline,)
 
 
-def torch_default(device: str) -> str:
-    """The path that torch.optim takes on a device when no flag is given."""
+def torch_default(device: str, kind: Kind = "optimizer") -> str:
+    """The path that torch.optim takes on a device when no flag or function is given."""
+    if kind == "scheduler":
+        return TORCH
+    if kind == "averager":
+        return "torch-forloop" if device.partition(":")[0] == "cpu" else "torch-foreach"
     import torch
     from torch.optim import optimizer as module
 
@@ -203,5 +236,6 @@ def row(plan: BenchPlan, subject: Subject, workload: Workload, implementation: I
         gradients=workload.gradients,
         elements=workload.elements,
         tensors=len(workload.shapes),
+        groups=workload.groups,
         curve=workload.curve,
     )  # fmt: skip

@@ -19,7 +19,7 @@ _HEAT = "optbench.timing.isolation:heat"
 
 
 class Isolated:
-    """Measures as `heat.measure` does, in a child that is started again when it died.
+    """Measures as `bench.measure` does, in a child that is started again when it died.
 
     Args:
         plan: the run's plan.
@@ -80,13 +80,11 @@ class Isolated:
 
 
 def heat(plan: BenchPlan, subject: Subject, workload: Workload, seconds: float, trace: str) -> list[Measurement]:
-    """`heat.measure` in the child, leaving behind who was running."""
-    from optbench.timing.heat import measure
-
+    """`bench.measure` in the child, leaving behind who was running."""
     path = Path(trace)
 
     def observe(name: str, phase: Phase) -> None:
         # Race rounds are too short to be told apart: whoever dies there leaves the name of the phase.
         path.write_text(name)
 
-    return measure(plan, subject, workload, seconds, observe)
+    return bench.measure(plan, subject, workload, seconds, observe)

@@ -1,13 +1,15 @@
-"""Workloads: how many tensors of which shapes an optimizer is timed on, as data. Importing this needs no torch."""
+"""Workloads, as data: how many tensors of which shapes an optimizer or an averager is timed on, and how many parameter
+groups a scheduler. Importing this needs no torch."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from math import prod
 
 from optbench.errors import UsageError, unknown
+from optbench.subjects import Kind
 
 Shape = tuple[int, ...]
 
@@ -18,7 +20,7 @@ _AUTOGRAD = "/autograd"
 
 @dataclass(frozen=True)
 class Workload:
-    """Tensors to step, and whether their gradients stay where they are.
+    """Tensors to step, and whether their gradients stay where they are; or parameter groups to schedule.
 
     Args:
         name: as on the command line; with "/autograd" behind it where gradients move.
@@ -29,6 +31,7 @@ class Workload:
         curve: a point of the throughput-against-size curve and nothing else.
         share: its part of a suite's time, relative to the others'.
         target: "path.py:function" or "module:function" of a user's workload.
+        groups: number of parameter groups, of a workload for schedulers; 0: of any other.
     """
 
     name: str
@@ -38,10 +41,17 @@ class Workload:
     curve: bool = False
     share: float = 1.0
     target: str = ""
+    groups: int = 0
 
     @property
     def elements(self) -> int:
         return sum(prod(shape) for shape in self.shapes)
+
+    def fits(self, kind: Kind) -> bool:
+        """Whether a subject of this kind can be timed on it: averaging takes tensors, but no gradients."""
+        if kind == "scheduler" or self.groups:
+            return kind == "scheduler" and bool(self.groups)
+        return kind == "optimizer" or not self.name.endswith(_AUTOGRAD)
 
 
 def _resnet50() -> tuple[Shape, ...]:
@@ -81,7 +91,17 @@ _HEADLINE = [
 ]
 _CURVE = [_curve(exponent) for exponent in range(10, 24, 2)]
 
-WORKLOADS: dict[str, Workload] = {workload.name: workload for workload in (*_HEADLINE, *_CURVE)}
+
+def _groups(count: int) -> Workload:
+    text = "one parameter group" if count == 1 else f"{count:,} parameter groups"
+    return Workload(
+        f"{count}group{'s' * (count > 1)}", meaning=f"{text} of an optimizer: a scheduler's step", groups=count
+    )
+
+
+_GROUPS = [_groups(count) for count in (1, 100, 1000, 10_000)]
+
+WORKLOADS: dict[str, Workload] = {workload.name: workload for workload in (*_HEADLINE, *_CURVE, *_GROUPS)}
 
 # The last point of the curve is the headline's 1x16M.
 SUITES: dict[str, tuple[str, ...]] = {
@@ -91,11 +111,27 @@ SUITES: dict[str, tuple[str, ...]] = {
         *(workload.name for workload in _CURVE),
     ),
 }  # fmt: skip
+_SCHEDULED = tuple(workload.name for workload in _GROUPS)
+_SUITES: dict[Kind, dict[str, tuple[str, ...]]] = {
+    "optimizer": SUITES,
+    "scheduler": {"quick": _SCHEDULED, "full": _SCHEDULED},
+    "averager": {
+        "quick": ("1x16M", "1000x64", "resnet50", "1x1K", "1x16K", "1x256K", "1x4M"),
+        "full": tuple(name for name in SUITES["full"] if not name.endswith(_AUTOGRAD)),
+    },
+}
+_FITTING: dict[Kind, str] = {
+    "optimizer": "on tensors with gradients: 1x16M, 1000x64/autograd, resnet50, COUNTxSIZE or path.py:function",
+    "scheduler": f"on parameter groups: {', '.join(_SCHEDULED)} or COUNTgroups",
+    "averager": "on tensors without gradients: 1x16M, 1000x64, resnet50, COUNTxSIZE or path.py:function",
+}
 
 # Seconds of timing for one algorithm, unless the caller says otherwise.
 SUITE_SECONDS = {"quick": 5.0, "full": 120.0}
 
 _GRAMMAR = re.compile(r"([1-9]\d*)x([1-9]\d*)([KM]?)(/autograd)?")
+_GROUPS_GRAMMAR = re.compile(r"([1-9]\d*)groups?")
+_MOST_GROUPS = 1_000_000
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20}
 _MOST_ELEMENTS = 1 << 33
 
@@ -104,7 +140,7 @@ def parse(text: str) -> Workload:
     """The workload that `--workload` names.
 
     Args:
-        text: a name of `WORKLOADS`; COUNTxSIZE, optionally with K or M (powers of two) and "/autograd"; or
+        text: a name of `WORKLOADS`; COUNTxSIZE, optionally with K or M (powers of two) and "/autograd"; COUNTgroups; or
             "path/train.py:build_model" (or "module:function"), a function without arguments that returns an
             nn.Module or an iterable of parameters.
 
@@ -120,6 +156,9 @@ def parse(text: str) -> Workload:
         return WORKLOADS[text]
     if ":" in text:
         return _parse_target(text)
+    found = _GROUPS_GRAMMAR.fullmatch(text)
+    if found:
+        return _parse_groups(text, int(found[1]))
     found = _GRAMMAR.fullmatch(text)
     if not found:
         raise unknown("workload", text, WORKLOADS, "optbench list workloads")
@@ -130,6 +169,12 @@ def parse(text: str) -> Workload:
     tensors = "one tensor" if count == 1 else f"{count:,} tensors"
     meaning = f"{tensors} of {size:,} elements, gradients {gradients}"
     return Workload(text, ((size,),) * count, gradients, meaning)
+
+
+def _parse_groups(text: str, count: int) -> Workload:
+    if count > _MOST_GROUPS:
+        raise UsageError(f"workload {text!r} has {count:,} parameter groups: at most {_MOST_GROUPS:,} can be timed.")
+    return _groups(count)
 
 
 def _parse_target(text: str) -> Workload:
@@ -143,13 +188,35 @@ def _parse_target(text: str) -> Workload:
     return Workload(text, (), gradients, f"the parameters of {target}", share=2.0, target=target)
 
 
-def select(names: Sequence[str | Workload], suite: str) -> list[Workload]:
-    """The workloads of a run: those named, or the suite's.
+def select(names: Sequence[str | Workload], suite: str, kind: Kind = "optimizer") -> list[Workload]:
+    """The workloads of a run for subjects of one kind: those named that fit it, or the suite's.
 
     Raises:
-        UsageError: a name or a suite that does not exist.
+        UsageError: a name or a suite that does not exist, or none of those named fits.
     """
     if suite not in SUITES:
         raise unknown("suite", suite, SUITES, "optbench list workloads")
-    chosen = [name if isinstance(name, Workload) else parse(name) for name in names or SUITES[suite]]
-    return list({workload.name: workload for workload in chosen}.values())
+    chosen = [name if isinstance(name, Workload) else parse(name) for name in names or _SUITES[kind][suite]]
+    fitting = {workload.name: workload for workload in chosen if workload.fits(kind)}
+    if not fitting:
+        raise UsageError(_unfit(chosen[0].name, [kind]))
+    return list(fitting.values())
+
+
+def check(names: Sequence[str | Workload], suite: str, kinds: Collection[Kind]) -> None:
+    """Refuse a choice of which a part would be left out without a word.
+
+    Raises:
+        UsageError: a name that does not exist, or fits none of the kinds; or a kind that none of the names fits.
+    """
+    for name in names:
+        workload = name if isinstance(name, Workload) else parse(name)
+        if not any(workload.fits(kind) for kind in kinds):
+            raise UsageError(_unfit(workload.name, kinds))
+    for kind in kinds:
+        select(names, suite, kind)
+
+
+def _unfit(name: str, kinds: Collection[Kind]) -> str:
+    told = "; ".join(f"{'an' if kind[0] in 'ao' else 'a'} {kind} is timed {_FITTING[kind]}" for kind in kinds)
+    return f"workload {name!r} does not fit: {told}."
