@@ -25,7 +25,7 @@ class Bucket:
     Args:
         rule: what to compute.
         flags: the values of `rule.flags`.
-        dtype: storage dtype of every array (real: complex tensors come as their real view).
+        dtype: storage dtype of every array but `rule.wide` (real: complex tensors come as their real view).
         device: where the arrays are.
         arrays: int64 [2 + len(rule.state), tensors], addresses: param, grad, then `rule.state`; 0 where absent.
         numel: int64 [tensors], elements of each tensor; a bucket without any is prepared, but not updated.

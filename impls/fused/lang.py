@@ -121,6 +121,7 @@ class Rule:
         optional: state that exists only under a flag. Absent, it is passed as 0.0 and neither loaded nor stored.
         tensor_state: names of the 0-d state tensors other than `step`, which `prepare` reads and overwrites.
         read_if: state that is only written where this scalar of its tensor is 0; it is then passed as 0.0.
+        wide: state that is stored in the working type, whatever the storage of the other arrays is.
         stores_step: whether the state holds a `step` tensor. Without one, `prepare` sees 1.0 on a tensor's first step
             and 2.0 on every later one.
     """
@@ -135,6 +136,7 @@ class Rule:
     optional: Mapping[str, str] = field(default_factory=dict)
     tensor_state: tuple[str, ...] = ()
     read_if: Mapping[str, str] = field(default_factory=dict)
+    wide: tuple[str, ...] = ()
     stores_step: bool = True
 
     def present(self, flags: tuple[int, ...]) -> tuple[bool, ...]:

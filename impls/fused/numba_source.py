@@ -173,10 +173,13 @@ def _element(
     body, returned = _specialise(rule.update, dict(zip(rule.flags, flags, strict=True)), work)
     results = dict(zip(("param", *rule.state), returned, strict=True))
     names = {name for _, name in used if name not in unread}
-    loads = [f"{name} = load_element(_at_{name}, _index, {row}, {storage!r})" for row, name in used if name in names]
+    stored = {name: work if name in rule.wide else storage for _, name in used}
+    loads = [
+        f"{name} = load_element(_at_{name}, _index, {row}, {stored[name]!r})" for row, name in used if name in names
+    ]
     absent = [f"{name} = {work}(0.0)" for name in rule.state if name not in names]
     stores = [
-        f"store_element(_at_{name}, _index, {row}, {storage!r}, {results[name]})"
+        f"store_element(_at_{name}, _index, {row}, {stored[name]!r}, {results[name]})"
         for row, name in used
         if name != "grad"
     ]

@@ -110,7 +110,11 @@ def _update_source(rule: Rule) -> str:
         for name in arrays
     ]
     stores = [_guarded(rule, name, f"store_block({name}_pointer, offset, numel, {name}, MASKED)") for name in results]
-    addresses = [f"    {name} = load_pointer(record + {row}, STORAGE, ALIGNED)\n" for row, name in enumerate(pointers)]
+    stored = ["WORK" if name in rule.wide else "STORAGE" for name in arrays]
+    addresses = [
+        f"    {name} = load_pointer(record + {row}, {kind}, ALIGNED)\n"
+        for row, (name, kind) in enumerate(zip(pointers, stored, strict=True))
+    ]
     scalars = [
         f"    {name} = load_scalar(scalar_table, tensor * {len(rule.scalars)} + {column}, {name}, WORK)\n"
         for column, name in enumerate(rule.scalars)
