@@ -1,0 +1,37 @@
+"""Tier 1 of torch.optim.lr_scheduler: one schedule a file, the formula first, closed and recursive where both exist."""
+
+from ._base import LRScheduler
+from .chainedscheduler import ChainedScheduler
+from .constantlr import ConstantLR
+from .cosineannealinglr import CosineAnnealingLR
+from .cosineannealingwarmrestarts import CosineAnnealingWarmRestarts
+from .cycliclr import CyclicLR
+from .exponentiallr import ExponentialLR
+from .lambdalr import LambdaLR
+from .linearlr import LinearLR
+from .multiplicativelr import MultiplicativeLR
+from .multisteplr import MultiStepLR
+from .onecyclelr import OneCycleLR
+from .polynomiallr import PolynomialLR
+from .reducelronplateau import ReduceLROnPlateau
+from .sequentiallr import SequentialLR
+from .steplr import StepLR
+
+__all__ = [
+    "ChainedScheduler",
+    "ConstantLR",
+    "CosineAnnealingLR",
+    "CosineAnnealingWarmRestarts",
+    "CyclicLR",
+    "ExponentialLR",
+    "LRScheduler",
+    "LambdaLR",
+    "LinearLR",
+    "MultiStepLR",
+    "MultiplicativeLR",
+    "OneCycleLR",
+    "PolynomialLR",
+    "ReduceLROnPlateau",
+    "SequentialLR",
+    "StepLR",
+]
