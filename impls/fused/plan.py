@@ -12,22 +12,19 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from . import watch
 from .backends import backend_for
 from .bucket import Bucket
 from .entry import Entry, GroupFacts, Key, arrange
 from .lang import Rule
-from .layout import layout_guard
 from .rows import sparse_grad
-from .watch import watch
 
 if TYPE_CHECKING:
     from .optimizer import FusedOptimizer
 
 # Functions in C, mapped over lists: a thousand parameters are checked without bytecode for each.
-_address = torch._C.TensorBase.data_ptr
 _grad = attrgetter("grad")
 _params = itemgetter("params")
-_END = object()
 
 
 class Section:
@@ -40,10 +37,8 @@ class Section:
         self.backend = backend_for(key.device)
         self.params = [entry.param for entry in entries]
         self._groups = np.array([entry.group for entry in entries])
-        # Live views of the state dicts, and what they held. The end mark makes two sequences of different lengths
-        # differ.
-        self._live = [*(entry.state.values() for entry in entries), (_END,)]
-        self._held = list(chain.from_iterable(self._live))
+        # Live views of the state dicts.
+        self._live = [entry.state.values() for entry in entries]
         self._tensors = [entry.state[name] for entry in entries for name in names]
 
         count = len(entries)
@@ -71,25 +66,17 @@ class Section:
         )
 
     def watch(self) -> None:
-        """Remember layouts and addresses, for `holds`."""
-        # The watch does not see a conj bit.
-        self._guarded = self.params if self.params[0].is_complex() else []
-        self._guard = layout_guard(self._guarded + list(map(_grad, self.params)))
-        self._watch = watch(self.params, self._tensors)
-        self._grad_addresses = self.bucket.arrays[1].tolist()
+        """Remember objects, layouts and addresses, for `holds`."""
+        self._same_state = watch.objects(chain.from_iterable(self._live))
+        self._same_memory = watch.memory(self.params, self._tensors)
+        self._grads = watch.gradients(self.params, self.bucket.arrays[1])
 
     def holds(self) -> bool:
         """Whether all but the gradients' addresses is as it was; those are brought up to date."""
-        grads = list(map(_grad, self.params))
-        if not self._guard(self._guarded + grads):
+        moved = self._grads()
+        if moved is None or not self._same_state(chain.from_iterable(self._live)) or not self._same_memory():
             return False
-        if not all(map(is_, chain.from_iterable(self._live), self._held)) or not self._watch():
-            return False
-        addresses = list(map(_address, grads))
-        if addresses != self._grad_addresses:
-            self._grad_addresses = addresses
-            self.bucket.arrays[1] = addresses
-            self.bucket.revision += 1
+        self.bucket.revision += moved
         return True
 
     def set_hyper(self, table: npt.NDArray[np.float64]) -> None:
@@ -155,20 +142,19 @@ class Plan:
             section.watch()
 
         self._group_sizes = [len(group["params"]) for group in groups]
-        self._all_params = list(chain.from_iterable(map(_params, groups)))
-        self._states = list(optimizer.state.values())
+        self._same_params = watch.objects(chain.from_iterable(map(_params, groups)))
+        self._same_states = watch.objects(optimizer.state.values())
         updated = [entry.param for entry in entries] + [param for param, _ in self._sparse]
         self._versioned = [param for param in updated if not param.is_inference()]
 
     def holds(self, optimizer: FusedOptimizer, found_inf: Tensor | None) -> bool:
         """Whether the plan still describes the optimizer, after taking over new addresses and hyperparameters."""
-        groups, states = optimizer.param_groups, optimizer.state
+        groups = optimizer.param_groups
         try:
             return (
                 [len(group["params"]) for group in groups] == self._group_sizes
-                and all(map(is_, chain.from_iterable(map(_params, groups)), self._all_params))
-                and len(states) == len(self._states)
-                and all(map(is_, states.values(), self._states))
+                and self._same_params(chain.from_iterable(map(_params, groups)))
+                and self._same_states(optimizer.state.values())
                 and not any(map(is_not, map(_grad, self._idle), repeat(None)))
                 and not any(map(is_, map(_grad, self._loose_params), repeat(None)))
                 and all(sparse_grad(param) for param, _ in self._sparse)

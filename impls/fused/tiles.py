@@ -106,7 +106,7 @@ class TilePlan:
 
     def run(self, hyper: Callable[[int, torch.dtype], tuple[float, ...]]) -> tuple[str, ...]:
         """Take a step; the names of the backends that did."""
-        addresses = np.array(self.kept.grad_addresses(), dtype=np.int64)
+        addresses = self.kept.grad_addresses
         names = []
         for bucket, ones, places in self._sections:
             if self._used and not np.array_equal(bucket.tensors[:, 1], addresses[places]):
