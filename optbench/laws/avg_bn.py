@@ -1,0 +1,160 @@
+"""avg.bn: update_bn gives the exact statistics of the data, and leaves everything else as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from optbench.case import Case
+from optbench.law import Law, Scope
+from optbench.subjects import Subject
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from optbench.averages import Trial
+
+LAW = Law(
+    id="avg.bn",
+    level="state",
+    statement="update_bn: equal weights for all batches; momenta and every training flag restored, whatever is raised",
+    catches="a momentum of 0 or of its own instead of none, flags set for all modules alike, statistics lost",
+    kind="averager",
+    host=True,
+)
+
+_FORMS = ("tensor", "tuple", "list", "on a device", "mixed modes")
+_RAISES = ("the loader raises", "the loader raises at once", "the model raises")
+_SIZES = (4, 9, 2, 6)
+_MOMENTA = (0.1, None, 0.37)
+
+
+def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
+    # It is the same function whatever the average is.
+    if "decay" not in subject.defaults:
+        for dtype in scope.some("float32", "float64"):
+            for variant in (*_FORMS, *_RAISES, "empty loader", "no batch norm"):
+                yield scope.case(subject, {}, dtype, variant=variant)
+
+
+def check(trial: Trial) -> None:
+    import torch
+
+    variant, checker = trial.case.variant, trial.checker
+    update_bn = trial.load("update_bn")
+    net = _net(trial)
+    norms: list[Any] = [module for module in net.modules() if isinstance(module, torch.nn.BatchNorm1d)]
+    flags = [module.training for module in net.modules()]
+    before = {name: buffer.clone() for name, buffer in net.named_buffers()}
+    with torch.enable_grad():
+        update = (_batches(trial, variant), net, trial.case.device) if variant == "on a device" else (
+            _batches(trial, variant), net)  # fmt: skip
+        if variant in _RAISES:
+            try:
+                update_bn(*update)
+                checker.true("what was raised is raised", False, "it was swallowed")
+            except _Broken:
+                checker.true("what was raised is raised", True)
+        else:
+            update_bn(*update)
+        checker.true("gradients are enabled as before", torch.is_grad_enabled())
+    checker.same("momenta", tuple(norm.momentum for norm in norms), _MOMENTA if norms else ())
+    checker.same("modules in training", [module.training for module in net.modules()], flags)
+    checker.true("it ran without gradients", not any(net.seen_grad))
+    if variant in _FORMS:
+        _statistics(trial, net)
+    elif variant == "empty loader":
+        for name, buffer in net.named_buffers():
+            checker.equal(f"{name} after no batch at all", buffer, before[name])
+    elif variant == "no batch norm":
+        checker.same("batches that a model without statistics is shown", len(net.seen_grad), 0)
+
+
+class _Broken(Exception):
+    pass
+
+
+def _net(trial: Trial) -> Any:
+    """Three batch norms, each of a known linear function of the input, some of them in evaluation mode."""
+    import torch
+
+    from optbench.problem import dtype_of
+
+    raises, normed = trial.case.variant == "the model raises", trial.case.variant != "no batch norm"
+
+    class Net(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.seen_grad: list[bool] = []
+            norms: list[nn.Module] = [torch.nn.BatchNorm1d(3, momentum=momentum) for momentum in _MOMENTA]
+            self.norms = torch.nn.ModuleList(norms if normed else [])
+            # Keeps no statistics, and is only there to be met.
+            self.plain = torch.nn.InstanceNorm1d(3) if normed else torch.nn.Identity()
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.seen_grad.append(torch.is_grad_enabled())
+            if raises and len(self.seen_grad) == 2:
+                raise _Broken
+            for i, norm in enumerate(self.norms):
+                norm((i + 1) * x - i)
+            return x
+
+    net = Net().to(device=trial.case.device, dtype=dtype_of(trial.case.dtype))
+    for norm in net.norms:
+        norm(_data(trial, 0).to(trial.case.device))
+    net.train(trial.case.variant in ("tensor", "list"))
+    if trial.case.variant in ("mixed modes", *_RAISES):
+        net.norms[1].train()
+        net.plain.train()
+    return net
+
+
+def _data(trial: Trial, k: int) -> Tensor:
+    """Batch `k`, in the case's dtype: rows of three features."""
+    import torch
+
+    from optbench.problem import dtype_of, generator
+
+    rng = generator(trial.case.seed, "batch", k)
+    spread = torch.tensor([0.5, 1.0, 3.0], dtype=torch.float64)
+    return (torch.randn(_SIZES[k], 3, generator=rng, dtype=torch.float64) * spread + k).to(dtype_of(trial.case.dtype))
+
+
+def _batches(trial: Trial, variant: str) -> Iterator[Any]:
+    device = trial.case.device
+    if variant == "empty loader":
+        return
+    if variant == "the loader raises at once":
+        raise _Broken
+    for k in range(len(_SIZES)):
+        batch = _data(trial, k)
+        if variant == "the loader raises" and k == 2:
+            raise _Broken
+        if variant == "on a device":
+            yield (batch, "target")
+            continue
+        batch = batch.to(device)
+        yield {"tuple": (batch, "target"), "list": [batch, "target"]}.get(variant, batch)
+
+
+def _statistics(trial: Trial, net: Any) -> None:
+    """Means and variances are the means over all batches of theirs."""
+    import torch
+
+    from optbench.error import quantity
+    from optbench.oracle import CHANGES, moved
+    from optbench.problem import dtype_of, generator
+
+    dtype = dtype_of(trial.case.dtype)
+    rng = generator(trial.case.seed, "statistics")
+    for i, norm in enumerate(net.norms):
+        batches = [(i + 1) * _data(trial, k).to(torch.float64) - i for k in range(len(_SIZES))]
+        crowds = [torch.cat([batch[None], moved(batch.expand(CHANGES, -1, -1), dtype, rng)]) for batch in batches]
+        exact = {
+            "running_mean": torch.stack([crowd.mean(1) for crowd in crowds]).mean(0),
+            "running_var": torch.stack([crowd.var(1) for crowd in crowds]).mean(0),
+        }
+        for name, found in exact.items():
+            wanted = quantity(found[0], (found[1:] - found[0]).abs().amax(0), None, dtype)
+            trial.checker.close(f"{name} of batch norm {i}", getattr(norm, name), wanted, dtype)
+        trial.checker.same(f"batches seen by batch norm {i}", int(norm.num_batches_tracked), len(_SIZES))

@@ -1,0 +1,118 @@
+"""avg.oracle: an average is the float64 mean or exponential mean of what the model held at its updates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from optbench import pairwise
+from optbench.case import Case
+from optbench.law import Law, Scope
+from optbench.subjects import Subject
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from optbench.averages import Run, Trial
+
+LAW = Law(
+    id="avg.oracle",
+    level="math",
+    statement="parameters, and buffers where asked for, are the float64 average of the model's; other buffers its copy",
+    catches="a wrong weight or count, a first model that is averaged, tensors left out, whole numbers cut off",
+    kind="averager",
+)
+
+_LAYOUTS = ("contiguous", "transposed", "channels_last", "strided")
+_MOMENTS = ("every step", "resumed", "written", "replaced")
+# After this many updates something happens to an average that is not left alone.
+_HAPPENS = 2
+_FORMS = ("multi_avg_fn", "avg_fn")
+_SHAPES = ("zero first", "zero middle", "zero last", "all zero", "scalars", "small odd", "many", "blocks")
+
+
+def factors(subject: Subject, scope: Scope) -> tuple[dict[str, Sequence[Any]], list[Any]]:
+    """What is combined pairwise, and the pairs that cannot stand together."""
+    combined: dict[str, Sequence[Any]] = {option.name: option.values for option in subject.options}
+    return combined | {"dtype": scope.limited(subject).dtypes, "layout": _LAYOUTS, "moment": _MOMENTS}, []
+
+
+def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
+    combined, _ = factors(subject, scope)
+    # A mean is also what AveragedModel takes where it is told nothing.
+    forms = _FORMS if "decay" in subject.defaults else ("default", *_FORMS)
+    for seed in range(5 if scope.suite == "full" else 1):
+        for row in pairwise.rows(combined | {"form": forms}, (), scope.seed + seed if seed else 0):
+            dtype, layout, moment, form = (row.pop(name) for name in ("dtype", "layout", "moment", "form"))
+            variant = f"{form},seed={scope.seed + seed}" if seed else form
+            yield scope.case(subject, row, dtype, layout=layout, moment=moment, variant=variant, steps=5,
+                             seed=scope.seed + seed)  # fmt: skip
+    lively = {"decay": 0.9} if "decay" in combined else {}
+    for dtype in scope.some("float32", "bfloat16"):
+        for shapes in _SHAPES:
+            yield scope.case(subject, lively, dtype, shapes=shapes)
+    for variant in ("other dtypes", "from one device to another", *(f"caller's {form}" for form in _FORMS)):
+        yield scope.case(subject, lively, scope.dtypes[0], variant=variant, steps=4)
+    for form in _FORMS:
+        yield scope.case(subject, lively, scope.dtypes[0], variant=f"its {form} in torch's averager")
+        yield scope.case(subject, lively, scope.dtypes[0], variant=f"torch's {form} in its averager")
+
+
+def check(trial: Trial) -> None:
+    variant = trial.case.variant.partition(",")[0]
+    if variant.startswith("caller's"):
+        _callers(trial, variant.removeprefix("caller's "))
+    elif variant == "from one device to another":
+        # Where there is but one device, averager and model share it.
+        _follow(trial, trial.run(arguments={**trial.arguments(""), "device": "cpu"}))
+    elif variant.endswith("averager"):
+        _follow(trial, _mixed(trial, variant))
+    elif variant in ("default", *_FORMS) and not trial.implementation.target:
+        _follow(trial, trial.run(arguments=trial.arguments(variant)))
+    else:
+        _follow(trial, trial.run())
+
+
+def _follow(trial: Trial, run: Run) -> None:
+    happens = {"resumed": run.resume, "written": run.overwrite, "replaced": run.replace}
+    for k in range(trial.case.steps):
+        if k == _HAPPENS and trial.case.moment in happens:
+            happens[trial.case.moment]()
+        run.update(k)
+        run.judge(f"update {k + 1}")
+        if not trial.implementation.target:
+            trial.checker.same(f"update {k + 1}, n_averaged", int(run.averager.n_averaged), k + 1)
+    run.untouched()
+
+
+def _mixed(trial: Trial, variant: str) -> Run:
+    """The function of one with the class of another, torch's."""
+    from optbench import registry
+
+    whose, form = variant.split()[:2]
+    torchs = registry.IMPLEMENTATIONS["torch-foreach" if form == "multi_avg_fn" else "torch-forloop"]
+    if whose == "its":
+        return trial.run(arguments={form: trial.function(form)}, implementation=torchs)
+    return trial.run(arguments={form: trial.function(form, torchs)})
+
+
+def _callers(trial: Trial, form: str) -> None:
+    """A function of the caller's is called with the averages, the model's tensors and their number."""
+    from optbench import means
+
+    seen: list[int] = []
+
+    def one(averaged: Tensor, current: Tensor, counted: Any) -> Tensor:
+        seen.append(int(counted))
+        return averaged + current * counted
+
+    def many(averaged: Sequence[Tensor], current: Sequence[Tensor], counted: Any) -> None:
+        seen.append(int(counted))
+        trial.checker.true("lists are of one dtype", len({tensor.dtype for tensor in (*averaged, *current)}) == 1)
+        for each, other in zip(averaged, current, strict=True):
+            each.add_(other * counted)
+
+    functions = {"avg_fn": one, "multi_avg_fn": many}
+    run = trial.run(means.numbered_sum, {form: functions[form]})
+    _follow(trial, run)
+    trial.checker.same("the numbers it was called with", sorted(set(seen)), list(range(1, trial.case.steps)))

@@ -1,0 +1,94 @@
+"""avg.precision: a long average stands still in no dtype, and does not drift from the float64 one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from optbench.case import Case
+from optbench.law import Law, Scope
+from optbench.subjects import Subject
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from optbench.averages import Trial
+
+LAW = Law(
+    id="avg.precision",
+    level="math",
+    statement="after 10^5 updates an average is the float64 one, in 16-bit dtypes too",
+    catches="updates smaller than the average's last digit that are lost, rounding that adds up",
+    kind="averager",
+)
+
+# 16-bit averages that lose updates are seen to stand still after some hundreds; float32's rounding grows with the root
+# of their number, and a mean's only begins to be kept small after a thousand.
+_FULL = 100_000
+_QUICK = {"bfloat16": 1024, "float16": 1024}
+_QUICK_MEAN, _QUICK_EMA = 4096, 1024
+# In an interpreter each update takes as long as hundreds of compiled ones.
+_INTERPRETED = 64
+_ELEMENTS = 16
+_STREAMS = ("constant", "drift")
+
+
+def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
+    exponential = "decay" in subject.defaults
+    for dtype in scope.dtypes:
+        coarse = dtype in _QUICK
+        for stream in _STREAMS if scope.suite == "full" or coarse else _STREAMS[1:]:
+            quick = _QUICK.get(dtype, _QUICK_EMA if exponential else _QUICK_MEAN)
+            for decay in ((0.999, 0.9999) if coarse else (0.9999,)) if exponential else ():
+                yield scope.case(subject, {"decay": decay}, dtype, stream=stream,
+                                 steps=_FULL if scope.suite == "full" else quick)  # fmt: skip
+            if not exponential:
+                yield scope.case(subject, {}, dtype, stream=stream, steps=_FULL if scope.suite == "full" else quick)
+
+
+def models(case: Case, updates: int) -> Tensor:
+    """What the model holds at each update: [updates, elements], wide, representable in the case's dtype.
+
+    "constant" is a target after a first model that is far from it; "drift" goes from a target to its double.
+    """
+    import torch
+
+    from optbench.problem import dtype_of, generator, wide
+
+    dtype = dtype_of(case.dtype)
+    rng = generator(case.seed, "long", case.stream)
+    target = torch.randn(_ELEMENTS, generator=rng, dtype=wide(dtype))
+    # Away from zero, near which digits are plenty.
+    target = target + target / target.abs()
+    if case.stream == "constant":
+        found = target.expand(updates, -1).clone()
+        found[0] = -50 * target
+    else:
+        noise = torch.randn(updates, _ELEMENTS, generator=rng, dtype=wide(dtype))
+        found = target * torch.linspace(1, 2, updates, dtype=torch.float64)[:, None] + noise / 4
+    return found.to(dtype).to(wide(dtype))
+
+
+def check(trial: Trial) -> None:
+    import torch
+
+    from optbench.error import quantity, real, real_dtype
+    from optbench.problem import dtype_of
+
+    case, dtype = trial.case, dtype_of(trial.case.dtype)
+    updates = min(case.steps, _INTERPRETED) if trial.implementation.interpreted_on(case.device) else case.steps
+    everything = models(case, updates)
+    shown = everything.to(device=case.device, dtype=dtype)
+    model = torch.nn.Module()
+    model.weight = torch.nn.Parameter(shown[0].clone())
+    averager = trial.build(model)
+    judged = (updates // 2, updates)
+    for k in range(updates):
+        model.weight.detach().copy_(shown[k])
+        trial.update(averager, model)
+        if k + 1 in judged:
+            wanted = real(trial.average(everything[1 : k + 1], everything[0], 1))
+            actual = trial.module(averager).get_parameter("weight")
+            trial.checker.close(f"after {k + 1} updates", actual,
+                                quantity(wanted, torch.zeros_like(wanted), None, real_dtype(dtype)), real_dtype(dtype)
+                                )  # fmt: skip
