@@ -13,6 +13,7 @@ import typer
 
 from optbench.errors import NothingToRun, UsageError, unknown
 
+_GROUPS = ("optimizers", "schedulers", "averaging")
 DTYPES = ("float32", "float64", "bfloat16", "float16", "complex64", "complex128")
 
 
@@ -35,7 +36,7 @@ class Require(StrEnum):
 def _algos(incomplete: str) -> list[str]:
     from optbench.subjects import NAMES
 
-    return [name for name in (*NAMES, "all", "optimizers") if name.startswith(incomplete)]
+    return [name for name in (*NAMES, "all", *_GROUPS) if name.startswith(incomplete)]
 
 
 def _impls(incomplete: str) -> list[str]:
@@ -63,7 +64,7 @@ def _dtypes(incomplete: str) -> list[str]:
 Algo = Annotated[
     str,
     typer.Option("--algo", "-a", metavar="NAMES", autocompletion=_algos,
-                 help="Algorithms: names, commas, globs, `all`, `optimizers`."),
+                 help="Algorithms: names, commas, globs, `all`, `optimizers`, `schedulers`, `averaging`."),
 ]  # fmt: skip
 Impl = Annotated[
     list[str] | None,
@@ -86,7 +87,8 @@ SuiteOption = Annotated[Suite, typer.Option("--suite", help="How much is checked
 Workload = Annotated[
     list[str] | None,
     typer.Option("--workload", "-w", metavar="NAMES", autocompletion=_workloads,
-                 help="Names of `optbench list workloads`, COUNTxSIZE, or path/train.py:build_model."),
+                 help="Names of `optbench list workloads`, COUNTxSIZE, COUNTgroups for schedulers, or "
+                      "path/train.py:build_model."),
 ]  # fmt: skip
 Keyword = Annotated[
     str,
@@ -177,7 +179,7 @@ class Request:
 
         if not (self.check or self.bench):
             raise UsageError("--no-check and --no-bench leave nothing to do: drop one of them.")
-        subjects.select(self.algo)
+        algorithms = subjects.select(self.algo)
         chosen = registry.select(list(self.impl), self.device)
         if any(item.name == "fused-triton" for item in chosen) and not registry.triton_installed():
             raise NothingToRun(
@@ -188,11 +190,15 @@ class Request:
         for name in self.dtypes:
             if name not in DTYPES:
                 raise unknown("dtype", name, DTYPES, f"optbench {self.command} --help")
+        takes = dict.fromkeys(dtype for subject in algorithms for dtype in subject.dtypes)
+        if self.dtypes and not set(self.dtypes) & set(takes):
+            raise UsageError(f"--dtype {','.join(self.dtypes)}: {self.algo} takes {', '.join(takes)}.")
         if not re.fullmatch(r"[a-z]+(:\d+)?", self.device):
             raise UsageError(f"--device {self.device!r} is no torch device: write cpu, cuda or cuda:1.")
         keyword.matches(self.keyword, "")
         laws.select(self.laws)
-        workloads.select(self.workloads, self.suite)
+        if self.bench:
+            workloads.check(self.workloads, self.suite, dict.fromkeys(subject.kind for subject in algorithms))
         if self.format in ("junit", "github") and not self.check:
             raise UsageError(f"--format {self.format} tells about laws, and this run checks none: drop --no-check.")
         self._validate_files()

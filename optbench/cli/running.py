@@ -191,9 +191,9 @@ class _Sitting:
         named = list(request.impl)
         chosen = registry.select(named, request.device)
         judged = frozenset(item.name for item in chosen if registry.judged(item, named))
-        everything = workloads.select(request.workloads, request.suite)
         timed = {(row["subject"], row["workload"]) for row in self.recorder.record["measurements"]}
         for subject in subjects.select(request.algo):
+            everything = workloads.select(request.workloads, request.suite, subject.kind)
             left = [workload for workload in everything if (subject.name, workload.name) not in timed]
             if left:
                 share = sum(item.share for item in left) / sum(item.share for item in everything)

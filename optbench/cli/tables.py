@@ -173,11 +173,14 @@ def _workload(rows: Sequence[Measurement], columns: int, colour: bool) -> list[s
     if baseline:
         title += f"; ratios over {baseline}" + (f", which strays {noise:.1%} from itself" if noise is not None else "")
     timed = [row for row in rows if row.median_s is not None]
-    header = ["", "µs/step", "GB/s", "roof", "ratio", ""]
-    table = [header, *(_figures(row) for row in timed)]
+    table = [["", "µs/step", "GB/s", "roof", "ratio", ""], *(_figures(row) for row in timed)]
+    right: tuple[int, ...] = (1, 2, 3)
+    if not any(row.bandwidth_bytes_per_s for row in timed):
+        # What touches no memory to speak of has no bandwidth.
+        table, right = [[*cells[:2], *cells[4:]] for cells in table], (1,)
     lines = [paint(line, "bold", colour) for line in wrap(title, columns, "  ").splitlines()]
     if timed:
-        lines += grid(table, 2, right=(1, 2, 3), colours=_VERDICT_COLOUR, enabled=colour)
+        lines += grid(table, 2, right=right, colours=_VERDICT_COLOUR, enabled=colour)
     for row in rows:
         if row.refused:
             said = " ".join(row.refused.split())
