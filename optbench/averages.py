@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from optbench import means, registry
 from optbench.case import Case
 from optbench.checker import Checker
-from optbench.error import real_dtype
+from optbench.error import Quantity, real, real_dtype
 from optbench.errors import NothingToRun
 from optbench.problem import Placed, exact, generator
 from optbench.registry import Implementation
@@ -52,7 +52,7 @@ class Run:
         self.counted = 0
         self._begun = 0
         self._starts: dict[str, Tensor] = {}
-        self._models: dict[str, list[Tensor]] = {}
+        self._models: list[dict[str, Tensor]] = []
 
     def put(self, k: int) -> None:
         """Give the model's tensors their values of update `k`."""
@@ -63,8 +63,7 @@ class Run:
     def update(self, k: int) -> None:
         """Take the model as it is at update `k` into the average."""
         self.put(k)
-        for name, tensor in tensors(self.model).items():
-            self._models.setdefault(name, []).append(exact(tensor))
+        self._models.append({name: exact(tensor) for name, tensor in tensors(self.model).items()})
         self.trial.update(self.averager, self.model)
         self.counted += 1
 
@@ -75,7 +74,7 @@ class Run:
     def restart(self) -> None:
         """What the averaged model now holds is what the average goes on from, unless it has met no model yet."""
         self._starts = {name: exact(tensor) for name, tensor in self.averaged().items()} if self.counted else {}
-        self._begun, self._models = self.counted, {}
+        self._begun, self._models = self.counted, []
 
     def resume(self) -> None:
         """Go on in a new averager that loaded this one's state_dict."""
@@ -100,28 +99,39 @@ class Run:
 
     def judge(self, what: str) -> None:
         """Compare every tensor of the averaged model with what it has to be."""
-        checker = self.trial.checker
-        parameters = {name for name, _ in self.model.named_parameters()}
-        models = tensors(self.model)
-        averaged = self.averaged()
+        checker, models, averaged = self.trial.checker, tensors(self.model), self.averaged()
         checker.same(f"{what}, tensors of the averaged model", list(averaged), list(models))
+        checker.same(f"{what}, dtypes", [tensor.dtype for tensor in averaged.values()],
+                     [tensor.dtype for tensor in models.values()])  # fmt: skip
+        parameters = {name for name, _ in self.model.named_parameters()}
+        by_dtype: dict[torch.dtype, list[str]] = {}
         for name, tensor in averaged.items():
-            label = f"{what}, {name}"
-            if name not in parameters and not self.trial.averages_buffers:
-                checker.equal(f"{label}, which is copied", tensor.cpu(), models[name].cpu())
-                continue
-            dtype, seen = tensor.dtype, torch.stack(self._models[name])
-            checker.same(f"{label}, dtype", dtype, models[name].dtype)
-            rng = generator(self.case.seed, "average", name, self.counted)
-            whole = not (dtype.is_floating_point or dtype.is_complex)
-            wanted = means.expected(self.average, seen, self._starts.get(name), self._begun,
-                                    torch.float64 if whole else dtype, rng)  # fmt: skip
-            if whole:
-                off = (exact(tensor) - wanted.expected).abs().max()
-                checker.true(f"{label}, whole numbers", bool(off < 1),
-                             f"{float(off):.3g} from the average, where rounding is below 1")  # fmt: skip
+            if name in parameters or self.trial.averages_buffers:
+                by_dtype.setdefault(tensor.dtype, []).append(name)
             else:
-                checker.close(label, tensor, wanted, real_dtype(dtype))
+                checker.equal(f"{what}, {name}, which is copied", tensor.cpu(), models[name].cpu())
+        for dtype, names in by_dtype.items():
+            if dtype.is_floating_point or dtype.is_complex:
+                for name, wanted in zip(names, self._expected(names, dtype), strict=True):
+                    checker.close(f"{what}, {name}", averaged[name], wanted, real_dtype(dtype))
+                continue
+            for name, wanted in zip(names, self._expected(names, torch.float64), strict=True):
+                off = (exact(averaged[name]) - wanted.expected).abs().max()
+                checker.true(f"{what}, {name}, whole numbers", bool(off < 1),
+                             f"{float(off):.3g} from the average, where rounding is below 1")  # fmt: skip
+
+    def _expected(self, names: Sequence[str], dtype: torch.dtype) -> list[Quantity]:
+        """What these tensors of one dtype have to be: an average does not see where one ends and the next begins."""
+
+        def flat(some: Mapping[str, Tensor]) -> Tensor:
+            return torch.cat([some[name].reshape(-1) for name in names])
+
+        shown = torch.stack([flat(model) for model in self._models])
+        start = flat(self._starts) if self._starts else None
+        rng = generator(self.case.seed, "average", dtype, self.counted)
+        whole = means.expected(self.average, shown, start, self._begun, dtype, rng)
+        shapes = [real(self._models[-1][name]).shape for name in names]
+        return whole.split(shapes, torch.zeros_like(whole.expected))
 
     def untouched(self) -> None:
         """Check the memory around the model's tensors."""
@@ -163,7 +173,8 @@ class Trial:
         """What stands under this name in the implementation's swa_utils.
 
         Raises:
-            Unsupported: there is no such thing.
+            Unsupported: it is no part of one of torch's paths, or of foreign code.
+            NothingToRun: a package that should have it has no such thing.
         """
         chosen = implementation or self.implementation
         if chosen.target and name != CLASS:
@@ -171,7 +182,8 @@ class Trial:
         try:
             return chosen.load(name, MODULE)
         except NothingToRun as lacking:
-            if name == CLASS:
+            # One of torch's paths has one form of averaging; what is missing elsewhere is missing.
+            if not chosen.factory:
                 raise
             raise Unsupported(str(lacking)) from lacking
 

@@ -50,7 +50,7 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     lively = {"decay": 0.9} if "decay" in combined else {}
     for dtype in scope.some("float32", "bfloat16"):
         for shapes in _SHAPES:
-            yield scope.case(subject, lively, dtype, shapes=shapes)
+            yield scope.case(subject, lively, dtype, shapes=shapes, steps=3)
     for variant in ("other dtypes", "from one device to another", *(f"caller's {form}" for form in _FORMS)):
         yield scope.case(subject, lively, scope.dtypes[0], variant=variant, steps=4)
     for form in _FORMS:

@@ -88,7 +88,7 @@ def _loaded(trial: Trial, k: int, writer: Implementation, reader: Implementation
     run.restart()
     for i in range(k, trial.case.steps):
         run.update(i)
-        run.judge(f"{where}, update {i + 1}")
+    run.judge(f"{where}, the last update")
     for name, tensor in held.items():
         trial.checker.equal(f"{where}, {name} of what was loaded, afterwards", given[name], tensor)
 
