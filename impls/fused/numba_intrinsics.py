@@ -136,6 +136,59 @@ def prefetch(typing_context: Any, address: Any, index: Any, storage: Any) -> Any
     return types.void(types.int64, types.int64, storage), generate
 
 
+# Bytes of a scratch line, and of what a vector instruction stores at once and aligned.
+_LINE, _VECTOR = 128, 64
+
+
+@intrinsic(prefer_literal=True)
+def scratch_line(typing_context: Any, storage: Any) -> Any:
+    """The address of 128 bytes that this call of the kernel has for itself."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        with builder.goto_entry_block():
+            memory = builder.alloca(ir.ArrayType(ir.IntType(8), _LINE))
+            memory.align = _VECTOR
+        return builder.ptrtoint(memory, _INT)
+
+    return types.int64(storage), generate
+
+
+@intrinsic(prefer_literal=True)
+def aligned(typing_context: Any, address: Any, index: Any, storage: Any) -> Any:
+    """Whether element `index` of an array is where a vector can be stored past the caches."""
+    if not isinstance(storage, types.StringLiteral):
+        return None
+    size = _STORAGE[storage.literal_value][1]
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        place = builder.add(arguments[0], builder.mul(arguments[1], _INT(size)))
+        return builder.icmp_unsigned("==", builder.and_(place, _INT(_VECTOR - 1)), _INT(0))
+
+    return types.boolean(types.int64, types.int64, storage), generate
+
+
+@intrinsic(prefer_literal=True)
+def stream_line(typing_context: Any, address: Any, index: Any, line: Any, storage: Any) -> Any:
+    """Copy a scratch line to the aligned elements from `index` on, past the caches."""
+    if not isinstance(storage, types.StringLiteral):
+        return None
+    kind, size = _STORAGE[storage.literal_value]
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        vector = ir.VectorType(kind, _VECTOR // size)
+        target = builder.bitcast(_pointer(builder, kind, *arguments[:2]), vector.as_pointer())
+        source = builder.inttoptr(arguments[2], vector.as_pointer())
+        for place in range(_LINE // _VECTOR):
+            value = builder.load(builder.gep(source, [_INT(place)]))
+            value.align = _VECTOR
+            stored = builder.store(value, builder.gep(target, [_INT(place)]))
+            stored.align = _VECTOR
+            stored.set_metadata("nontemporal", builder.module.add_metadata([ir.IntType(32)(1)]))
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64, storage), generate
+
+
 @intrinsic(prefer_literal=True)
 def load_element(typing_context: Any, address: Any, index: Any, row: Any, storage: Any) -> Any:
     """Element `index` of an array, in the working type."""
@@ -200,6 +253,16 @@ def div_(typing_context: Any, numerator: Any, denominator: Any) -> Any:
     return numerator(numerator, numerator), generate
 
 
+@intrinsic
+def floor_(typing_context: Any, value: Any) -> Any:
+    """See `lang.floor`."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.call(builder.module.declare_intrinsic("llvm.floor", [arguments[0].type]), arguments)
+
+    return value(value), generate
+
+
 def _extreme(comparison: str) -> Any:
     def operation(typing_context: Any, first: Any, second: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -255,6 +318,7 @@ def _library_call(name: str, arity: int) -> Any:
 
 expm1_ = _library_call("expm1", 1)
 log_ = _library_call("log", 1)
+sin_ = _library_call("sin", 1)
 power_ = _library_call("pow", 2)
 
 

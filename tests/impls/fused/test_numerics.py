@@ -3,6 +3,7 @@
 import pytest
 import torch
 from optbench.impls import fused
+from optbench.impls.fused import native, numba_backend, numba_source
 
 from .support import CONFIGS, Twins, layout_copy, plain, random
 
@@ -208,6 +209,45 @@ def test_asgd_does_not_read_the_average_before_averaging_starts():
 
 
 # torch rounds ASGD's rate to the default dtype on its way to float64.
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_what_is_written_around_the_caches_is_what_is_written_through_them(dtype, threads, monkeypatch):
+    # the second lies one element into its buffer, so that no vector store fits it
+    start = [random((70_001,), seed=1, dtype=dtype), random((40_000,), seed=2, dtype=dtype)[1:]]
+    grads = [random(tensor.shape, seed=3, dtype=dtype) for tensor in start]
+    averages = []
+    for limit in (1, 1 << 40):
+        monkeypatch.setattr(numba_source, "STREAMED", limit)
+        numba_backend._update_kernel.cache_clear()
+        params = [torch.cat([tensor.new_zeros(1), tensor])[1:].requires_grad_() for tensor in start]
+        params[0] = start[0].clone().requires_grad_()
+        optimizer = fused.ASGD(params, lr=0.1)
+        for param, grad in zip(params, grads, strict=True):
+            param.grad = grad
+            optimizer.state[param] = {
+                "step": torch.zeros(()), "eta": torch.tensor(0.1), "mu": torch.ones(()),
+                "ax": torch.full((len(param) + 1,), torch.nan, dtype=dtype)[len(param) % 2 :][: len(param)],
+            }  # fmt: skip
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads)
+        optimizer.step()
+        torch.set_num_threads(before)
+        averages.append([optimizer.state[param]["ax"] for param in params])
+        for param in params:
+            assert torch.equal(optimizer.state[param]["ax"], param)
+    numba_backend._update_kernel.cache_clear()
+    assert all(map(torch.equal, *averages))
+
+
+def test_only_large_arrays_that_are_not_read_are_written_around_the_caches():
+    def listing(rule, dtype):
+        source = numba_source.update_source(rule, [0] * len(rule.flags), dtype)
+        return native.compile_kernel(source, "update", "llvm")[1]
+
+    assert "!nontemporal" in listing(fused.ASGD.rule, "float32")
+    assert "!nontemporal" not in listing(fused.Adam.rule, "float32")
+
+
 @pytest.mark.parametrize(
     ("config", "dtype"),
     [
