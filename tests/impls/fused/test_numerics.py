@@ -222,11 +222,11 @@ def test_what_is_written_around_the_caches_is_what_is_written_through_them(dtype
         params = [torch.cat([tensor.new_zeros(1), tensor])[1:].requires_grad_() for tensor in start]
         params[0] = start[0].clone().requires_grad_()
         optimizer = fused.ASGD(params, lr=0.1)
-        for param, grad in zip(params, grads, strict=True):
+        for place, (param, grad) in enumerate(zip(params, grads, strict=True)):
             param.grad = grad
             optimizer.state[param] = {
                 "step": torch.zeros(()), "eta": torch.tensor(0.1), "mu": torch.ones(()),
-                "ax": torch.full((len(param) + 1,), torch.nan, dtype=dtype)[len(param) % 2 :][: len(param)],
+                "ax": torch.full((len(param) + 1,), torch.nan, dtype=dtype)[place : place + len(param)],
             }  # fmt: skip
         before = torch.get_num_threads()
         torch.set_num_threads(threads)
