@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import math
+import sys
+
 import torch
 from torch import Tensor
 
 from optbench.error import CANCELLATION_LIMIT, PRECISION_LIMIT, Quantity, real, scaled, worst
 from optbench.results import Verdict
+
+EPS = sys.float_info.epsilon
+# What a scheduler's rate may differ from its formula's, relative to it.
+RATE_TOLERANCE = 1e-12
 
 
 class Checker:
@@ -96,6 +103,20 @@ class Checker:
             self.imprecise.append(
                 f"{what}: scaled error {largest:.3g}, where the reference in {dtype} has {quantity.honest:.3g}"
             )
+
+    def near(self, what: str, actual: float, expected: float, relative: float = RATE_TOLERANCE) -> None:
+        """A number within a relative distance of another, nothing absolute: zero is met by zero only.
+
+        The error is counted in units of double precision's spacing relative to the expected value.
+        """
+        self.comparisons += 1
+        cap = relative / EPS
+        distance = 0.0 if actual == expected else abs(actual - expected)
+        error = distance / (EPS * abs(expected)) if expected else (math.inf if distance else 0.0)
+        if self.error is None or not error <= self.error:
+            self.error, self.cap = error, cap
+        if not error <= cap:
+            self._fail(f"{what}: got {actual!r}, want {expected!r}")
 
     def _fail(self, message: str) -> None:
         self.failed += 1

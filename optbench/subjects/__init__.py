@@ -15,6 +15,10 @@ __all__ = ["NAMES", "Exempt", "Illegal", "Kind", "Option", "Paper", "StateEntry"
 NAMES = (
     "adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "asgd", "lbfgs", "lion", "muon", "nadam", "radam",
     "rmsprop", "rprop", "sgd", "sparse_adam",
+    "lambdalr", "multiplicativelr", "steplr", "multisteplr", "constantlr", "linearlr", "exponentiallr", "polynomiallr",
+    "cosineannealinglr", "chainedscheduler", "sequentiallr", "reducelronplateau", "cycliclr", "onecyclelr",
+    "cosineannealingwarmrestarts", "swalr",
+    "ema", "swa",
 )  # fmt: skip
 _KINDS = {"optimizers": "optimizer", "schedulers": "scheduler", "averaging": "averager"}
 

@@ -10,6 +10,18 @@ REAL = ("float32", "float64", "bfloat16", "float16")
 COMPLEX = ("complex64", "complex128")
 
 
+class Required:
+    """The default of an option that has none."""
+
+    def __str__(self) -> str:
+        return "required"
+
+    __repr__ = __str__
+
+
+REQUIRED = Required()
+
+
 @dataclass(frozen=True)
 class Illegal:
     """A constructor call that has to be refused.
@@ -31,7 +43,7 @@ class Option:
 
     Args:
         name: as in torch's constructor.
-        default: torch's default.
+        default: torch's default; REQUIRED where there is none.
         values: legal values that the laws combine pairwise.
         legal: the legal range in words or as an inequality.
         meaning: one line.
@@ -140,6 +152,8 @@ class Subject:
         cancels: units of float64 that torch's for-loop may itself lose to cancellation (D-009).
         in_torch: torch.optim has it.
         exempt: cases that a law does not ask of it, each with its reason.
+        absolute: a scheduler that sets its closed form whatever the rate was; others scale the rate that stands.
+        degenerate: options at the edge of what is legal, where a limit or a refusal at construction is asked for.
     """
 
     name: str
@@ -168,6 +182,8 @@ class Subject:
     in_torch: bool = True
     module: Module = ""
     exempt: tuple[Exempt, ...] = ()
+    absolute: bool = False
+    degenerate: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def elementwise(self) -> bool:
@@ -183,9 +199,9 @@ class Subject:
         return {**self.defaults, **options}
 
     def changed(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """The options that differ from their defaults."""
-        defaults = self.defaults
-        return {name: value for name, value in options.items() if not _same(value, defaults[name])}
+        """The options that differ from their defaults, or from what every case has instead."""
+        usual = {**self.defaults, **(self.base if self.kind == "scheduler" else {})}
+        return {name: value for name, value in options.items() if not _same(value, usual[name])}
 
     def limited(self, options: Collection[str]) -> Subject:
         """The same subject as code sees it that takes these options only."""

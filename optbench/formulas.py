@@ -1,0 +1,239 @@
+"""What the rate of every scheduler has to be: the harness's own formulas in plain Python, one function a scheduler.
+
+They are closed forms in double precision that lose nothing near their ends, where `1 + cos` and `1 - t/T` cancel.
+A schedule of no length is over at once. Needs no torch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from optbench.subjects import load
+from optbench.subjects._schedule import Each
+
+Options = Mapping[str, Any]
+
+
+def rates(subject: str, options: Options, bases: Sequence[float], epoch: int) -> list[float]:
+    """The rate of every group at an epoch.
+
+    Args:
+        subject: name of the scheduler.
+        options: all of its options; `Each` holds a value for each group.
+        bases: the rate of each group before the scheduler was made.
+        epoch: from 0.
+
+    Example:
+        >>> rates("steplr", {"step_size": 2, "gamma": 0.5}, [1.0, 4.0], 5)
+        [0.25, 1.0]
+    """
+    return [_rate(subject, options, epoch, base, i) for i, base in enumerate(bases)]
+
+
+def momenta(subject: str, options: Options, groups: int, epoch: int) -> list[float] | None:
+    """The momentum, or beta1, of every group at an epoch; None where the scheduler leaves it alone."""
+    if subject not in MOMENTA or not options["cycle_momentum"]:
+        return None
+    return [MOMENTA[subject](epoch, **of_group(options, i)) for i in range(groups)]
+
+
+def of_group(options: Options, i: int) -> dict[str, Any]:
+    """The options as one group sees them."""
+    return {
+        name: value.values[i % len(value.values)] if isinstance(value, Each) else value
+        for name, value in options.items()
+    }
+
+
+def _rate(subject: str, options: Options, epoch: int, base: float, group: int) -> float:
+    rate = RATES[subject]
+    own = of_group(options, group)
+    return rate(epoch, base, group=group, **own) if "schedulers" in own else rate(epoch, base, **own)
+
+
+def _fallen(share: float) -> float:
+    """(1 + cos(pi*share)) / 2 for a share of a half-wave: 1 at 0, 0 at 1, 1 at 2."""
+    # The same as cos(pi*share/2)**2; the sine of what is left keeps every digit near the end.
+    return math.sin(math.pi / 2 * (1.0 - share % 2.0)) ** 2
+
+
+def lambdalr(t: int, base: float, lr_lambda: Callable[[int], float]) -> float:
+    return base * lr_lambda(t)
+
+
+def multiplicativelr(t: int, base: float, lr_lambda: Callable[[int], float]) -> float:
+    return base * math.prod(lr_lambda(epoch) for epoch in range(1, t + 1))
+
+
+def steplr(t: int, base: float, step_size: float, gamma: float) -> float:
+    return float(base * gamma ** int(t // step_size))
+
+
+def multisteplr(t: int, base: float, milestones: Sequence[float], gamma: float) -> float:
+    return float(base * gamma ** sum(milestone <= t for milestone in milestones))
+
+
+def constantlr(t: int, base: float, factor: float, total_iters: float) -> float:
+    return base * factor if t < total_iters else base
+
+
+def linearlr(t: int, base: float, start_factor: float, end_factor: float, total_iters: float) -> float:
+    if t >= total_iters:
+        return base * end_factor
+    share = t / total_iters
+    return base * (start_factor * (1.0 - share) + end_factor * share)
+
+
+def exponentiallr(t: int, base: float, gamma: float) -> float:
+    return float(base * gamma**t)
+
+
+def polynomiallr(t: int, base: float, total_iters: float, power: float) -> float:
+    left = (total_iters - t) / total_iters if t < total_iters else 0.0
+    return float(base * left**power)
+
+
+def cosineannealinglr(t: int, base: float, T_max: float, eta_min: float) -> float:
+    return eta_min + (base - eta_min) * (_fallen((t % (2 * T_max)) / T_max) if T_max else 0.0)
+
+
+def cosineannealingwarmrestarts(t: int, base: float, T_0: int, T_mult: int, eta_min: float) -> float:
+    length = T_0
+    while t >= length:
+        t, length = t - length, length * T_mult
+    return eta_min + (base - eta_min) * _fallen(t / length)
+
+
+def swalr(t: int, base: float, swa_lr: float, anneal_epochs: int, anneal_strategy: str) -> float:
+    share = t / anneal_epochs if t < anneal_epochs else 1.0
+    left = _fallen(share) if anneal_strategy == "cos" else 1.0 - share
+    return swa_lr * (1.0 - left) + base * left
+
+
+def sequentiallr(t: int, base: float, schedulers: Sequence[Any], milestones: Sequence[float], group: int = 0) -> float:
+    begun = [milestone for milestone in milestones if milestone <= t]
+    # A part begins at the first epoch that is not before its milestone.
+    return part(schedulers[len(begun)], t - math.ceil(begun[-1]) if begun else t, base, group)
+
+
+def chainedscheduler(t: int, base: float, schedulers: Sequence[Any], group: int = 0) -> float:
+    for item in schedulers:
+        base = part(item, t, base, group)
+    return base
+
+
+def part(item: Any, t: int, base: float, group: int = 0) -> float:
+    """The rate of a scheduler in a composite, at its own epoch."""
+    return _rate(item.subject, load(item.subject).complete(item.options), t, base, group)
+
+
+def _height(t: int, up: float, down: float | None) -> tuple[int, float]:
+    """The cycle, from 1, and how far up in it an epoch is."""
+    down = up if down is None else down
+    if not up + down:
+        # Nothing but peaks.
+        return 1, 1.0
+    cycle = math.floor(t / (up + down))
+    at = t - cycle * (up + down)
+    return cycle + 1, at / up if at < up else 1.0 - (at - up) / down if down else 1.0
+
+
+def _cycle(t: int, low: float, high: float, **options: Any) -> float:
+    cycle, height = _height(t, options["step_size_up"], options["step_size_down"])
+    if options["scale_fn"] is not None:
+        scale = options["scale_fn"](cycle if options["scale_mode"] == "cycle" else t)
+    else:
+        named = {"triangular": 1.0, "triangular2": 0.5 ** (cycle - 1), "exp_range": options["gamma"] ** t}
+        scale = named[options["mode"]]
+    return low + (high - low) * height * scale
+
+
+def cycliclr(t: int, base: float, **options: Any) -> float:
+    return _cycle(t, options["base_lr"], options["max_lr"], **options)
+
+
+def cyclic_momentum(t: int, **options: Any) -> float:
+    return _cycle(t, options["max_momentum"], options["base_momentum"], **options)
+
+
+def one_cycle_length(options: Options) -> int:
+    """Number of epochs of a one-cycle schedule."""
+    return int(options["total_steps"] or options["epochs"] * options["steps_per_epoch"])
+
+
+def _one_cycle(t: int, low: float, high: float, last: float, **options: Any) -> float:
+    """Up from `low` to `high` and down to `last`, in three phases by way of `low` again."""
+    total = one_cycle_length(options)
+    up = options["pct_start"] * total - 1
+    legs = [(up, low, high), (total - 1, high, last)]
+    if options["three_phase"]:
+        legs[1:] = [(2 * up, high, low), (total - 1, low, last)]
+    begin = 0.0
+    while t > legs[0][0] != total - 1:
+        begin = legs.pop(0)[0]
+    end, start, stop = legs[0]
+    share = min(1.0, (t - begin) / (end - begin)) if end != begin else 1.0
+    left = _fallen(share) if options["anneal_strategy"] == "cos" else 1.0 - share
+    return stop * (1.0 - left) + start * left
+
+
+def onecyclelr(t: int, base: float, **options: Any) -> float:
+    low = options["max_lr"] / options["div_factor"]
+    return _one_cycle(t, low, options["max_lr"], low / options["final_div_factor"], **options)
+
+
+def one_cycle_momentum(t: int, **options: Any) -> float:
+    return _one_cycle(t, options["max_momentum"], options["base_momentum"], options["max_momentum"], **options)
+
+
+def plateau(options: Options, lrs: Sequence[float], metrics: Sequence[float]) -> list[list[float]]:
+    """The rates of all groups after each of these metrics."""
+    threshold = options["threshold"]
+    lower = options["mode"] == "min"
+    best, bad, cooling = math.inf if lower else -math.inf, 0, 0
+    now, seen = list(lrs), []
+    for metric in metrics:
+        margin = best * threshold if options["threshold_mode"] == "rel" and math.isfinite(best) else threshold
+        if metric < best - margin if lower else metric > best + margin:
+            best, bad = metric, 0
+        else:
+            bad += 1
+        if cooling:
+            cooling, bad = cooling - 1, 0
+        if bad > options["patience"]:
+            lows = [of_group(options, i)["min_lr"] for i in range(len(now))]
+            fallen = [max(lr * options["factor"], low) for lr, low in zip(now, lows, strict=True)]
+            now = [new if old - new > options["eps"] else old for old, new in zip(now, fallen, strict=True)]
+            cooling, bad = options["cooldown"], 0
+        seen.append(list(now))
+    return seen
+
+
+RATES: dict[str, Callable[..., float]] = {
+    rate.__name__: rate
+    for rate in (
+        lambdalr, multiplicativelr, steplr, multisteplr, constantlr, linearlr, exponentiallr, polynomiallr,
+        cosineannealinglr, cosineannealingwarmrestarts, swalr, sequentiallr, chainedscheduler, cycliclr, onecyclelr,
+    )
+}  # fmt: skip
+MOMENTA: dict[str, Callable[..., float]] = {"cycliclr": cyclic_momentum, "onecyclelr": one_cycle_momentum}
+
+
+def horizon(subject: str, options: Options) -> int:
+    """The number of epochs after which a schedule begins anew or changes no more, at least 3."""
+    found = {
+        "steplr": lambda: 2 * options["step_size"],
+        "multisteplr": lambda: max(options["milestones"], default=1) + 1,
+        "cosineannealinglr": lambda: options["T_max"],
+        "cosineannealingwarmrestarts": lambda: options["T_0"] * (1 + options["T_mult"]),
+        "cycliclr": lambda: options["step_size_up"] + (options["step_size_down"] or options["step_size_up"]),
+        "onecyclelr": lambda: one_cycle_length(options),
+        "sequentiallr": lambda: max(options["milestones"], default=1) + 4,
+        "swalr": lambda: options["anneal_epochs"],
+        "constantlr": lambda: options["total_iters"],
+        "linearlr": lambda: options["total_iters"],
+        "polynomiallr": lambda: options["total_iters"],
+    }.get(subject, lambda: 8)()
+    return max(3, math.ceil(found))

@@ -1,0 +1,137 @@
+"""sch.compose: a composite of one is that one, nesting changes nothing, and order of building neither."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from optbench.case import Case
+from optbench.law import Law, Scope
+from optbench.subjects import Subject
+from optbench.subjects._schedule import Part
+
+if TYPE_CHECKING:
+    from optbench.registry import Implementation
+    from optbench.schedules import Trial
+
+LAW = Law(
+    id="sch.compose",
+    level="state",
+    statement="Sequential([s]) = s = Chained([s]), nested = flat, and what was built before changes no schedule",
+    catches="a part that is a step ahead, a first rate that the last part built has left, a nested part that fails",
+    kind="scheduler",
+    host=True,
+)
+
+_ALONE = ("Sequential of it", "Chained of it", "torch's Sequential of it", "torch's Chained of it",
+          "Sequential of torch's", "Chained of torch's", "built after another", "second in a Sequential")  # fmt: skip
+_A, _B, _C = (
+    Part("linearlr", {"total_iters": 4}),
+    Part("exponentiallr", {"gamma": 0.9}),
+    Part("steplr", {"step_size": 2}),
+)
+_CHAIN = Part("chainedscheduler", {"schedulers": (_B, _C)})
+
+
+def _sequence(*parts: Part, at: tuple[int, ...]) -> Part:
+    return Part("sequentiallr", {"schedulers": parts, "milestones": at})
+
+
+# A composite, and the flat one that it has to equal.
+_NESTED = {
+    "sequentiallr": {
+        "nested first": (_sequence(_sequence(_A, _B, at=(3,)), _C, at=(6,)), _sequence(_A, _B, _C, at=(3, 6))),
+        "nested second": (_sequence(_A, _sequence(_B, _C, at=(3,)), at=(2,)), _sequence(_A, _B, _C, at=(2, 5))),
+        "nested alone": (_sequence(_sequence(_A, _B, at=(3,)), at=()), _sequence(_A, _B, at=(3,))),
+        "chained first": (_sequence(_CHAIN, _A, at=(5,)), None),
+        "chained second": (_sequence(_A, _CHAIN, at=(3,)), None),
+    },
+    "chainedscheduler": {
+        "nested first": (
+            Part("chainedscheduler", {"schedulers": (_CHAIN, _A)}),
+            Part("chainedscheduler", {"schedulers": (_B, _C, _A)}),
+        ),
+        "nested second": (
+            Part("chainedscheduler", {"schedulers": (_A, _CHAIN)}),
+            Part("chainedscheduler", {"schedulers": (_A, _B, _C)}),
+        ),
+        "nested alone": (Part("chainedscheduler", {"schedulers": (_CHAIN,)}), _CHAIN),
+    },
+}
+# Its factor at epoch 0 is 1, so that even those that scale what stands begin where they would alone.
+_BEFORE = Part("exponentiallr", {"gamma": 0.5})
+_WARM_UP = Part("linearlr", {"total_iters": 3})
+# What the rate was is where these begin, wherever that is.
+_GO_ON = ("multiplicativelr", "swalr")
+_BEGINS = 3
+_EPOCHS = 12
+
+
+def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
+    dtype = scope.dtypes[0]
+    if subject.name in _NESTED:
+        for variant in _NESTED[subject.name]:
+            yield scope.case(subject, {}, dtype, variant=variant)
+    elif subject.name != "reducelronplateau":
+        for variant in _ALONE:
+            if variant != "second in a Sequential" or subject.name not in _GO_ON:
+                yield scope.case(subject, subject.fullest, dtype, variant=variant)
+
+
+def check(trial: Trial) -> None:
+    from optbench.schedules import Run
+
+    if trial.subject.name in _NESTED:
+        _nested(trial, *_NESTED[trial.subject.name][trial.case.variant])
+        return
+    last = trial.last(min(2 * trial.horizon(), 20))
+    optimizer = trial.optimizer()
+    if trial.case.variant == "second in a Sequential":
+        _second(trial, optimizer, last)
+    else:
+        trial.follow(trial.case.variant, Run(trial, optimizer, _alone(trial, optimizer)), 0, last)
+
+
+def _alone(trial: Trial, optimizer: Any) -> Any:
+    """The subject, in a composite of its own or after another scheduler: nothing may change."""
+    variant = trial.case.variant
+    if variant == "built after another":
+        trial.of_part(_WARM_UP if trial.subject.absolute else _BEFORE, optimizer)
+        return trial.build(optimizer)
+    torch = trial.plain_torch
+    inner = trial.build(optimizer, implementation=torch if "of torch" in variant else None)
+    name = "sequentiallr" if "Sequential" in variant else "chainedscheduler"
+    return _composite(trial, name, [inner], optimizer, torch if variant.startswith("torch") else None)
+
+
+def _composite(
+    trial: Trial, name: str, parts: list[Any], optimizer: Any, implementation: Implementation | None = None
+) -> Any:
+    """A composite of schedulers that are there."""
+    options = {"schedulers": tuple(parts)} | ({"milestones": (_BEGINS,)[: len(parts) - 1]} if name[0] == "s" else {})
+    return trial.of_part(Part(name, options), optimizer, implementation)
+
+
+def _second(trial: Trial, optimizer: Any, last: int) -> None:
+    """After a warm-up the subject's schedule begins, from its epoch 0 and the initial rate."""
+    from optbench.schedules import Run
+
+    parts = [trial.of_part(_WARM_UP, optimizer), trial.build(optimizer)]
+    run = Run(trial, optimizer, _composite(trial, "sequentiallr", parts, optimizer))
+    for epoch in range(1, _BEGINS + last + 1):
+        run.step(epoch)
+        if epoch >= _BEGINS:
+            trial.judge(f"second at {_BEGINS}", run, epoch, trial.expected(epoch - _BEGINS))
+
+
+def _nested(trial: Trial, nested: Part, flat: Part | None) -> None:
+    from optbench import formulas
+    from optbench.schedules import LRS, Run
+
+    optimizer = trial.optimizer()
+    run = Run(trial, optimizer, trial.of_part(nested, optimizer))
+    for epoch in range(_EPOCHS + 1):
+        if epoch:
+            run.step(epoch)
+        expected = [formulas.part(flat or nested, epoch, lr) for lr in LRS]
+        trial.judge(trial.case.variant, run, epoch, expected)

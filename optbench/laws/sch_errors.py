@@ -1,0 +1,116 @@
+"""sch.errors: what is illegal is refused, by the right type, by name, and before anything was changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from optbench.case import Case, format_value
+from optbench.law import Law, Scope
+from optbench.subjects import Subject
+
+if TYPE_CHECKING:
+    from optbench.schedules import Trial
+
+LAW = Law(
+    id="sch.errors",
+    level="torch",
+    statement="every illegal argument raises torch's exception type and names the value, and changes nothing",
+    catches="illegal options that are accepted, or fail later, or after the optimizer's groups were changed",
+    kind="scheduler",
+    host=True,
+)
+
+_NO_OPTIMIZER, _NO_INITIAL_LR, _NO_MOMENTUM, _FOREIGN_PART = (
+    "no optimizer", "no initial_lr", "no momentum", "a part of another optimizer",
+)  # fmt: skip
+
+
+def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
+    for number, illegal in enumerate(subject.illegal):
+        text = ",".join(f"{name}={format_value(value)}" for name, value in illegal.options.items())
+        yield scope.case(subject, {}, scope.dtypes[0], variant=f"illegal-{number}:{text}")
+    composite = "schedulers" in subject.defaults
+    further = [_FOREIGN_PART] if composite else [_NO_OPTIMIZER]
+    further += [] if composite or subject.name == "reducelronplateau" else [_NO_INITIAL_LR]
+    further += [_NO_MOMENTUM] if "cycle_momentum" in subject.defaults else []
+    for variant in further:
+        yield scope.case(subject, {}, scope.dtypes[0], variant=variant)
+
+
+def check(trial: Trial) -> None:
+    variant = trial.case.variant
+    optimizer = trial.optimizer()
+    if variant == _NO_OPTIMIZER:
+        _expect(trial, _NotAnOptimizer(), {}, (TypeError,), "_NotAnOptimizer")
+    elif variant == _NO_INITIAL_LR:
+        _expect(trial, optimizer, {}, (KeyError,), "initial_lr", last_epoch=3)
+    elif variant == _NO_MOMENTUM:
+        import torch
+
+        _expect(trial, torch.optim.Adagrad([torch.zeros(1, requires_grad=True)], 0.1), {}, (ValueError,), "momentum")
+    elif variant == _FOREIGN_PART:
+        _foreign_part(trial)
+    else:
+        illegal = trial.subject.illegal[int(variant.partition(":")[0].removeprefix("illegal-"))]
+        _expect(trial, optimizer, dict(illegal.options), (_exception(illegal.error),), illegal.names)
+
+
+class _NotAnOptimizer:
+    """Has what an optimizer has, and is none."""
+
+    def __init__(self) -> None:
+        self.param_groups = [{"lr": 0.1, "params": [], "momentum": 0.9}] * 2
+        self.defaults = {"lr": 0.1, "momentum": 0.9}
+
+    def step(self) -> None:
+        """Not called."""
+
+
+def _exception(name: str) -> type[Exception]:
+    import builtins
+
+    found = getattr(builtins, name)
+    assert issubclass(found, Exception)
+    return found  # type: ignore[no-any-return]
+
+
+def _expect(
+    trial: Trial, optimizer: Any, options: dict[str, Any], errors: tuple[type[Exception], ...], names: str,
+    last_epoch: int = -1,
+) -> None:  # fmt: skip
+    from optbench.schedules import Unsupported
+
+    wanted = " or ".join(error.__name__ for error in errors)
+    legal = {} if "schedulers" in options else trial.case.options
+    before = _groups(optimizer)
+    try:
+        trial.build(optimizer, {**legal, **options}, last_epoch)
+    except Unsupported:
+        raise
+    except Exception as raised:
+        trial.checker.true(f"raises {wanted}", type(raised) in errors, f"{type(raised).__name__}: {raised}")
+        trial.checker.true(f"the message names {names!r}", names in str(raised), str(raised))
+    else:
+        trial.checker.true(f"is refused with {wanted}", False, "it was accepted")
+    if "schedulers" not in options:
+        # Parts are built before the composite that refuses them.
+        trial.checker.same("the groups after the refusal", _groups(optimizer), before)
+
+
+def _groups(optimizer: Any) -> list[dict[str, Any]]:
+    return [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
+
+
+def _foreign_part(trial: Trial) -> None:
+    from optbench.subjects._schedule import Part
+
+    mine, theirs = trial.optimizer(), trial.optimizer()
+    made = [trial.of_part(part, optimizer) for part, optimizer in
+            zip(trial.full()["schedulers"], (mine, theirs), strict=False)]  # fmt: skip
+    try:
+        trial.of_part(Part(trial.subject.name, {**trial.case.options, "schedulers": tuple(made)}), mine)
+    except ValueError as raised:
+        trial.checker.true("the message says whose part it is", "optimizer" in str(raised), str(raised))
+    else:
+        trial.checker.true("is refused with ValueError", False, "it was accepted")

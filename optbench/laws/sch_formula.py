@@ -1,0 +1,94 @@
+"""sch.formula: the rate is the formula's, step by step and at any epoch, over three times the horizon."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from optbench import formulas, pairwise
+from optbench.case import Case
+from optbench.law import Law, Scope
+from optbench.subjects import Subject
+
+if TYPE_CHECKING:
+    from optbench.schedules import Run, Trial
+
+LAW = Law(
+    id="sch.formula",
+    level="math",
+    statement="the rate is the formula's within 1e-12 of itself, by steps and at any epoch, over three horizons",
+    catches="a recursion that drifts or blows up past its end, a closed form of something else, an epoch off by one",
+    kind="scheduler",
+    host=True,
+)
+
+BY_EPOCH = "any epoch"
+_NO_EPOCH = ("reducelronplateau", "sequentiallr", "chainedscheduler")
+_LONGEST = 200
+
+
+def has_epochs(subject: Subject) -> bool:
+    """Whether its `step` takes the epoch to go to."""
+    return subject.name not in _NO_EPOCH
+
+
+def factors(subject: Subject, scope: Scope) -> tuple[dict[str, Sequence[Any]], list[Any]]:
+    """What is combined pairwise, and the pairs that cannot stand together."""
+    combined: dict[str, Sequence[Any]] = {option.name: option.values for option in subject.options}
+    combined["dtype"] = scope.limited(subject).dtypes
+    combined["moment"] = ("every step", BY_EPOCH) if has_epochs(subject) else ("every step",)
+    return combined, list(subject.forbidden)
+
+
+def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
+    combined, forbidden = factors(subject, scope)
+    seeds = [0] if scope.suite != "full" else [0, *range(scope.seed + 1, scope.seed + 4)]
+    for seed in seeds:
+        for row in pairwise.rows(combined, forbidden, seed):
+            dtype, moment = row.pop("dtype"), row.pop("moment")
+            yield scope.case(subject, row, dtype, moment=moment, variant=f"seed={seed}" if seed else "")
+
+
+def check(trial: Trial) -> None:
+    run = trial.run()
+    last = trial.last(min(3 * trial.horizon(), _LONGEST))
+    if trial.case.moment == BY_EPOCH:
+        _at_any_epoch(trial, run, last)
+        return
+    trial.follow("step by step", run, 0, last)
+    if trial.subject.name == "onecyclelr":
+        beyond(trial, run)
+
+
+def _at_any_epoch(trial: Trial, run: Run, last: int) -> None:
+    """In no order, and a step from there; and what the scheduler says of any epoch without going there."""
+    epochs = [*range(last)]
+    random.Random(trial.case.seed).shuffle(epochs)
+    epochs = [last, 0, *epochs[:20]]
+    for epoch in epochs:
+        run.goto(epoch)
+        trial.judge("step(epoch)", run, epoch)
+        if epoch < last:
+            run.step(epoch + 1)
+            trial.judge("a step after step(epoch)", run, epoch + 1)
+    if hasattr(run.scheduler, "lr_at"):
+        for epoch in epochs:
+            for i, (told, rate) in enumerate(zip(run.scheduler.lr_at(epoch), trial.expected(epoch), strict=True)):
+                trial.checker.near(f"lr_at({epoch}) of group {i}", float(told), rate)
+
+
+def beyond(trial: Trial, run: Run) -> None:
+    """Past its end a one-cycle schedule stays within its bounds, or says that it is over."""
+    full = trial.full()
+    for _ in range(3):
+        try:
+            run.step(0)
+        except ValueError:
+            trial.checker.true("it says that it is over", True)
+            return
+        for i, lr in enumerate(run.lrs):
+            options = formulas.of_group(full, i)
+            low = options["max_lr"] / options["div_factor"] / options["final_div_factor"]
+            within = low * (1 - 1e-12) <= lr <= options["max_lr"] * (1 + 1e-12)
+            trial.checker.true(f"past its end, lr of group {i} is in its bounds", within, f"got {lr!r}")

@@ -1,0 +1,104 @@
+"""sch.groups: every group has its own rate, whenever it joined."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from optbench import formulas
+from optbench.case import Case
+from optbench.law import Law, Scope
+from optbench.subjects import Subject
+
+if TYPE_CHECKING:
+    from optbench.schedules import Run, Trial
+
+LAW = Law(
+    id="sch.groups",
+    level="state",
+    statement="groups keep rates of their own; a group added at any epoch goes on from its rate, and changes no other",
+    catches="the first group's rate in all, a list that is one too short, a new group that is passed over",
+    kind="scheduler",
+    host=True,
+)
+
+_LATE = "group joins late"
+_RESUMED = "group joins late, resumed"
+_LRS = (0.3, 0.05, 0.0, 0.7, 0.05, 1e-6, 40.0)
+_LATE_LR = 0.02
+_EPOCHS = 9
+
+
+def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
+    for options in ({}, subject.fullest):
+        yield scope.case(subject, options, scope.dtypes[0], variant="many")
+    yield scope.case(subject, {}, scope.dtypes[0], variant="one")
+    for variant in (_LATE, _RESUMED):
+        yield scope.case(subject, {}, scope.dtypes[0], variant=variant)
+
+
+def check(trial: Trial) -> None:
+    if trial.case.variant in (_LATE, _RESUMED):
+        for joins in range(1, 4):
+            _late(trial, joins)
+        return
+    lrs = _LRS if trial.case.variant == "many" else _LRS[:1]
+    run = trial.run(lrs=lrs)
+    last = trial.last(_EPOCHS)
+    for epoch in range(last + 1):
+        if epoch:
+            run.step(epoch)
+        trial.judge(trial.case.variant, run, epoch, trial.expected(epoch, lrs))
+
+
+def _late(trial: Trial, joins: int) -> None:
+    from optbench.schedules import LRS
+
+    run = trial.run()
+    for epoch in range(1, joins + 1):
+        run.step(epoch)
+    _join(trial, run)
+    for epoch in range(joins + 1, trial.last(_EPOCHS) + 1):
+        run.step(epoch)
+        if trial.case.variant == _RESUMED and epoch == joins + 1:
+            run = _resume(trial, run)
+        late = _LATE_LR if epoch == joins else _rate(trial, joins, epoch)
+        trial.judge(f"a group joins at {joins}", run, epoch, [*trial.expected(epoch, LRS), late])
+
+
+def _join(trial: Trial, run: Run) -> None:
+    run.optimizer.add_param_group({"params": list(trial.optimizer().param_groups[0]["params"]), "lr": _LATE_LR})
+
+
+def _resume(trial: Trial, run: Run) -> Run:
+    """The same in an optimizer that had the group from the beginning."""
+    saved = run.saved()
+    again = trial.run(lrs=[*trial.expected(0), _LATE_LR])
+    again.optimizer.load_state_dict(saved[0])
+    again.scheduler.load_state_dict(saved[1])
+    return again
+
+
+def _rate(trial: Trial, joins: int, epoch: int) -> float:
+    """The rate of the group that joined: absolute schedulers begin at its rate, others scale it onwards."""
+    full, name = trial.full(), trial.subject.name
+    if name == "reducelronplateau":
+        # As if it had been there: the reductions since it joined.
+        before, now = (trial.expected(at, [1.0])[0] for at in (joins, epoch))
+        return _LATE_LR * now / before
+    if name == "cycliclr":
+        full["base_lr"] = _LATE_LR
+    if name == "onecyclelr":
+        return formulas.rates(name, full, [0.0], epoch)[0] * _LATE_LR / formulas.rates(name, full, [0.0], 0)[0]
+    if trial.subject.absolute:
+        return formulas.rates(name, full, [_LATE_LR], epoch)[0]
+    # Rates are affine in the initial one: what would it have been?
+    at_zero, slope = _line(trial, joins)
+    begun = name == "sequentiallr" and epoch >= full["milestones"][0] > joins
+    base = _LATE_LR if begun else (_LATE_LR - at_zero) / slope
+    return formulas.rates(name, full, [base], epoch)[0]
+
+
+def _line(trial: Trial, epoch: int) -> tuple[float, float]:
+    at_zero, at_one = (formulas.rates(trial.subject.name, trial.full(), [base], epoch)[0] for base in (0.0, 1.0))
+    return at_zero, at_one - at_zero

@@ -1,0 +1,79 @@
+"""sch.order: what parameters move by, in the right order of calls and in the wrong one."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from optbench.case import Case
+from optbench.law import Law, Scope
+from optbench.subjects import Subject
+
+if TYPE_CHECKING:
+    from optbench.schedules import Trial
+
+LAW = Law(
+    id="sch.order",
+    level="torch",
+    statement="optimizer first, every rate is applied from epoch 0 on; scheduler first, one is skipped, with a warning",
+    catches="a first rate that is never applied or applied twice, a wrong order that nobody is told of",
+    kind="scheduler",
+    host=True,
+)
+
+_RIGHT, _WRONG = "optimizer first", "scheduler first"
+_EPOCHS = 5
+
+
+def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
+    # What it sets depends on metrics, not on how often it was called.
+    orders = (_RIGHT,) if subject.name == "reducelronplateau" else (_RIGHT, _WRONG)
+    for variant in orders:
+        yield scope.case(subject, {}, scope.dtypes[0], variant=variant)
+
+
+def check(trial: Trial) -> None:
+    optimizer = trial.optimizer(like="plain")
+    scheduler = trial.build(optimizer, {**trial.case.options, **_still(trial)})
+    wrong = trial.case.variant == _WRONG
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        for epoch in range(trial.last(_EPOCHS)):
+            if wrong:
+                scheduler.step()
+                _move(trial, optimizer, epoch + 1)
+            else:
+                _move(trial, optimizer, epoch)
+                _step(trial, scheduler, epoch)
+    order = [str(warning.message) for warning in told if "optimizer.step()" in str(warning.message)]
+    # A composite's parts each warn.
+    trial.checker.true("it warns of the order when that is wrong", bool(order) == wrong, f"{len(order)} warnings")
+    trial.checker.true("the warning is a UserWarning", all(item.category is UserWarning for item in told))
+
+
+def _still(trial: Trial) -> dict[str, Any]:
+    """Momentum would mix the rates of several steps."""
+    return {"cycle_momentum": False} if "cycle_momentum" in trial.subject.defaults else {}
+
+
+def _step(trial: Trial, scheduler: Any, epoch: int) -> None:
+    from optbench.schedules import METRICS
+
+    if trial.subject.name == "reducelronplateau":
+        scheduler.step(METRICS[epoch])
+    else:
+        scheduler.step()
+
+
+def _move(trial: Trial, optimizer: Any, epoch: int) -> None:
+    """A step of gradient 1 from 0, which moves a parameter by its rate."""
+    import torch
+
+    params = [group["params"][0] for group in optimizer.param_groups]
+    for param in params:
+        param.data.zero_()
+        param.grad = torch.ones_like(param)
+    optimizer.step()
+    for i, (param, rate) in enumerate(zip(params, trial.expected(epoch), strict=True)):
+        trial.checker.near(f"step {epoch + 1} of group {i}", -param.item(), rate)

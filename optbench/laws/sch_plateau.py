@@ -1,0 +1,69 @@
+"""sch.plateau: the rate falls when the metric has not improved for too long, and then only."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from optbench import formulas, pairwise
+from optbench.case import Case
+from optbench.law import Law, Scope
+from optbench.subjects import Subject
+
+if TYPE_CHECKING:
+    from optbench.schedules import Trial
+
+LAW = Law(
+    id="sch.plateau",
+    level="math",
+    statement="on any stream of metrics, numbers, tensors, infinite or NaN, the rate falls where the rule says",
+    catches="an epoch counted twice, a cooldown off by one, NaN taken for better, a threshold of the wrong kind",
+    kind="scheduler",
+    host=True,
+)
+
+_FALLING = tuple(1.0 / (k + 1) for k in range(20))
+# Improvements around the threshold, of both signs of the metric.
+_CLOSE = tuple(math.copysign(1.0 - k * d, s) for s in (1, -1) for d in (0.00005, 0.0002, 0.06, 0.2) for k in range(4))
+STREAMS = {
+    "falling": _FALLING,
+    "rising": tuple(reversed(_FALLING)),
+    "flat": (1.0,) * 20,
+    "wave": tuple(math.sin(k * 0.7) + 0.02 * k for k in range(30)),
+    "close": _CLOSE,
+    "nan": (1.0, math.nan, 0.9, math.nan, math.nan, math.nan, math.nan, 0.5, math.nan, 0.4, 0.4, 0.4, 0.4),
+    "nan first": (math.nan, math.nan, math.nan, math.nan, 1.0, 0.9, 0.95, 0.95, 0.95, 0.95),
+    "infinite": (math.inf, -math.inf, 1.0, math.inf, 0.5, 0.5, -math.inf, 0.5, 0.5, 0.5, math.inf),
+    "tensor": tuple(math.cos(k * 0.7) for k in range(20)),
+    "zero": (0.0,) * 8 + (-0.0,) * 4,
+}
+
+
+def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
+    if subject.name != "reducelronplateau":
+        return
+    factors = {option.name: option.values for option in subject.options} | {"stream": tuple(STREAMS)}
+    for row in pairwise.rows(factors, subject.forbidden):
+        stream = row.pop("stream")
+        yield scope.case(subject, row, scope.dtypes[0], stream=stream)
+
+
+def check(trial: Trial) -> None:
+    from optbench.schedules import LRS
+
+    run = trial.run()
+    metrics = STREAMS[trial.case.stream]
+    for k, rates in enumerate(formulas.plateau(trial.full(), LRS, metrics)):
+        run.optimizer.step()
+        run.scheduler.step(_given(metrics[k], trial.case.stream, k))
+        trial.judge(f"after metric {metrics[k]:g}", run, k + 1, rates)
+
+
+def _given(metric: float, stream: str, k: int) -> Any:
+    """As a tensor of no or one dimension, where the stream is of tensors."""
+    import torch
+
+    if stream != "tensor":
+        return metric
+    return torch.tensor([metric] if k % 2 else metric, dtype=torch.float64, requires_grad=bool(k % 3))

@@ -1,0 +1,118 @@
+"""sch.resume_anywhere: a run that was cut at any epoch goes on as if it had not been."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from optbench.case import Case
+from optbench.law import Law, Scope
+from optbench.subjects import Subject
+from optbench.subjects._schedule import Part
+
+if TYPE_CHECKING:
+    from optbench.schedules import Run, Trial
+
+LAW = Law(
+    id="sch.resume_anywhere",
+    level="state",
+    statement="cut at any epoch and resumed by state_dict, in any order, or by last_epoch, the rates go on the same",
+    catches="a boundary that decays twice, a rate that building overwrote, an epoch counted from the wrong end",
+    kind="scheduler",
+    host=True,
+)
+
+_ORDERS = ("load optimizer, build, load scheduler", "build, load optimizer, load scheduler",
+           "build, load scheduler, load optimizer")  # fmt: skip
+_LAST_EPOCH = ("last_epoch", "last_epoch and no more than rates in the groups")
+_BOTH = "beside another scheduler"
+_INTERCHANGE = ("from torch", "to torch")
+_LONGEST = 14
+_BESIDE = Part("exponentiallr", {"gamma": 0.9})
+
+Saved = tuple[dict[str, Any], dict[str, Any]]
+
+
+def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
+    by_epoch = () if subject.name in ("reducelronplateau", "chainedscheduler") else _LAST_EPOCH
+    for options in ({}, subject.fullest):
+        for variant in (*_ORDERS, *by_epoch, _BOTH, *_INTERCHANGE):
+            yield scope.case(subject, options, scope.dtypes[0], variant=variant)
+
+
+def check(trial: Trial) -> None:
+    last = trial.last(min(trial.horizon() + 3, _LONGEST))
+    variant = trial.case.variant
+    if variant == _BOTH:
+        _beside(trial, last)
+        return
+    torch = variant in _INTERCHANGE and trial.plain_torch
+    source = _run(trial, torch if variant == "from torch" else None)
+    saved = [source.saved()]
+    for epoch in range(1, last + 1):
+        source.step(epoch)
+        saved.append(source.saved())
+    for k in range(1 if variant in _LAST_EPOCH else 0, last + 1):
+        run = _resumed(trial, variant, saved[k], k)
+        trial.follow(f"resumed at {k}", run, k, last)
+
+
+def _run(trial: Trial, implementation: Any = None) -> Run:
+    from optbench.schedules import Run
+
+    optimizer = trial.optimizer()
+    return Run(trial, optimizer, trial.build(optimizer, implementation=implementation or None))
+
+
+def _resumed(trial: Trial, variant: str, saved: Saved, k: int) -> Run:
+    from optbench.schedules import Run
+
+    optimizer = trial.optimizer()
+    if variant in _LAST_EPOCH:
+        if variant == "last_epoch":
+            optimizer.load_state_dict(saved[0])
+        else:
+            for group, held in zip(optimizer.param_groups, saved[0]["param_groups"], strict=True):
+                group["initial_lr"], group["lr"] = held["initial_lr"], held["lr"]
+        return Run(trial, optimizer, trial.build(optimizer, last_epoch=k - 1))
+    if variant == _ORDERS[0]:
+        optimizer.load_state_dict(saved[0])
+    scheduler = trial.build(optimizer, implementation=trial.plain_torch if variant == "to torch" else None)
+    if variant == _ORDERS[2]:
+        scheduler.load_state_dict(saved[1])
+        optimizer.load_state_dict(saved[0])
+    else:
+        if variant != _ORDERS[0]:
+            optimizer.load_state_dict(saved[0])
+        scheduler.load_state_dict(saved[1])
+    return Run(trial, optimizer, scheduler)
+
+
+def _beside(trial: Trial, last: int) -> None:
+    """Two independent schedulers: all are built, then loaded, the optimizer last; each scales the other's rate."""
+    run, other = _pair(trial)
+    rates, saved = [run.lrs], [(run.saved(), other.state_dict().copy())]
+    for epoch in range(1, last + 1):
+        run.step(epoch)
+        other.step()
+        rates.append(run.lrs)
+        saved.append((run.saved(), other.state_dict().copy()))
+    for k in range(last + 1):
+        run, other = _pair(trial)
+        (optimizer_state, scheduler_state), other_state = saved[k]
+        run.scheduler.load_state_dict(scheduler_state)
+        other.load_state_dict(other_state)
+        run.optimizer.load_state_dict(optimizer_state)
+        for epoch in range(k, last + 1):
+            if epoch > k:
+                run.step(epoch)
+                other.step()
+            for i, (actual, rate) in enumerate(zip(run.lrs, rates[epoch], strict=True)):
+                trial.checker.near(f"resumed at {k}, lr of group {i} at epoch {epoch}", actual, rate)
+
+
+def _pair(trial: Trial) -> tuple[Run, Any]:
+    run = trial.run()
+    return run, trial.of_part(_BESIDE, run.optimizer)
+
+

@@ -1,0 +1,82 @@
+"""sch.round_trip: a state_dict survives every way of storing it."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from optbench.case import Case
+from optbench.law import Law, Scope
+from optbench.subjects import Subject
+
+if TYPE_CHECKING:
+    from optbench.schedules import Trial
+
+LAW = Law(
+    id="sch.round_trip",
+    level="state",
+    statement="a state_dict goes through pickle, torch.save with weights_only, and JSON, and the rates go on the same",
+    catches="integer keys that JSON makes strings, functions or numpy scalars in the state, storage that is shared",
+    kind="scheduler",
+    host=True,
+)
+
+_EPOCHS = 10
+
+
+def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
+    for way in _WAYS:
+        for options in ({}, subject.fullest):
+            yield scope.case(subject, options, scope.dtypes[0], variant=way)
+
+
+def check(trial: Trial) -> None:
+    last = trial.last(_EPOCHS)
+    for k in (0, 1, last // 2, last - 1):
+        run = trial.run()
+        for epoch in range(1, k + 1):
+            run.step(epoch)
+        state = run.scheduler.state_dict()
+        held = copy.deepcopy(state)
+        stored = _WAYS[trial.case.variant](state)
+        twin = trial.run()
+        twin.optimizer.load_state_dict(run.optimizer.state_dict())
+        twin.scheduler.load_state_dict(stored)
+        trial.follow(f"stored at {k}", twin, k, last)
+        trial.checker.true(f"stored at {k}, the state that was given has not moved", _equal(state, held))
+        _keys(trial, run.scheduler.state_dict(), f"at {k}")
+
+
+def _keys(trial: Trial, state: dict[str, Any], where: str) -> None:
+    """The entries of a state are torch's."""
+    if not trial.implementation.target:
+        theirs = trial.build(trial.optimizer(), implementation=trial.plain_torch).state_dict()
+        trial.checker.same(f"entries of the state {where}", sorted(state), sorted(theirs))
+
+
+def _equal(a: Any, b: Any) -> bool:
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(_equal(a[name], b[name]) for name in a)
+    return bool(a == b)
+
+
+def _torch_save(state: dict[str, Any]) -> Any:
+    import io
+
+    import torch
+
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    buffer.seek(0)
+    return torch.load(buffer, weights_only=True)
+
+
+_WAYS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "state_dict": lambda state: state,
+    "pickle": lambda state: pickle.loads(pickle.dumps(state)),
+    "torch.save": _torch_save,
+    "json": lambda state: json.loads(json.dumps(state)),
+}

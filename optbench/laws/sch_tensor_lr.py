@@ -1,0 +1,82 @@
+"""sch.tensor_lr: a rate that is a tensor stays that tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from optbench.case import Case
+from optbench.law import Law, Scope
+from optbench.subjects import Subject
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from optbench.schedules import Run, Trial
+
+LAW = Law(
+    id="sch.tensor_lr",
+    level="torch",
+    statement="a tensor lr is written in place, keeps type and identity, and shares memory with no record of itself",
+    catches="a tensor replaced by a float, initial_lr or base_lrs that move with the rate, get_last_lr that does",
+    kind="scheduler",
+)
+
+_DTYPES = ("float64", "float32")
+_EPOCHS = 8
+# Roundings of float32, one a step, near the end of a schedule of these lengths.
+_FLOAT32 = 1e-5
+
+
+def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
+    for dtype in _DTYPES:
+        yield scope.case(subject, {}, scope.dtypes[0], variant=f"tensor-{dtype}")
+    yield scope.case(subject, subject.fullest, scope.dtypes[0], variant="one of two groups")
+
+
+def check(trial: Trial) -> None:
+    import torch
+
+    from optbench.schedules import LRS
+
+    dtype = torch.float32 if trial.case.variant == "tensor-float32" else torch.float64
+    rates: list[Any] = [torch.tensor(lr, dtype=dtype, device=trial.case.device) for lr in LRS]
+    if trial.case.variant == "one of two groups":
+        rates[1] = LRS[1]
+    run = trial.run(lrs=rates)
+    held = [group["lr"] for group in run.optimizer.param_groups]
+    records = _records(run)
+    kept = [tensor.clone() for _, tensor in records]
+    for epoch in range(trial.last(_EPOCHS) + 1):
+        if epoch:
+            run.step(epoch)
+        _judge(trial, run, held, epoch, _FLOAT32 if dtype is torch.float32 else 1e-12)
+    for (what, tensor), before in zip(records, kept, strict=True):
+        trial.checker.equal(f"{what} at the end", tensor, before)
+
+
+def _judge(trial: Trial, run: Run, held: list[Any], epoch: int, tolerance: float) -> None:
+    import torch
+
+    checker = trial.checker
+    for i, (group, rate) in enumerate(zip(run.optimizer.param_groups, trial.expected(epoch), strict=True)):
+        now, told = group["lr"], run.scheduler.get_last_lr()[i]
+        if isinstance(held[i], torch.Tensor):
+            checker.true(f"lr of group {i} is the same tensor at epoch {epoch}", now is held[i], repr(now))
+            told_tensor = isinstance(told, torch.Tensor) and told is not now and told.data_ptr() != now.data_ptr()
+            checker.true(f"get_last_lr of group {i} is a tensor of its own at epoch {epoch}", told_tensor, repr(told))
+        else:
+            checker.true(f"lr of group {i} is a float at epoch {epoch}", type(now) is float, repr(type(now)))
+        checker.near(f"lr of group {i} at epoch {epoch}", float(now), rate, tolerance)
+        checker.same(f"get_last_lr of group {i} at epoch {epoch}", float(told), float(now))
+
+
+def _records(run: Run) -> list[tuple[str, Tensor]]:
+    """Tensors that say how the rate was at first: none of them may move."""
+    import torch
+
+    groups = run.optimizer.param_groups
+    found = [(f"initial_lr of group {i}", group.get("initial_lr")) for i, group in enumerate(groups)]
+    found += [(f"base_lrs of group {i}", lr) for i, lr in enumerate(getattr(run.scheduler, "base_lrs", ()))]
+    found += [(f"get_last_lr of group {i} at epoch 0", lr) for i, lr in enumerate(run.scheduler.get_last_lr())]
+    return [(what, value) for what, value in found if isinstance(value, torch.Tensor)]
