@@ -38,7 +38,8 @@ class Implementation:
         backend: what runs it, on a device type ("cpu", "cuda"); "*" for all others.
         refuses: documented refusals: (predicate over a case, reason); such a case is a `skip` with that reason.
         target: "module:Class" or "path.py:Class" of foreign code, judged on math and state.
-        made: gives the class for torch's class name, for implementations that exist in memory only.
+        made: gives what stands under a name of torch.optim and its submodule, for implementations that exist in memory
+            only.
         kinds: the kinds of subject that it has.
     """
 
@@ -53,7 +54,7 @@ class Implementation:
     backend: Mapping[str, str] = field(default_factory=dict)
     refuses: tuple[tuple[Callable[[Case], bool], str], ...] = ()
     target: str = ""
-    made: Callable[[str], Factory] | None = None
+    made: Callable[[str, str], Factory] | None = None
     kinds: tuple[subjects.Kind, ...] = ("optimizer", "scheduler", "averager")
 
     def backend_on(self, device: str) -> str:
@@ -84,7 +85,7 @@ class Implementation:
             NothingToRun: the implementation has no such class, or a package it needs is missing.
         """
         if self.made:
-            return self.made(class_name)
+            return self.made(class_name, submodule)
         if self.target:
             from optbench.foreign import load_factory
 

@@ -28,7 +28,7 @@ class ScaledAdam(torch.optim.Adam):
 
 
 def _check(cls: type, law: str, subject: str) -> list[str]:
-    item = Implementation("planted", "planted", made=lambda name: cls)
+    item = Implementation("planted", "planted", made=lambda name, submodule: cls)
     entry = laws.entries()[law]
     plan = Plan(subject)
     results = [
@@ -107,7 +107,7 @@ def test_an_exception_is_an_error_verdict_with_its_message() -> None:
         def step(self, closure=None):  # type: ignore[no-untyped-def]
             raise ArithmeticError("planted")
 
-    item = Implementation("planted", "planted", made=lambda name: Raises)
+    item = Implementation("planted", "planted", made=lambda name, submodule: Raises)
     case = next(iter(laws.entries()["opt.shapes"].cases(subjects.load("sgd"), Plan("sgd").scope)))
     result = check(Task("opt.shapes", case, "planted", True, ""), item)
     assert result.verdict == "error"

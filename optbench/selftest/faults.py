@@ -22,8 +22,9 @@ class Fault:
         names: text of that law's message: the first wrong quantity.
         shipped_in: where it was released, "" for a synthetic one.
         patches: (old, new) texts of the tier's source; each old text stands there exactly once.
-        wrap: takes the class and gives a faulty one.
+        wrap: takes the class, or another target, and gives a faulty one.
         file: the module the patches are for, where it is not called as the subject.
+        target: what is mutated, where it is not the subject's class: "update_bn".
     """
 
     id: str
@@ -34,8 +35,9 @@ class Fault:
     names: str
     shipped_in: str = ""
     patches: tuple[tuple[str, str], ...] = ()
-    wrap: Callable[[type[Any]], type[Any]] | None = None
+    wrap: Callable[[Any], Any] | None = None
     file: str = ""
+    target: str = ""
 
 
 FAULTS: tuple[Fault, ...] = (

@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from optbench import registry, subjects
@@ -26,9 +28,11 @@ def implementation(fault: Fault, folder: Path) -> Implementation:
         OptbenchError: the text to exchange is not in the tier's source any more.
     """
     original = registry.IMPLEMENTATIONS[fault.tier]
-    class_name = subjects.load(fault.subject).class_name
-    cls: Any = _mutated(fault, original, folder, class_name) if fault.patches else original.load(class_name)
-    faulty = fault.wrap(cls) if fault.wrap else cls
+    subject = subjects.load(fault.subject)
+    name = fault.target or subject.class_name
+    changed = _mutated(fault, original, folder, subject.module) if fault.patches else None
+    found: Any = getattr(changed, name) if changed else original.load(name, subject.module)
+    faulty = fault.wrap(found) if fault.wrap else found
     # pickle finds a class by its module and name.
     faulty.__module__, faulty.__qualname__ = __name__, f"_planted_{fault.id.replace('-', '_')}"
     globals()[faulty.__qualname__] = faulty
@@ -37,18 +41,23 @@ def implementation(fault: Fault, folder: Path) -> Implementation:
         fault.what,
         ours=True,
         backend=original.backend,
-        made=lambda asked: _only(asked, class_name, faulty),
+        made=partial(_made, {(name, subject.module): faulty}, changed, original),
     )
 
 
-def _only(asked: str, class_name: str, faulty: Any) -> Any:
-    assert asked == class_name
-    return faulty
+def _made(
+    faulty: dict[tuple[str, str], Any], changed: ModuleType | None, original: Implementation, name: str, submodule: str
+) -> Any:
+    """What stands under a name: the fault, what its changed module defines beside it, or what the tier has."""
+    if (name, submodule) in faulty:
+        return faulty[name, submodule]
+    beside = getattr(changed, name, None)
+    return beside if beside is not None else original.load(name, submodule)
 
 
-def _mutated(fault: Fault, original: Implementation, folder: Path, class_name: str) -> Any:
+def _mutated(fault: Fault, original: Implementation, folder: Path, submodule: str) -> ModuleType:
     """Run the changed source as a sibling of the original module, so that its relative imports hold."""
-    package = importlib.import_module(original.module).__name__
+    package = ".".join(filter(None, (importlib.import_module(original.module).__name__, submodule)))
     module = importlib.util.find_spec(f"{package}.{fault.file or fault.subject}")
     assert module is not None and module.origin is not None
     text = Path(module.origin).read_text(encoding="utf-8")
@@ -67,4 +76,4 @@ def _mutated(fault: Fault, original: Implementation, folder: Path, class_name: s
     # Imported modules only: dataclasses and the compilers look a function's module up by name.
     sys.modules[name] = changed
     spec.loader.exec_module(changed)
-    return getattr(changed, class_name)
+    return changed
