@@ -13,9 +13,6 @@ from torch.optim.optimizer import Optimizer
 
 from .groups import Group, copied, exchange, read, write
 
-# attributes that neither a state_dict nor a copy keeps
-CACHES = ("_floats", "_evidence")
-
 
 class LRSchedulerBase(LRScheduler):
     """Frame of a step around a tier's own rates.
@@ -34,8 +31,10 @@ class LRSchedulerBase(LRScheduler):
     jumps: ClassVar[bool] = True
     # attributes that shape the curve: where one changed, a rate that was on it no longer is
     constants: ClassVar[tuple[str, ...]] = ()
-    # attributes that are not in state_dict
-    transient: ClassVar[tuple[str, ...]] = ("optimizer", *CACHES)
+    # attributes that state_dict leaves out
+    transient: ClassVar[tuple[str, ...]] = ("optimizer",)
+    # and attributes that copies leave out as well
+    caches: ClassVar[tuple[str, ...]] = ("_floats", "_evidence")
 
     # what was last written into the groups, if that were floats
     _floats: Sequence[float] = ()
@@ -94,7 +93,8 @@ class LRSchedulerBase(LRScheduler):
 
     def state_dict(self) -> dict[str, Any]:
         """Every attribute but the optimizer, under torch's names."""
-        return {name: value for name, value in self.__dict__.items() if name not in self.transient}
+        hidden = self.transient + self.caches
+        return {name: value for name, value in self.__dict__.items() if name not in hidden}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load what `state_dict` gave, and set the rates that it tells.
@@ -105,7 +105,7 @@ class LRSchedulerBase(LRScheduler):
         self._restore()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in CACHES}
+        return {name: value for name, value in self.__dict__.items() if name not in self.caches}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -164,7 +164,7 @@ class LRSchedulerBase(LRScheduler):
                 spacings[:0] = [2.0**-52] * count
             rates[count:] = self._advance(epoch, standing, spacings)[count:]
             write(groups[count:], rates[count:])
-            on_curve = self.closed and rates == self._curve(epoch)
+            on_curve = self.closed and spacings is None and rates == self._curve(epoch)
             self._evidence = self._key(epoch) if on_curve else None
         return rates, count
 

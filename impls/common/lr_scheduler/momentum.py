@@ -30,24 +30,25 @@ class MomentumCycleBase(LRSchedulerBase):
         lowest, highest = per_group("base_momentum", optimizer, base), per_group("max_momentum", optimizer, largest)
         for group, low, high in zip(optimizer.param_groups, lowest, highest, strict=True):
             if last_epoch == -1:
-                self._write_momentum(group, high)
                 group["max_momentum"], group["base_momentum"] = copied(high), copied(low)
             else:
                 # a checkpoint of an optimizer that holds no more than its rates
                 group.setdefault("max_momentum", copied(high))
                 group.setdefault("base_momentum", copied(low))
+        if last_epoch == -1:
+            self._write_momenta(highest)
         return lowest, highest
 
-    def _write_momentum(self, group: Group, momentum: Any) -> None:
-        if self.use_beta1:
-            first, *others = group["betas"]
-            group["betas"] = (placed(first, momentum), *others)
-        else:
-            group["momentum"] = placed(group["momentum"], momentum)
-
     def _write_momenta(self, momenta: Sequence[Any]) -> None:
+        # each line counts, where there are thousands of groups
         for group, momentum in zip(self.optimizer.param_groups, momenta, strict=True):
-            self._write_momentum(group, momentum)
+            if self.use_beta1:
+                betas = group["betas"]
+                first = momentum if type(betas[0]) is float else placed(betas[0], momentum)
+                group["betas"] = (first, *betas[1:])
+            else:
+                old = group["momentum"]
+                group["momentum"] = momentum if type(old) is float else placed(old, momentum)
 
     def _settle(self, given: bool) -> None:
         super()._settle(given)

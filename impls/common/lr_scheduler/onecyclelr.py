@@ -70,9 +70,12 @@ class OneCycleLRBase(MomentumCycleBase):
         super().__init__(optimizer, last_epoch)
 
     def _settle(self, given: bool) -> None:
-        if self.last_epoch > self.total_steps:
-            raise ValueError(f"Tried to step to epoch {self.last_epoch} of a schedule of {self.total_steps} steps")
+        self._check_epoch(self.last_epoch)
         super()._settle(given)
+
+    def _check_epoch(self, epoch: float) -> None:
+        if epoch > self.total_steps:
+            raise ValueError(f"Tried to step to epoch {epoch} of a schedule of {self.total_steps} steps")
 
     def _admit_group(self, group: Group) -> None:
         super()._admit_group(group)

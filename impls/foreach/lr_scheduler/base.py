@@ -1,0 +1,98 @@
+"""What the vectorised schedulers share: a curve and a recursion of float64 vectors, one entry a parameter group."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...common.lr_scheduler.base import LRSchedulerBase
+
+Vector = NDArray[np.float64]
+
+# A rate this near to the curve, or this many spacings of the numbers that keep it, is on it: a recursion, in which a
+# checkpoint of torch's may have it from, gathers roundings.
+NEAR, NEAR_SPACINGS = 1e-12, 4.0
+
+
+class LRScheduler(LRSchedulerBase):
+    """Base of the schedulers of this tier, and of those that users write as for torch, by `get_lr`.
+
+    An algorithm implements `_rates`, its closed form, and, where a rate depends on the one before, `_step`, one step of
+    its recursion. Both take and give vectors, an entry a group, and change nothing.
+    """
+
+    caches: ClassVar = (*LRSchedulerBase.caches, "_vectors")
+    _vectors: dict[str, tuple[list[Any], Vector]] | None = None
+
+    def lr_at(self, step: int) -> list[float]:
+        """The rate of each group after so many steps of a run that nobody else touches, without taking them."""
+        return self._curve(step)
+
+    def _rates(self, epoch: float, base: Vector) -> Vector:
+        """The rates at this epoch, from the base rates."""
+        raise NotImplementedError(f"{type(self).__name__} must implement _rates or get_lr")
+
+    def _step(self, epoch: float, base: Vector, rates: Vector) -> Vector:
+        """The rates at this epoch, from those that stand at the one before, or at construction."""
+        raise NotImplementedError(f"{type(self).__name__} must implement _step or get_lr")
+
+    def _curve(self, epoch: float) -> list[float]:
+        with np.errstate(all="ignore"):
+            return self._rates(epoch, self._base()).tolist()
+
+    def _advance(self, epoch: float, rates: Sequence[float], spacings: Sequence[float] | None) -> list[float]:
+        base, standing = self._base(), np.array(rates)
+        with np.errstate(all="ignore"):
+            moved = self._step(epoch, base, standing)
+            if self.closed and epoch > 0:
+                before = self._rates(epoch - 1, base)
+                slack = NEAR if spacings is None else np.maximum(NEAR, NEAR_SPACINGS * np.array(spacings))
+                near = (standing == before) | (np.abs(standing - before) <= slack * np.abs(before))
+                moved = np.where(near, self._rates(epoch, base), moved)
+        return moved.tolist()
+
+    def _after(self, epoch: int, rates: list[float]) -> list[float]:
+        """The rates at this epoch, 1 or more, where these stand at the one before."""
+        return self._curve(epoch) if self.absolute else self._advance(epoch, rates, None)
+
+    def _begun(self, rates: list[float], later: bool) -> list[float]:
+        """The rates at epoch 0, where these stand before: at construction, or later, in the turn of a SequentialLR."""
+        return self._curve(0) if self.absolute or (later and self.jumps) else self._advance(0, rates, None)
+
+    def _base(self) -> Vector:
+        return self._vector("base_lrs", self.base_lrs)
+
+    def _vector(self, name: str, values: list[Any]) -> Vector:
+        """Numbers, or tensors of one, as a vector, which is kept under this name until one changes."""
+        if self._vectors is None:
+            self._vectors = {}
+        known = self._vectors.get(name)
+        if known is None or known[0] != values:
+            known = self._vectors[name] = [*values], np.array([*map(float, values)])
+        return known[1]
+
+
+def power(base: float, exponent: float) -> float:
+    """`base**exponent`, infinite where that is too large for a float."""
+    try:
+        return base**exponent
+    except OverflowError:
+        return np.inf
+
+
+def cosine(over: float, length: float) -> tuple[float, float]:
+    """Weights of start and end after `over` of `length`: (1 + cos(pi*over/length))/2, and what it lacks to 1.
+
+    By sines of half the angle, from both ends, so that a small weight has all its digits.
+    """
+    if np.isinf(length):
+        return 1.0, 0.0
+    half = math.pi / 2
+    return math.sin(half * ((length - over) / length)) ** 2, math.sin(half * (over / length)) ** 2
+
+
+def scaled(rates: Vector, factor: float) -> Vector:
+    """rates*factor; a rate of 0 stays 0 under a factor that has grown beyond all floats."""
+    return rates * factor if np.isfinite(factor) else np.where(rates == 0, rates, rates * factor)
