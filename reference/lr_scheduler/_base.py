@@ -74,9 +74,9 @@ class LRScheduler(torch.optim.lr_scheduler.LRScheduler):
         for index, group in enumerate(self.optimizer.param_groups):
             if index >= len(self.base_lrs):
                 initial_lr = group.setdefault("initial_lr", copied(group["lr"]))
+                self._adopt_group(index, group)
                 # A new list, because the old one may be part of a checkpoint.
                 self.base_lrs = [*self.base_lrs, copied(initial_lr)]
-                self._adopt_group(index, group)
 
     def _adopt_group(self, index: int, group: dict[str, Any]) -> None:
         """Find options for a group that was added after the scheduler was built."""

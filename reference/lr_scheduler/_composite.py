@@ -97,12 +97,12 @@ def go_to(scheduler: Any, epoch: int) -> None:
         go_to(scheduler._schedulers[index], epoch - begin)
         scheduler.last_epoch = epoch
         scheduler._last_lr = [copied(group["lr"]) for group in scheduler.optimizer.param_groups]
-    elif hasattr(scheduler, "_schedulers"):
+    elif hasattr(scheduler, "_get_closed_form_lr"):
+        scheduler._update_lr(epoch)
+    else:
         start(scheduler)
-        # Every epoch in turn, because a part may have no closed form on top of another.
+        # Every epoch in turn: there is no closed form, be it for one schedule on top of another.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             for _ in range(epoch):
                 scheduler.step()
-    else:
-        scheduler._update_lr(epoch)

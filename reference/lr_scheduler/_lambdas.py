@@ -8,26 +8,24 @@ from typing import Any
 
 from torch.optim import Optimizer
 
-from ._base import Schedule, copied
+from ._base import LRScheduler, copied
 
 Lambda = Callable[[int], float]
 
 
-class LambdaSchedule(Schedule):
+class LambdaScheduler(LRScheduler):
     """Keeps `lr_lambdas`. A checkpoint has the attributes of callable objects, and None for functions, as in torch."""
 
     def __init__(self, optimizer: Optimizer, lr_lambda: Lambda | Sequence[Lambda], last_epoch: int = -1) -> None:
         groups = len(optimizer.param_groups)
-        self.lr_lambdas = list(lr_lambda) if isinstance(lr_lambda, list | tuple) else [lr_lambda] * groups
+        several = isinstance(lr_lambda, list | tuple)
+        self.lr_lambdas: list[Any] = list(lr_lambda) if several else [lr_lambda] * groups  # type: ignore[arg-type]
         if len(self.lr_lambdas) != groups:
             raise ValueError(f"Expected {groups} lr_lambdas, one for each group, but got {len(self.lr_lambdas)}")
         for function in self.lr_lambdas:
             if not callable(function):
                 raise TypeError(f"lr_lambda should be a function of the epoch, but got {function!r}")
         super().__init__(optimizer, last_epoch)
-
-    def _constants(self, index: int) -> dict[str, Any]:
-        return {"factor": self.lr_lambdas[index]}
 
     def _adopt_group(self, index: int, group: dict[str, Any]) -> None:
         if any(function is not self.lr_lambdas[0] for function in self.lr_lambdas):

@@ -1,4 +1,4 @@
-"""Numbers at the ends of their range: powers that overflow, and a cosine with all its digits where it is small."""
+"""Arithmetic that keeps its ends: powers that overflow, a cosine that is small, and what is between two numbers."""
 
 import math
 
@@ -23,3 +23,11 @@ def half_cosine(done: float, left: float) -> float:
     if done <= left:
         return math.cos(math.pi / 2 * (done / (done + left))) ** 2
     return math.sin(math.pi / 2 * (left / (done + left))) ** 2
+
+
+def blend(start: float, finish: float, share: float, rest: float) -> float:
+    """start*share + finish*rest, where share + rest is 1 but for rounding, which does not leave their range."""
+    value = start * share + finish * rest
+    if share < 0 or rest < 0:
+        return value
+    return min(max(value, min(start, finish)), max(start, finish))

@@ -25,7 +25,7 @@ from typing import Any
 from torch.optim import Optimizer
 
 from ._base import Schedule
-from ._ops import half_cosine
+from ._ops import blend, half_cosine
 
 
 def way(epoch: float, T_max: float) -> tuple[float, float]:
@@ -40,7 +40,7 @@ def rate(epoch: float, base: float, *, T_max: float, eta_min: float) -> float:
     # closed form, both ends exactly
     #   lr = base * f(t) + eta_min * (1 - f(t))
     done, left = way(epoch, T_max)
-    return base * half_cosine(done, left) + eta_min * half_cosine(left, done)
+    return blend(base, eta_min, half_cosine(done, left), half_cosine(left, done))
 
 
 def next_rate(epoch: float, lr: float, base: float, *, T_max: float, eta_min: float) -> float:

@@ -28,7 +28,7 @@ from typing import Any
 from torch.optim import Optimizer
 
 from ._base import Schedule
-from ._ops import half_cosine
+from ._ops import blend, half_cosine
 
 
 def place(T_cur: float, T_i: int, T_mult: int) -> tuple[float, int]:
@@ -47,7 +47,8 @@ def rate(T_cur: float, base: float, *, T_i: int, eta_min: float) -> float:
     """The rate T_cur after a restart."""
     # closed form, both ends exactly
     #   lr = eta_min + (base - eta_min) * (1 + cos(pi * T_cur/T_i))/2
-    return base * half_cosine(T_cur, T_i - T_cur) + eta_min * half_cosine(T_i - T_cur, T_cur)
+    left = T_i - T_cur
+    return blend(base, eta_min, half_cosine(T_cur, left), half_cosine(left, T_cur))
 
 
 class CosineAnnealingWarmRestarts(Schedule):

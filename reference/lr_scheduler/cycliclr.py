@@ -21,7 +21,7 @@ Where this departs from PyTorch's code:
 - The first rate is base_lr, also where another scheduler was built before; PyTorch then starts from the other's.
 - With step_size_up 0 a cycle begins at its top, where PyTorch divides by zero; a cycle of no length is refused.
 - The scale of triangular2 goes to 0; PyTorch fails where 2**(c - 1) ends.
-- A group that is added later goes up from its rate as far, relatively, as the first group; PyTorch raises.
+- A group that is added later goes up from its rate to the common max_lr, where there is one; PyTorch raises.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from torch.optim import Optimizer
 from ._base import copied, per_group, write
 from ._lambdas import attributes
 from ._momentum import MomentumSchedule
-from ._ops import power
+from ._ops import blend, power
 
 
 def height(epoch: float, *, up: float, down: float) -> float:
@@ -54,7 +54,7 @@ def rate(epoch: float, base: float, *, max_lr: float, up: float, down: float, sc
     # closed form
     #   lr = base_lr + (max_lr - base_lr) * height * scale
     share = height(epoch, up=up, down=down) * scale
-    return base * (1 - share) + max_lr * share
+    return blend(base, max_lr, 1 - share, share)
 
 
 class CyclicLR(MomentumSchedule):
@@ -113,8 +113,9 @@ class CyclicLR(MomentumSchedule):
         super()._initial_step()
 
     def _adopt_group(self, index: int, group: dict[str, Any]) -> None:
-        base, first = float(self.base_lrs[index]), float(self.base_lrs[0])
-        self.max_lrs = [*self.max_lrs, base * float(self.max_lrs[0]) / first if first else self.max_lrs[0]]
+        if any(max_lr != self.max_lrs[0] for max_lr in self.max_lrs):
+            raise ValueError(f"param_groups[{index}] was added later: append its rate to max_lrs, {self.max_lrs}")
+        self.max_lrs = [*self.max_lrs, copied(self.max_lrs[0])]
         if self.cycle_momentum:
             self.base_momentums = [*self.base_momentums, self.base_momentums[0]]
             self.max_momentums = [*self.max_momentums, self.max_momentums[0]]
@@ -139,7 +140,7 @@ class CyclicLR(MomentumSchedule):
 
     def _momentum(self, index: int, epoch: float) -> float:
         share = height(epoch, **self._cycle()) * self._scale(epoch)
-        return float(self.max_momentums[index]) * (1 - share) + float(self.base_momentums[index]) * share
+        return blend(float(self.max_momentums[index]), float(self.base_momentums[index]), 1 - share, share)
 
     def state_dict(self) -> dict[str, Any]:
         """All attributes but the optimizer; of a scale_fn its attributes, or None for a function, as in torch."""

@@ -13,8 +13,10 @@ Where this departs from PyTorch's code:
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-from ._lambdas import LambdaSchedule
+from ._base import Schedule
+from ._lambdas import LambdaScheduler
 
 
 def rate(epoch: int, base: float, *, factor: Callable[[int], float]) -> float:
@@ -24,7 +26,7 @@ def rate(epoch: int, base: float, *, factor: Callable[[int], float]) -> float:
     return base * float(factor(epoch))
 
 
-class LambdaLR(LambdaSchedule):
+class LambdaLR(LambdaScheduler, Schedule):
     """Set the initial rate times a factor, drop-in for torch.optim.lr_scheduler.LambdaLR.
 
     Args: as torch's. lr_lambda: a function of the epoch, or a list of them, one for each group.
@@ -33,3 +35,6 @@ class LambdaLR(LambdaSchedule):
     """
 
     _rate = staticmethod(rate)
+
+    def _constants(self, index: int) -> dict[str, Any]:
+        return {"factor": self.lr_lambdas[index]}

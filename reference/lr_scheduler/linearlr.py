@@ -18,6 +18,7 @@ from typing import Any
 from torch.optim import Optimizer
 
 from ._base import Schedule
+from ._ops import blend
 
 
 def share(epoch: float, *, start_factor: float, end_factor: float, total_iters: float) -> float:
@@ -28,7 +29,7 @@ def share(epoch: float, *, start_factor: float, end_factor: float, total_iters: 
         return end_factor
     done = max(epoch, 0) / total_iters
     left = (total_iters - max(epoch, 0)) / total_iters
-    return start_factor * left + end_factor * done
+    return blend(start_factor, end_factor, left, done)
 
 
 def rate(epoch: float, base: float, **constants: float) -> float:

@@ -2,38 +2,32 @@
 
 There is no paper. Rate of a group at epoch t = 1, 2, ..., from lr(0) = base:
 
-    lr(t) = lr(t - 1) * factor(t)                        recursive
-    lr(t) = base * factor(1) * factor(2) * ... * factor(t)   closed, as a product
+    lr(t) = lr(t - 1) * factor(t)                            recursive
+    lr(t) = base * factor(1) * factor(2) * ... * factor(t)   the same as a product, which takes t calls
 
 Where this departs from PyTorch's code:
-- step(epoch) sets the product; PyTorch multiplies the rate that is there with factor(epoch).
+- step(epoch=0) sets the initial rate, as a part of a SequentialLR has to begin; PyTorch multiplies with factor(0).
+- A group that is added later gets the common function, where there is one; PyTorch raises at the next step.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 from torch import Tensor
 
-from ._lambdas import LambdaSchedule
-
-
-def rate(epoch: int, base: float, *, factor: Callable[[int], float]) -> float:
-    """The rate at an epoch, in as many factors as it has."""
-    lr = base
-    for past in range(1, epoch + 1):
-        lr = next_rate(past, lr, factor=factor)
-    return lr
+from ._lambdas import LambdaScheduler
 
 
 def next_rate(epoch: int, lr: float, *, factor: Callable[[int], float]) -> float:
     """The rate at an epoch, from the last one."""
-    # recursive form; the first rate is the one that stands there
+    # recursive form
     #   lr = lr * factor(t)
-    return lr * float(factor(epoch)) if epoch > 0 else lr
+    return lr * float(factor(epoch))
 
 
-class MultiplicativeLR(LambdaSchedule):
+class MultiplicativeLR(LambdaScheduler):
     """Multiply the rate by a factor each epoch, drop-in for torch.optim.lr_scheduler.MultiplicativeLR.
 
     Args: as torch's. lr_lambda: a function of the epoch, from 1 on, or a list of them, one for each group.
@@ -41,10 +35,14 @@ class MultiplicativeLR(LambdaSchedule):
     Example: `MultiplicativeLR(optimizer, lambda epoch: 0.95).step()`
     """
 
-    _rate = staticmethod(rate)
-
-    def _following(self, index: int, lr: float | Tensor) -> float:
-        # Always from the last rate: the product would call the function once for each epoch that was.
+    def get_lr(self) -> list[float | Tensor]:
+        """The rates of the present epoch, from those that the groups have. To read a rate, use get_last_lr()."""
+        if not self._get_lr_called_within_step:
+            warnings.warn("get_lr() is a part of step(): use `get_last_lr()`", UserWarning, stacklevel=2)
+        lrs = [float(group["lr"]) for group in self.optimizer.param_groups]
+        # Built: what stands there is the rate of this epoch, be it the first.
         if self._is_initial:
-            return float(lr)
-        return next_rate(self.last_epoch, float(lr), **self._constants(index))
+            return [*lrs]
+        if self.last_epoch == 0:
+            return [*self.base_lrs]
+        return [next_rate(self.last_epoch, lr, factor=f) for lr, f in zip(lrs, self.lr_lambdas, strict=True)]

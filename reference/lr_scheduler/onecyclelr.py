@@ -34,7 +34,7 @@ from torch.optim import Optimizer
 
 from ._base import per_group
 from ._momentum import MomentumSchedule
-from ._ops import half_cosine
+from ._ops import blend, half_cosine
 
 Phase = dict[str, Any]
 
@@ -57,8 +57,8 @@ def anneal(start: float, finish: float, done: float, left: float, *, strategy: s
     # closed form
     #   value = finish + (start - finish) * f = start * f + finish * (1 - f)
     if strategy == "cos":
-        return start * half_cosine(done, left) + finish * half_cosine(left, done)
-    return start * (left / (done + left)) + finish * (done / (done + left))
+        return blend(start, finish, half_cosine(done, left), half_cosine(left, done))
+    return blend(start, finish, left / (done + left), done / (done + left))
 
 
 class OneCycleLR(MomentumSchedule):
