@@ -3,35 +3,10 @@
 from __future__ import annotations
 
 import fnmatch
-from dataclasses import dataclass
 
+from optbench.deviation import Deviation
+from optbench.deviations_schedulers import ROWS as SCHEDULERS
 from optbench.results import Result
-
-
-@dataclass(frozen=True)
-class Deviation:
-    """One thing that torch does otherwise than the law says.
-
-    Args:
-        id: stable, "D-001".
-        subjects, laws, implementations: globs, separated by blanks.
-        cases: each a few texts that a case's id contains together; one of them is enough; empty: any case.
-        torch_does: one line.
-        ours: one line.
-        upstream: the issue upstream, if one is known.
-        script: at most ten lines of plain torch; its last line asserts what torch does.
-    """
-
-    id: str
-    subjects: str
-    laws: str
-    implementations: str
-    torch_does: str
-    ours: str
-    script: str
-    cases: tuple[str, ...] = ()
-    upstream: str = ""
-
 
 _STRIDES = (
     "expanded_grad", "grad_unlike", "param_unlike", "grad_strided", "param_strided", "other_strides", "same_address",
@@ -486,6 +461,7 @@ assert norm.running_mean.tolist() == [0.0, 0.0]
 """,
         cases=("empty_loader",),
     ),
+    *SCHEDULERS,
 )
 
 

@@ -24,12 +24,13 @@ LAW = Law(
 )
 
 BY_EPOCH = "any epoch"
-_NO_EPOCH = ("reducelronplateau", "sequentiallr", "chainedscheduler")
+# torch has no closed form of these, where step(epoch) is one more step.
+_NO_EPOCH = ("reducelronplateau", "sequentiallr", "chainedscheduler", "multiplicativelr", "swalr")
 _LONGEST = 200
 
 
 def has_epochs(subject: Subject) -> bool:
-    """Whether its `step` takes the epoch to go to."""
+    """Whether its `step` goes to an epoch that it is given."""
     return subject.name not in _NO_EPOCH
 
 
@@ -57,6 +58,7 @@ def check(trial: Trial) -> None:
         _at_any_epoch(trial, run, last)
         return
     trial.follow("step by step", run, 0, last)
+    told_ahead(trial, run, range(last + 1))
     if trial.subject.name == "onecyclelr":
         beyond(trial, run)
 
@@ -72,10 +74,18 @@ def _at_any_epoch(trial: Trial, run: Run, last: int) -> None:
         if epoch < last:
             run.step(epoch + 1)
             trial.judge("a step after step(epoch)", run, epoch + 1)
-    if hasattr(run.scheduler, "lr_at"):
-        for epoch in epochs:
-            for i, (told, rate) in enumerate(zip(run.scheduler.lr_at(epoch), trial.expected(epoch), strict=True)):
-                trial.checker.near(f"lr_at({epoch}) of group {i}", float(told), rate)
+    told_ahead(trial, run, epochs)
+
+
+def told_ahead(trial: Trial, run: Run, epochs: Iterable[int]) -> None:
+    """What the scheduler says of epochs without going there, if it does."""
+    if not hasattr(run.scheduler, "lr_at"):
+        return
+    before = run.lrs
+    for epoch in epochs:
+        for i, (told, rate) in enumerate(zip(run.scheduler.lr_at(epoch), trial.expected(epoch), strict=True)):
+            trial.checker.near(f"lr_at({epoch}) of group {i}", float(told), rate)
+    trial.checker.same("rates after asking for others", run.lrs, before)
 
 
 def beyond(trial: Trial, run: Run) -> None:

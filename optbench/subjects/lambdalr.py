@@ -9,7 +9,7 @@ LR_LAMBDA = Option(
 )  # fmt: skip
 ILLEGAL = (
     Illegal({"lr_lambda": Each((Power(0.9), Power(0.8), Power(0.7)))}, "ValueError", "3"),
-    Illegal({"lr_lambda": 0.5}, "TypeError", "float"),
+    Illegal({"lr_lambda": 0.5}, "TypeError", "0.5"),
 )
 
 SUBJECT = Subject(

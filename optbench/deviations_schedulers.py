@@ -1,0 +1,387 @@
+"""The rows of the table of deviations that are about schedulers."""
+
+from optbench.deviation import Deviation
+
+ROWS: tuple[Deviation, ...] = (
+    Deviation(
+        "D-028",
+        "steplr multisteplr constantlr",
+        "sch.resume_anywhere",
+        "torch",
+        "resumed by last_epoch exactly at a boundary, the rate that stands is scaled once more",
+        "building in the middle of a run leaves the rate as it is",
+        """\
+import torch
+p = torch.zeros(1, requires_grad=True)
+optimizer = torch.optim.SGD([{"params": [p], "initial_lr": 1.0, "lr": 0.1}])
+torch.optim.lr_scheduler.StepLR(optimizer, step_size=3, last_epoch=2)
+assert abs(optimizer.param_groups[0]["lr"] - 0.01) < 1e-9
+""",
+        cases=("last_epoch",),
+        upstream="pytorch#102261",
+    ),
+    Deviation(
+        "D-029",
+        "lambdalr constantlr linearlr chainedscheduler sequentiallr cycliclr onecyclelr cosineannealingwarmrestarts",
+        "sch.resume_anywhere",
+        "torch",
+        "building overwrites the rates of an optimizer loaded before, and loading the scheduler does not restore them",
+        "load_state_dict sets the rates that the state tells",
+        """\
+import torch
+make = lambda optimizer: torch.optim.lr_scheduler.LinearLR(optimizer, start_factor=0.5)
+first, second = (torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0) for _ in range(2))
+scheduler = make(first)
+second.load_state_dict(first.state_dict())
+make(second).load_state_dict(scheduler.state_dict())
+assert (first.param_groups[0]["lr"], second.param_groups[0]["lr"]) == (0.5, 0.25)
+""",
+        cases=("load_optimizer,_build",),
+    ),
+    Deviation(
+        "D-030",
+        "sequentiallr",
+        "sch.resume_anywhere",
+        "torch",
+        "SequentialLR's last_epoch moves its counter only: rate and parts are put at epoch 0",
+        "last_epoch puts every part where a run has it at that epoch",
+        """\
+import torch
+optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+parts = [torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma) for gamma in (0.5, 0.9)]
+torch.optim.lr_scheduler.SequentialLR(optimizer, parts, [4], last_epoch=2)
+assert (optimizer.param_groups[0]["lr"], parts[0].last_epoch) == (1.0, 0)
+""",
+        cases=("last_epoch",),
+    ),
+    Deviation(
+        "D-031",
+        "cosineannealingwarmrestarts",
+        "sch.resume_anywhere",
+        "torch",
+        "last_epoch beyond the second cycle is taken modulo T_0, wrong where T_mult is not 1",
+        "cycles are counted as they grow",
+        """\
+import torch
+p = torch.zeros(1, requires_grad=True)
+optimizer = torch.optim.SGD([{"params": [p], "initial_lr": 1.0, "lr": 0.5}])
+torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=2, T_mult=2, last_epoch=3)
+assert optimizer.param_groups[0]["lr"] == 1.0
+""",
+        cases=("last_epoch",),
+    ),
+    Deviation(
+        "D-032",
+        "swalr",
+        "sch.resume_anywhere",
+        "torch",
+        "SWALR counts its calls instead of epochs, so that last_epoch does not move it",
+        "the epoch counts",
+        """\
+import torch
+p = torch.zeros(1, requires_grad=True)
+optimizer = torch.optim.SGD([{"params": [p], "initial_lr": 1.0, "lr": 0.5}])
+scheduler = torch.optim.swa_utils.SWALR(optimizer, swa_lr=0.0, anneal_epochs=2, anneal_strategy="linear", last_epoch=0)
+optimizer.step()
+scheduler.step()
+assert optimizer.param_groups[0]["lr"] == 0.25
+""",
+        cases=("last_epoch",),
+    ),
+    Deviation(
+        "D-033",
+        "onecyclelr",
+        "sch.resume_anywhere",
+        "torch",
+        "OneCycleLR with last_epoch raises KeyError where the groups do not hold its bounds",
+        "the bounds come from the arguments where the groups do not hold them",
+        """\
+import torch
+p = torch.zeros(1, requires_grad=True)
+optimizer = torch.optim.SGD([{"params": [p], "initial_lr": 0.004, "lr": 0.05}], momentum=0.9)
+try: torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.1, total_steps=10, last_epoch=2)
+except KeyError as error: refused = error
+assert "max_lr" in str(refused)
+""",
+        cases=("last_epoch",),
+    ),
+    Deviation(
+        "D-034",
+        "lambdalr multiplicativelr sequentiallr cycliclr onecyclelr cosineannealingwarmrestarts swalr",
+        "sch.groups",
+        "torch",
+        "the step after add_param_group raises ValueError or KeyError: lists of the constructor are too short",
+        "a new group goes on from its rate",
+        """\
+import torch
+optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 0.5)
+optimizer.add_param_group({"params": [torch.zeros(1, requires_grad=True)]})
+optimizer.step()
+try: scheduler.step()
+except ValueError as error: refused = error
+assert "zip()" in str(refused)
+""",
+        cases=("group_joins_late",),
+    ),
+    Deviation(
+        "D-035",
+        "steplr constantlr cosineannealinglr",
+        "sch.degenerate",
+        "torch",
+        "a step_size or T_max of 0, or a factor of 0, is accepted, and a later step raises ZeroDivisionError",
+        "refused at construction, or the limit",
+        """\
+import torch
+optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=0)
+optimizer.step()
+try: scheduler.step()
+except ZeroDivisionError as error: refused = error
+assert "zero" in str(refused)
+""",
+        cases=("step_size=0", "T_max=0", "factor=0"),
+    ),
+    Deviation(
+        "D-036",
+        "steplr multisteplr constantlr linearlr polynomiallr sequentiallr",
+        "sch.degenerate",
+        "torch",
+        "a boundary between two epochs is passed over step by step, and is met by step(epoch)",
+        "a boundary takes effect at the first epoch that is not before it",
+        """\
+import torch
+optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, milestones=[1.5])
+for _ in range(4):
+    optimizer.step()
+    scheduler.step()
+assert optimizer.param_groups[0]["lr"] == 1.0
+""",
+        cases=("=2.5",),
+    ),
+    Deviation(
+        "D-037",
+        "constantlr linearlr polynomiallr",
+        "sch.degenerate",
+        "torch",
+        "with total_iters=0 the first rate stays for ever, and step(epoch) divides by zero",
+        "a schedule of no length is over at once",
+        """\
+import torch
+optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+scheduler = torch.optim.lr_scheduler.LinearLR(optimizer, start_factor=0.5, total_iters=0)
+optimizer.step()
+scheduler.step()
+assert optimizer.param_groups[0]["lr"] == 0.5
+""",
+        cases=("total_iters=0",),
+    ),
+    Deviation(
+        "D-038",
+        "linearlr",
+        "sch.degenerate",
+        "torch",
+        "LinearLR to zero ends at what rounding left, which may be below zero",
+        "the last rate is exact",
+        """\
+import torch
+optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.05)
+scheduler = torch.optim.lr_scheduler.LinearLR(optimizer, start_factor=1 / 3, end_factor=0.0, total_iters=5)
+for _ in range(5):
+    optimizer.step()
+    scheduler.step()
+assert 0 < abs(optimizer.param_groups[0]["lr"]) < 1e-16
+""",
+        cases=("end_factor=0",),
+    ),
+    Deviation(
+        "D-039",
+        "multisteplr",
+        "sch.round_trip",
+        "torch",
+        "milestones whose integer keys JSON made strings are never met again",
+        "keys are integers again when they are loaded",
+        """\
+import torch
+import json
+optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, milestones=[1])
+scheduler.load_state_dict(json.loads(json.dumps(scheduler.state_dict())))
+optimizer.step()
+scheduler.step()
+assert optimizer.param_groups[0]["lr"] == 1.0
+""",
+        cases=("json",),
+    ),
+    Deviation(
+        "D-040",
+        "constantlr linearlr reducelronplateau lambdalr multiplicativelr",
+        "sch.errors",
+        "torch",
+        "messages do not name the value that they refuse",
+        "every message names the value",
+        """\
+import torch
+optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+try: torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.5)
+except ValueError as error: refused = error
+assert "1.5" not in str(refused)
+""",
+    ),
+    Deviation(
+        "D-041",
+        "cycliclr onecyclelr swalr",
+        "sch.errors",
+        "torch",
+        "arguments are written into the groups before others are refused",
+        "what is refused has changed nothing",
+        """\
+import torch
+optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+try: torch.optim.lr_scheduler.CyclicLR(optimizer, 0.01, 0.1, mode="square")
+except ValueError: pass
+assert optimizer.param_groups[0]["lr"] == 0.01
+""",
+    ),
+    Deviation(
+        "D-042",
+        "sequentiallr",
+        "sch.compose",
+        "torch",
+        "a composite that comes first in SequentialLR is a step ahead",
+        "every part begins at its epoch 0, however deep it is",
+        """\
+import torch
+schedulers, optimizer = torch.optim.lr_scheduler, torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+inner = schedulers.SequentialLR(optimizer, [schedulers.ExponentialLR(optimizer, 0.5) for _ in range(2)], [4])
+optimizer.step()
+schedulers.SequentialLR(optimizer, [inner], [])
+assert inner.last_epoch == 1
+""",
+        cases=("nested_first", "nested_alone", "chained_first"),
+        upstream="pytorch#196243",
+    ),
+    Deviation(
+        "D-043",
+        "sequentiallr",
+        "sch.compose",
+        "torch",
+        "a composite that comes later in SequentialLR raises NotImplementedError at its milestone",
+        "composites may come anywhere",
+        """\
+import torch
+schedulers, optimizer = torch.optim.lr_scheduler, torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+parts = [schedulers.ExponentialLR(optimizer, 0.5) for _ in range(2)]
+outer = schedulers.SequentialLR(optimizer, [parts[0], schedulers.ChainedScheduler([parts[1]])], [1])
+optimizer.step()
+try: outer.step()
+except NotImplementedError as error: refused = error
+assert isinstance(refused, NotImplementedError)
+""",
+        cases=("nested_second", "chained_second"),
+    ),
+    Deviation(
+        "D-044",
+        "cycliclr",
+        "sch.compose",
+        "torch",
+        "CyclicLR built after another scheduler takes its first rate from that one's initial_lr",
+        "it begins at base_lr",
+        """\
+import torch
+optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0, momentum=0.9)
+torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
+torch.optim.lr_scheduler.CyclicLR(optimizer, base_lr=0.01, max_lr=0.1)
+assert optimizer.param_groups[0]["lr"] == 1.0
+""",
+        cases=("built_after_another",),
+    ),
+    Deviation(
+        "D-045",
+        "cycliclr onecyclelr",
+        "sch.degenerate",
+        "torch",
+        "a phase of no length raises ZeroDivisionError: step_size_up=0, or pct_start*total_steps = 1",
+        "refused with ValueError, or the limit",
+        """\
+import torch
+optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0, momentum=0.9)
+try: torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.1, total_steps=2, pct_start=0.5)
+except ZeroDivisionError as error: refused = error
+assert "zero" in str(refused)
+""",
+        cases=("step_size_up=0", "pct_start"),
+    ),
+    Deviation(
+        "D-046",
+        "cycliclr",
+        "sch.round_trip",
+        "torch",
+        "load_state_dict takes an entry out of what it was given, which then cannot be loaded again",
+        "what is loaded stays as it is",
+        """\
+import torch
+optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0, momentum=0.9)
+scheduler = torch.optim.lr_scheduler.CyclicLR(optimizer, base_lr=0.01, max_lr=0.1)
+saved = scheduler.state_dict()
+scheduler.load_state_dict(saved)
+assert "_scale_fn_custom" not in saved
+""",
+        cases=("/state_dict",),
+    ),
+    Deviation(
+        "D-047",
+        "onecyclelr",
+        "sch.formula sch.degenerate",
+        "torch",
+        "a linear phase loses digits at its end, and the one step that is let go beyond it leaves the bounds",
+        "ends are exact, and bounds hold for as long as steps are taken",
+        """\
+import torch
+optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0, momentum=0.9)
+scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=5, anneal_strategy="linear")
+for _ in range(5):
+    optimizer.step()
+    scheduler.step()
+assert optimizer.param_groups[0]["lr"] < -0.01
+""",
+        cases=("anneal_strategy=linear",),
+    ),
+    Deviation(
+        "D-048",
+        "cosineannealingwarmrestarts",
+        "sch.degenerate",
+        "torch",
+        "step(epoch) counts restarts by a logarithm, which may come out below the integer: one is missed",
+        "cycles are counted in integers",
+        """\
+import torch
+optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+scheduler = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=1, T_mult=10)
+optimizer.step()
+scheduler.step(111)
+assert optimizer.param_groups[0]["lr"] == 0.0
+""",
+        cases=("T_mult",),
+    ),
+    Deviation(
+        "D-049",
+        "cosineannealingwarmrestarts",
+        "sch.order",
+        "torch",
+        "CosineAnnealingWarmRestarts does not warn of the wrong order of calls",
+        "every scheduler warns of it",
+        """\
+import torch
+import warnings
+optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+scheduler = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=5)
+with warnings.catch_warnings(record=True) as told:
+    warnings.simplefilter("always")
+    scheduler.step()
+assert not told
+""",
+        cases=("scheduler_first",),
+    ),
+)
