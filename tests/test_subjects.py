@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.optim import swa_utils
 
 from optbench import reference, subjects
 from optbench.errors import UsageError
@@ -14,6 +15,7 @@ from optbench.registry import materialise
 
 # Flags that choose torch's path, and what is only about autograd, are no hyperparameters.
 FLAGS = {"params", "foreach", "fused", "differentiable"}
+OPTIMIZERS = [subject.name for subject in subjects.select("optimizers")]
 
 
 def _class(subject: subjects.Subject) -> Any:
@@ -21,7 +23,7 @@ def _class(subject: subjects.Subject) -> Any:
     return getattr(torch.optim if subject.in_torch else reference, subject.class_name)
 
 
-@pytest.mark.parametrize("name", subjects.NAMES)
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_options_and_defaults_are_torchs(name: str) -> None:
     subject = subjects.load(name)
     signature = inspect.signature(_class(subject)).parameters
@@ -30,7 +32,7 @@ def test_options_and_defaults_are_torchs(name: str) -> None:
     }
 
 
-@pytest.mark.parametrize("name", subjects.NAMES)
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_state_entries_are_those_that_torch_keeps(name: str) -> None:
     subject = subjects.load(name)
     full = subject.complete(subject.fullest)
@@ -45,7 +47,7 @@ def test_state_entries_are_those_that_torch_keeps(name: str) -> None:
     assert {entry.name for entry in subject.state if entry.exists(full)} == found
 
 
-@pytest.mark.parametrize("name", subjects.NAMES)
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_declared_value_is_legal(name: str) -> None:
     subject = subjects.load(name)
     for option in subject.options:
@@ -54,13 +56,30 @@ def test_every_declared_value_is_legal(name: str) -> None:
             _class(subject)([torch.ones(1, 1)], **materialise({option.name: value, **needs}))
 
 
-@pytest.mark.parametrize("name", subjects.NAMES)
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_illegal_call_is_illegal_in_torch(name: str) -> None:
     subject = subjects.load(name)
     for illegal in subject.illegal:
         with pytest.raises((ValueError, RuntimeError)) as raised:
             _class(subject)([torch.ones(1, 1)], **materialise(illegal.options))
         assert type(raised.value).__name__ == illegal.error
+
+
+@pytest.mark.parametrize("name", ["ema", "swa"])
+def test_averagers_take_what_torchs_averager_and_its_functions_take(name: str) -> None:
+    subject = subjects.load(name)
+    of_class = inspect.signature(swa_utils.AveragedModel).parameters
+    arguments = dict(of_class)
+    for form in ("avg_fn", "multi_avg_fn"):
+        function = getattr(swa_utils, f"get_{name}_{form}")
+        assert set(inspect.signature(function).parameters) == set(subject.defaults) - set(of_class)
+        arguments |= inspect.signature(function).parameters
+        for illegal in subject.illegal:
+            with pytest.raises(ValueError, match=illegal.names):
+                function(**illegal.options)
+    assert subject.defaults == {key: arguments[key].default for key in subject.defaults}
+    assert not subject.state
+    assert subject.bytes_per_element({}, 4) == 12
 
 
 def test_fewest_bytes() -> None:
