@@ -93,8 +93,18 @@ def log(value: Any) -> Any:
     return -math.inf if value == 0 else math.nan
 
 
+def sin(value: Any) -> Any:
+    """Sine. Float64, for rates."""
+    return math.sin(value)
+
+
+def floor(value: Any) -> Any:
+    """The largest whole number that is not greater. Float64, for rates."""
+    return float(math.floor(value))
+
+
 OPERATIONS: tuple[Callable[..., Any], ...] = (
-    where, sqrt, div, maximum, minimum, absolute, sign, power, expm1, log, stored_product,
+    where, sqrt, div, maximum, minimum, absolute, sign, power, expm1, log, stored_product, sin, floor,
 )  # fmt: skip
 
 

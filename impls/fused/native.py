@@ -28,7 +28,7 @@ _MAGIC = b"optbench-kernel-1\n"
 _LOCK = threading.RLock()
 # Machine code must outlive every caller of the functions in it.
 _ENGINES: list[Any] = []
-_LIBRARY_CALLS = ("expm1", "log", "pow")
+_LIBRARY_CALLS = ("expm1", "floor", "log", "pow", "sin")
 
 Kernel = Callable[[int], None]
 

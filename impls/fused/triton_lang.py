@@ -83,6 +83,16 @@ def log(value):
 
 
 @triton.jit
+def sin(value):
+    return tl.sin(value)
+
+
+@triton.jit
+def floor(value):
+    return tl.floor(value)
+
+
+@triton.jit
 def expm1(value):
     # Kahan's identity: the rounding error of exp cancels between numerator and logarithm.
     exponential = tl.exp(value)

@@ -264,7 +264,8 @@ def test_a_copy_goes_on_to_the_bit(clone, dtype, decay):
             one.update_parameters(model)
     for a, b in zip(average.state_dict().values(), twin.state_dict().values(), strict=True):
         assert torch.equal(a, b)
-    assert all(a.wide is None or a.wide is not b.wide for a, b in zip(average._memory.digits, twin._memory.digits, strict=True))
+    digits = zip(average._memory.digits, twin._memory.digits, strict=True)
+    assert all(a.wide is None or a.wide is not b.wide for a, b in digits)
 
 
 def test_a_copy_forgets_what_was_overwritten_before():

@@ -1,0 +1,98 @@
+"""OneCycleLR: rates go up once and down to almost nothing, and momentum against them.
+
+Leslie N. Smith, Nicholay Topin: Super-Convergence: Very Fast Training of Neural Networks Using Large Learning Rates,
+2017, https://arxiv.org/abs/1708.07120.
+"""
+
+# mypy: allow-untyped-defs, allow-incomplete-defs
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from ...common.lr_scheduler.onecyclelr import OneCycleLRBase
+from ..lang import div, maximum, rule, sin, where
+from .schedule import Schedule
+from .scheduler import FusedScheduler
+
+
+@rule
+def rate(
+    epoch, base, current, previous, start1, stop1, start2, stop2, start3, stop3, from1, to1, from2, to2, from3, to3,
+    end1, end2, end3, cosine, half_pi,
+):  # fmt: skip
+    """One group: in each of three phases from one rate to another, and from one momentum to another."""
+    begun = where(epoch <= end1, 0.0, where(epoch <= end2, end1, end2))
+    ended = where(epoch <= end1, end1, where(epoch <= end2, end2, end3))
+    start = where(epoch <= end1, start1, where(epoch <= end2, start2, start3))
+    stop = where(epoch <= end1, stop1, where(epoch <= end2, stop2, stop3))
+    origin = where(epoch <= end1, from1, where(epoch <= end2, from2, from3))
+    target = where(epoch <= end1, to1, where(epoch <= end2, to2, to3))
+    # a phase without length is at its end
+    left = where(ended > begun, div(ended - epoch, ended - begun), 0.0)
+    root = sin(half_pi * left)
+    # past the end, a straight line would leave its bounds
+    left = where(cosine > 0.0, root * root, maximum(left, 0.0))
+    lr = where(left < 0.5, stop + (start - stop) * left, start - (start - stop) * (1.0 - left))
+    momentum = where(left < 0.5, target + (origin - target) * left, origin - (origin - target) * (1.0 - left))
+    return lr, momentum
+
+
+SCHEDULE = Schedule(
+    "onecyclelr",
+    rate,
+    columns=("start1", "stop1", "start2", "stop2", "start3", "stop3", "from1", "to1", "from2", "to2", "from3", "to3"),
+    shared=("end1", "end2", "end3", "cosine", "half_pi"),
+    results=("lr", "momentum"),
+)
+
+
+class OneCycleLR(FusedScheduler, OneCycleLRBase):
+    """Rates and momenta of all groups in one launch: up to max_lr in pct_start of the steps, then down to min_lr.
+
+    Along a cosine or a straight line, from max_lr/div_factor, and to that divided by final_div_factor; with
+    three_phase, first back to where it began. Momentum, or beta1, goes down where rates go up.
+
+    Args: those of torch.optim.lr_scheduler.OneCycleLR.
+
+    Raises:
+        TypeError: for an optimizer that is none.
+        ValueError: for a length that is not a positive integer, a pct_start outside [0, 1], an unknown strategy, a
+            factor that is not positive, a list of another length than the groups, an optimizer without momentum while
+            that is to be cycled, or, at a step, more steps than the length.
+
+    Example:
+        >>> import torch
+        >>> optimizer = torch.optim.SGD([torch.zeros(1)], lr=0.5, momentum=0.9)
+        >>> OneCycleLR(optimizer, max_lr=1.0, total_steps=10, div_factor=4.0).get_last_lr()
+        [0.25]
+
+    Source: Smith and Topin, 2017, https://arxiv.org/abs/1708.07120.
+    """
+
+    schedule = SCHEDULE
+
+    def _shared(self) -> Sequence[float]:
+        ends = [float(phase["end_step"]) for phase in self._three()]
+        return *ends, float(self._anneal_func_type == "cos"), math.pi / 2
+
+    def _columns(self) -> Sequence[Sequence[float]]:
+        groups = self.optimizer.param_groups[: len(self.base_lrs)]
+
+        def column(name: str) -> list[float]:
+            return [float(group[name]) for group in groups]
+
+        phases = self._three()
+        rates = [column(phase[name]) for phase in phases for name in ("start_lr", "end_lr")]
+        if not self.cycle_momentum:
+            return rates + [[0.0] * len(groups)] * 6
+        return rates + [column(phase[name]) for phase in phases for name in ("start_momentum", "end_momentum")]
+
+    def _momenta(self, epoch: float) -> list[float]:
+        return self._run(epoch)[1]
+
+    def _three(self) -> list[dict[str, Any]]:
+        """The phases; of two, the second is the third as well, of which none is left."""
+        first, *rest = self._schedule_phases
+        return [first, *rest] if len(rest) == 2 else [first, rest[0], rest[0]]
