@@ -37,7 +37,7 @@ def empty(header: Mapping[str, Any]) -> dict[str, Any]:
     """
     started = {name: header[name] for name in ("command", "started")}
     where = {name: header[name] for name in ("environment", "plan")}
-    rows: dict[str, Any] = {"results": [], "measurements": [], "coverage": {}}
+    rows: dict[str, Any] = {"results": [], "measurements": [], "coverage": {}, "curves": {}}
     told: dict[str, Any] = {"laws": {}, "deviations": {}, "summary": {}}
     return {"schema": SCHEMA, **started, "finished": None, **where, **rows, **told}
 

@@ -5,6 +5,7 @@ A record is one JSON object:
     {"schema": "optbench.run/1", "command": str, "started": UTC time, "finished": UTC time or null,
      "environment": {…}, "plan": {…}, "results": [{…}], "measurements": [{…}],
      "coverage": {subject: {"factors", "covered", "total", "pairs"}},
+     "curves": {scheduler: {"options", "formula", "rates", "refused"}},
      "laws": {id: {"statement", …}}, "deviations": {id: {"torch_does", "ours", "upstream", "script", …}},
      "summary": {"sentence": str, "exit_status": int or null}}
 
@@ -141,6 +142,11 @@ class Recorder:
         """Keep the pairwise coverage of what ran: {subject: {"factors", "covered", "total", "pairs"}}."""
         self._put({"coverage": coverage})
         self.record["coverage"] = dict(coverage)
+
+    def draw(self, curves: Mapping[str, Any]) -> None:
+        """Keep the curves of schedulers, as `optbench.curves.collect` gives them."""
+        self._put({"curves": curves})
+        self.record["curves"] = dict(curves)
 
     def finish(
         self,

@@ -3,6 +3,7 @@
 html.py      what stands on the page, in which order
 tables.py    conformance: the matrix, explanations, errors, coverage
 timings.py   measurements: workloads, ratios, curves
+schedules.py rates of schedulers: every implementation's curve, and its distance from the formula
 markdown.py  measurements as tables for a README
 figures.py   the figures; canvas.py the sheet they are drawn on
 formats.py   numbers and verdicts as text

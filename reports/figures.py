@@ -132,7 +132,7 @@ def throughput(curve: Setting, looks: dict[str, Style], title: str) -> Canvas:
         xs, ys = [across(size) for size, _ in line], [up(speed) for _, speed in line]
         sheet.line(xs, ys, look.colour, 2.0 if look.judged else 1.3, look.dashes)
         sheet.marks(xs, ys, look.colour, look.marker, 5.5 if look.judged else 4.5, hollow=not look.judged)
-    _label_ends(
+    label_ends(
         sheet, {name: (across(line[-1][0]), up(line[-1][1])) for name, line in lines.items()}, looks, right, top, bottom
     )
     return sheet
@@ -150,7 +150,7 @@ def _throughput_grid(sheet: Canvas, across: Scale, up: Scale, sizes: list[int]) 
     sheet.text(2, up.end - 14, "GB/s", "muted", 10)
 
 
-def _label_ends(
+def label_ends(
     sheet: Canvas,
     ends: dict[str, tuple[float, float]],
     looks: dict[str, Style],
@@ -158,6 +158,13 @@ def _label_ends(
     top: float,
     bottom: float,
 ) -> None:
+    """Write the name of each line beside its last point.
+
+    Args:
+        ends: name -> its last point.
+        right: where the names begin.
+        top, bottom: between which they are spread.
+    """
     places = spread([y for _, y in ends.values()], 14.0, top, bottom)
     for (name, (x, y)), place in zip(ends.items(), places, strict=True):
         look = looks[name]

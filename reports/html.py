@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from . import figures, formats, tables, timings
+from . import figures, formats, schedules, tables, timings
 from .canvas import Canvas
 from .tables import Column, Table
 
@@ -53,6 +53,8 @@ class Subject:
     skips: Table | None = None
     errors: Plot | None = None
     coverage: tables.Coverage | None = None
+    schedule: list[Plot] = field(default_factory=list)
+    followed: str = ""
     curves: list[Plot] = field(default_factory=list)
     ratios: list[Plot] = field(default_factory=list)
     settings: list[timings.Setting] = field(default_factory=list)
@@ -129,7 +131,9 @@ def _run(record: Record, name: str, prefix: str) -> Run:
     environment = record.get("environment", {})
     results, measurements = record.get("results", []), record.get("measurements", [])
     coverage = record.get("coverage", {})
-    subjects = list(dict.fromkeys(row["subject"] for row in [*results, *measurements])) or list(coverage)
+    subjects = list(dict.fromkeys(row["subject"] for row in [*results, *measurements])) or list(
+        record.get("curves") or coverage
+    )
     return Run(
         name=name or str(record.get("command", "")),
         label=_label(environment),
@@ -173,8 +177,17 @@ def _subject(record: Record, subject: str, anchor: str) -> Subject:
     covered = record.get("coverage", {}).get(subject)
     if covered:
         found["coverage"] = tables.coverage(covered)
+    looks = figures.styles(columns)
+    curve = record.get("curves", {}).get(subject)
+    if curve:
+        found["followed"] = schedules.detail(curve)
+        found["schedule"] = [
+            _plot(schedules.rate_figure(subject, curve, looks), f"{anchor}-rate", "The rate at every epoch",
+                  [schedules.rate_table(curve)]),
+            _plot(schedules.difference_figure(subject, curve, looks), f"{anchor}-distance",
+                  "Its distance from the formula", [schedules.difference_table(curve)]),
+        ]  # fmt: skip
     if timed:
-        looks = figures.styles(columns)
         found["curves"] = [
             _plot(figures.throughput(curve, looks, f"Throughput of {subject} against size"), f"{anchor}-curve{number}",
                   curve.detail, [timings.curve_table(curve)])

@@ -10,6 +10,8 @@ from .tables import Rows, Table
 
 # Fewer sizes than this are points, not a curve.
 FEWEST_SIZES = 3
+# What needs no gradients says nothing of them.
+_GRADIENTS = {"moving": "gradients made by autograd", "none": ""}
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,10 @@ def settings(measurements: Rows) -> list[Setting]:
         title = ", ".join(part for part in (workload, dtype if len(dtypes) > 1 else "", options) if part)
         first = rows[0]
         amount = f"{first['elements']:,} elements in {formats.plural(first['tensors'], 'tensor')}"
-        kind = "gradients made by autograd" if gradients == "moving" else f"{gradients} gradients"
-        found.append(Setting(title, f"{amount}, {dtype}, {device}, {kind}", rows))
+        if first.get("groups"):
+            amount = f"an optimizer with {formats.plural(first['groups'], 'parameter group')}"
+        told = (amount, dtype, device, _GRADIENTS.get(gradients, f"{gradients} gradients"))
+        found.append(Setting(title, ", ".join(part for part in told if part), rows))
     return found
 
 
@@ -150,12 +154,19 @@ def method(measurements: Rows) -> list[str]:
             f"The same code timed against itself in the same run strayed by up to {formats.percent(max(floors))}: "
             "a smaller difference is not called one."
         )
-    told.append(
-        "GB/s counts the fewest bytes that the algorithm must read and write, not those that an implementation moves; "
-        "the roof is an in-place update of as many arrays, too large for any cache, measured in the same run."
-    )
+    if any(row["bandwidth_bytes_per_s"] for row in timed):
+        told.append(
+            "GB/s counts the fewest bytes that the algorithm must read and write, not those that an implementation "
+            "moves; the roof is an in-place update of as many arrays, too large for any cache, measured in the same "
+            "run."
+        )
     told.append(
         "Before it was timed, each implementation had to match the float64 oracle on that very workload; "
         "where it did not, the reason stands in place of a number."
     )
+    if any(row.get("groups") for row in timed):
+        told.append(
+            "A scheduler's step sets the rate, a Python float, of every parameter group; the optimizer takes no step "
+            "in the timed region."
+        )
     return told

@@ -158,6 +158,8 @@ class _Sitting:
         if self.request.check:
             for result in self._check():
                 self.recorder.add(result)
+        self._follow()
+        if self.request.check:
             # Idle processes are memory that a workload may need.
             for worker in chain.from_iterable((self.workers or {}).values()):
                 worker.close()
@@ -166,6 +168,17 @@ class _Sitting:
                 with closing(bench.run(plan, self._show_bench)) as measurements:  # type: ignore[type-var]
                     for measurement in measurements:
                         self.recorder.add(measurement)
+
+    def _follow(self) -> None:
+        """Keep the curve of every scheduler of the run."""
+        from optbench import curves, registry, subjects
+
+        request = self.request
+        names = [subject.name for subject in subjects.select(request.algo) if subject.kind == "scheduler"]
+        if names:
+            self.line.show("following the schedules")
+            chosen = registry.select(list(request.impl), request.device)
+            self.recorder.draw(curves.collect(names, chosen, request.device, self.workers))
 
     def _check(self) -> Iterator[Result]:
         from optbench import conformance
