@@ -171,9 +171,11 @@ def _one_cycle(t: int, low: float, high: float, last: float, **options: Any) -> 
     if options["three_phase"]:
         legs[1:] = [(2 * up, high, low), (total - 1, low, last)]
     begin = 0.0
-    while t > legs[0][0] != total - 1:
-        begin = legs.pop(0)[0]
-    end, start, stop = legs[0]
+    end, start, stop = legs.pop(0)
+    # A phase of no length is over at once.
+    while legs and (t > end or end == begin) and end != total - 1:
+        begin = end
+        end, start, stop = legs.pop(0)
     share = min(1.0, (t - begin) / (end - begin)) if end != begin else 1.0
     left = _fallen(share) if options["anneal_strategy"] == "cos" else 1.0 - share
     return stop * (1.0 - left) + start * left
