@@ -9,13 +9,14 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Adapter:
-    """The names of a foreign optimizer, where they are not torch's.
+    """The names of a foreign optimizer, scheduler or averager, where they are not torch's.
 
     Put one on the class or in its module, under any name; the class's own comes first.
 
     Args:
         options: constructor argument -> the declared hyperparameter, `{"learning_rate": "lr"}`.
-        state: key in `optimizer.state[p]` -> the declared state entry, `{"m": "exp_avg"}`.
+        state: key in `optimizer.state[p]` -> the declared state entry, `{"m": "exp_avg"}`; of an averager, attributes:
+            `{"ema_model": "module", "update": "update_parameters"}`.
 
     Example:
         >>> names = Adapter(options={"learning_rate": "lr"}, state={"m": "exp_avg"})

@@ -179,15 +179,20 @@ def tasks(
     """What a plan asks for, implementation innermost, so that all share a case's oracle."""
     named = list(plan.implementations)
     found = []
-    taken = [set(facts["options"]) for facts in (about or {}).values() if facts["options"] is not None]
+    kinds = {name: (facts["kind"],) for name, facts in (about or {}).items()}
     for declared in subjects.select(plan.algo):
         # Foreign code may lack options: then nobody's cases have them, and all share the same oracle.
+        taken = [
+            set(facts["options"])
+            for facts in (about or {}).values()
+            if facts["options"] is not None and facts["kind"] == declared.kind
+        ]
         subject = declared.limited(set(declared.defaults).intersection(*taken)) if taken else declared
         for entry in laws.select(plan.laws):
             if entry.law.kind != subject.kind:
                 continue
             for case in cases(entry, subject, plan):
-                for item in (each for each in chosen if subject.kind in each.kinds):
+                for item in (each for each in chosen if subject.kind in kinds.get(each.name, each.kinds)):
                     facts = (about or {}).get(item.name, {})
                     options = facts.get("options")
                     judged = registry.judged(item, named)
@@ -210,6 +215,9 @@ def tasks(
     if not found and not plan.keyword and plan.dtypes:
         takes = dict.fromkeys(dtype for subject in subjects.select(plan.algo) for dtype in subject.dtypes)
         raise UsageError(f"--dtype {','.join(plan.dtypes)}: {plan.algo} takes {', '.join(takes)}.")
+    if not found and not plan.keyword and kinds:
+        told = ", ".join(f"{name} is of kind {kind}" for name, (kind,) in kinds.items())
+        raise UsageError(f"--algo {plan.algo!r} is of another kind: {told}.")
     if not found:
         raise UsageError(f"-k {plan.keyword!r} selects no case: `optbench list laws` shows the laws.")
     return found
@@ -220,6 +228,8 @@ def _missing(plan: Plan, about: Mapping[str, Mapping[str, Any]]) -> Iterator[Res
     asked = {entry.law.id for entry in laws.select(plan.laws)}
     for name, facts in about.items():
         for subject in (each for each in subjects.select(plan.algo) if laws.WIDEST[each.kind] in asked):
+            if subject.kind != facts["kind"]:
+                continue
             for option in () if facts["options"] is None else sorted(set(subject.defaults) - set(facts["options"])):
                 task = Task(laws.WIDEST[subject.kind], Case(subject.name, variant=f"option={option}"), name, True, "")
                 yield result_of(task, "skip", LACKS + option, registry.find(name))

@@ -1,4 +1,4 @@
-"""Optimizers of other people, by `package.module:Class` or `path/file.py:Class`.
+"""Optimizers, schedulers and averagers of other people, by `package.module:Class` or `path/file.py:Class`.
 
 Everything that can be wrong with such a target ends as one line that names it. Importing this needs no torch; loading a
 class runs its code, which the harness does in a worker process only.
@@ -21,19 +21,23 @@ from typing import Any
 
 from optbench.adapter import Adapter
 from optbench.errors import UsageError
+from optbench.subjects import Kind
 
-# Named by the constructor, but no hyperparameters: the parameters themselves.
+# Named by the constructor, but no hyperparameters: the parameters themselves, an optimizer, a model.
 _PARAMETERS = 1
+# What an averager does, under the name that an Adapter may map its own to.
+_UPDATE = "update_parameters"
 
 
 def load_class(target: str) -> type[Any]:
-    """The optimizer class that `--impl` names. The current folder is importable.
+    """The class that `--impl` names. The current folder is importable.
 
     Args:
         target: "package.module:Class" or "path/file.py:Class".
 
     Raises:
-        UsageError: no such file or module, an import that raises, no such attribute, not a class, no optimizer.
+        UsageError: no such file or module, an import that raises, no such attribute, not a class, neither an
+            optimizer nor a scheduler nor an averager.
 
     Example:
         >>> load_class("torch.optim:Adam").__name__
@@ -44,8 +48,11 @@ def load_class(target: str) -> type[Any]:
         raise UsageError(f"--impl {target!r}: expected package.module:Class or path/file.py:Class.")
     module = _load_file(target, where) if _is_path(where) else _load_module(target, where)
     found = _attribute(target, module, name)
-    _require_optimizer(target, found)
-    return found  # type: ignore[no-any-return]
+    if not inspect.isclass(found):
+        raise UsageError(f"--impl {target!r}: that is a {type(found).__name__}, not a class.")
+    if kind_of(found) == "optimizer":
+        _require_optimizer(target, found)
+    return found
 
 
 def load_factory(target: str) -> Callable[..., Any]:
@@ -98,11 +105,33 @@ def adapter_of(cls: type[Any]) -> Adapter:
     return Adapter()
 
 
+def kind_of(cls: type[Any]) -> Kind:
+    """What a class is: torch's schedulers and their like are schedulers, what has `update_parameters` an averager.
+
+    All else is taken for an optimizer.
+
+    Example:
+        >>> class Average:
+        ...     def update_parameters(self, model): ...
+        >>> kind_of(Average)
+        'averager'
+    """
+    import torch
+
+    if issubclass(cls, torch.optim.Optimizer):
+        return "optimizer"
+    if issubclass(cls, torch.optim.lr_scheduler.LRScheduler) or hasattr(cls, "get_last_lr"):
+        return "scheduler"
+    own = [name for name, declared in adapter_of(cls).state.items() if declared == _UPDATE]
+    return "averager" if any(hasattr(cls, name) for name in (_UPDATE, *own)) else "optimizer"
+
+
 def describe(target: str) -> dict[str, Any]:
     """What a run needs to know about foreign code, as plain data that a worker process can send.
 
     Returns:
-        {"name": class name, "options": sorted declared hyperparameters or None, "state": own name -> declared name}
+        {"name": class name, "kind": as of a subject, "options": sorted declared hyperparameters or None,
+        "state": own name -> declared name}
 
     Raises:
         UsageError: as `load_class`.
@@ -111,6 +140,7 @@ def describe(target: str) -> dict[str, Any]:
     options = accepted_options(cls)
     return {
         "name": cls.__name__,
+        "kind": kind_of(cls),
         "options": None if options is None else sorted(options),
         "state": dict(adapter_of(cls).state),
     }
@@ -201,8 +231,6 @@ def _attribute(target: str, module: ModuleType, name: str) -> Any:
 def _require_optimizer(target: str, found: Any) -> None:
     import torch
 
-    if not inspect.isclass(found):
-        raise UsageError(f"--impl {target!r}: that is a {type(found).__name__}, not a class.")
     if found is torch.optim.Optimizer:
         raise UsageError(f"--impl {target!r}: that is the base class, which has no rule of its own.")
     if issubclass(found, torch.optim.Optimizer):

@@ -8,12 +8,13 @@ import pytest
 import torch
 from torch.optim import swa_utils
 
-from optbench import laws, subjects
+from optbench import conformance, laws, subjects
 from optbench.averages import Trial
 from optbench.case import Case
 from optbench.checker import Checker
 from optbench.checking import Task, check
-from optbench.errors import NothingToRun
+from optbench.conformance import Plan
+from optbench.errors import NothingToRun, UsageError
 from optbench.law import Scope
 from optbench.registry import IMPLEMENTATIONS, Implementation
 from optbench.trial import Unsupported
@@ -182,3 +183,13 @@ def test_a_page_that_computes_something_else_is_seen() -> None:
     chosen = next(case for case in cases("page.examples", "swa") if case.variant == "swa")
     assert check(task("page.examples", chosen), Implementation("planted", "", made=made)).verdict == "fail"
     assert check(task("page.examples", chosen), planted()).verdict == "error"
+
+
+def test_foreign_code_is_asked_the_laws_of_its_kind_only() -> None:
+    item = Implementation("own.py:Average", "", target="own.py:Average", worker=True)
+    about = {item.name: {"kind": "averager", "options": ["decay"], "state": NAMES}}
+    found = conformance.tasks(Plan("ema,adam", (item.name,)), [item], about)
+    assert {task.case.subject for task in found} == {"ema"}
+    assert not any("use_buffers" in task.case.options for task in found)
+    with pytest.raises(UsageError, match="is of kind averager"):
+        conformance.tasks(Plan("adam", (item.name,)), [item], about)

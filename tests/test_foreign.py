@@ -169,8 +169,48 @@ def test_adapter_renames_options_and_state(folder):
     write(folder / "own_code.py", GOOD)
     made = load_factory("own_code.py:Renamed")([torch.nn.Parameter(torch.ones(1))], lr=0.25, eps=1e-3)
     assert made.param_groups[0]["lr"] == 0.25 and made.param_groups[0]["eps"] == 1e-3
-    assert describe("own_code.py:Renamed") == {"name": "Renamed", "options": ["eps", "lr"], "state": {"m": "exp_avg"}}
+    told = {"name": "Renamed", "kind": "optimizer", "options": ["eps", "lr"], "state": {"m": "exp_avg"}}
+    assert describe("own_code.py:Renamed") == told
     assert describe("own_code.py:Open")["options"] is None
+
+
+def test_kinds_of_foreign_code(folder):
+    text = """
+        import torch
+        from optbench.adapter import Adapter
+
+        class Average(torch.nn.Module):
+            def __init__(self, model, beta=0.9):
+                super().__init__()
+
+            def update_parameters(self, model):
+                pass
+
+        class Other:
+            names = Adapter(options={"beta": "decay"}, state={"update": "update_parameters", "ema_model": "module"})
+
+            def __init__(self, model, beta=0.9):
+                pass
+
+            def update(self, model):
+                pass
+
+        class Schedule:
+            def __init__(self, optimizer, gamma):
+                pass
+
+            def get_last_lr(self):
+                pass
+
+            def step(self):
+                pass
+    """
+    write(folder / "own_kinds.py", text)
+    kinds = {name: describe(f"own_kinds.py:{name}")["kind"] for name in ("Average", "Other", "Schedule")}
+    assert kinds == {"Average": "averager", "Other": "averager", "Schedule": "scheduler"}
+    assert describe("torch.optim.lr_scheduler:StepLR")["kind"] == "scheduler"
+    assert describe("torch.optim.swa_utils:AveragedModel")["kind"] == "averager"
+    assert describe("own_kinds.py:Other")["options"] == ["decay"]
 
 
 def test_adapter_of_the_module_serves_every_class_without_its_own(folder):

@@ -23,15 +23,19 @@ LAW = Law(
     host=True,
 )
 
+_LIVELY = {"decay": 0.9, "use_buffers": True}
+
 
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
-    lively = {"decay": 0.9} if "decay" in subject.defaults else {}
-    forms = ("avg_fn", "multi_avg_fn") if lively else ("avg_fn", "multi_avg_fn", "default")
+    # Foreign averagers may lack options.
+    lively = {name: value for name, value in _LIVELY.items() if name in subject.defaults}
+    forms = ("avg_fn", "multi_avg_fn") if "decay" in lively else ("avg_fn", "multi_avg_fn", "default")
     for dtype in scope.some("float32", "bfloat16", "complex64"):
-        for layout, use_buffers in (("contiguous", False), ("transposed", True), ("strided", True)):
-            yield scope.case(subject, lively | {"use_buffers": use_buffers}, dtype, layout=layout, steps=3)
+        for layout, dropped in (("contiguous", "use_buffers"), ("transposed", ""), ("strided", "")):
+            options = {name: value for name, value in lively.items() if name != dropped}
+            yield scope.case(subject, options, dtype, layout=layout, steps=3)
     for form in forms:
-        yield scope.case(subject, lively | {"use_buffers": True}, scope.dtypes[0], variant=form, steps=3)
+        yield scope.case(subject, lively, scope.dtypes[0], variant=form, steps=3)
 
 
 def check(trial: Trial) -> None:

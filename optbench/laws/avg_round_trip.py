@@ -30,7 +30,7 @@ _PARTNERS = ("torch-foreach", "reference", "foreach", "fused")
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     # Little of such an update is in what 16 bits can hold, so that copies have something to forget.
     plain: dict[str, Any] = {"decay": 0.99} if "decay" in subject.defaults else {}
-    for options in (plain | {"use_buffers": True}, plain):
+    for options in (plain | {"use_buffers": True}, plain) if "use_buffers" in subject.defaults else (plain,):
         for dtype in scope.some("float32", "bfloat16"):
             for way in (*_DICTS, *_COPIES):
                 yield scope.case(subject, options, dtype, variant=way, steps=5)
