@@ -39,7 +39,7 @@ class LRSchedulerBase(LRScheduler):
     # what was last written into the groups, if that were floats
     _floats: Sequence[float] = ()
     # the epoch, constants and base rates of the curve on which they all were; None if they were not, or it is unknown
-    _evidence: tuple[Any, ...] | None = None
+    _evidence: tuple[float, list[Any], list[Any]] | None = None
 
     def __init__(
         self, optimizer: Optimizer, last_epoch: int = -1, *, base_lrs: list[float | Tensor] | None = None
@@ -113,7 +113,8 @@ class LRSchedulerBase(LRScheduler):
         track_steps(self.optimizer)
 
     def _update_lr(self, epoch: int | None = None) -> None:
-        self._admit()
+        if len(self.optimizer.param_groups) != len(self.base_lrs):
+            self._admit()
         before = self.last_epoch
         self._get_lr_called_within_step = True
         try:
@@ -132,50 +133,52 @@ class LRSchedulerBase(LRScheduler):
             given: whether the caller of `step` named the epoch.
         """
         groups, epoch = self.optimizer.param_groups, self.last_epoch
+        rates: list[float]
         self._floats, known = (), self._floats
         self._evidence, evidence = None, self._evidence
         if type(self).get_lr is not LRSchedulerBase.get_lr or (self._is_initial and epoch > 0 and not self.absolute):
-            rates, count = self.get_lr(), 0
-            write(groups, rates)
+            rates, count = [], 0
+            write(groups, self.get_lr())
         elif self.absolute or (given and self.jumps):
             rates = self._here()
             count = exchange(groups, known, rates)
             write(groups[count:], rates[count:])
-            self._evidence = self._key(epoch)
+            self._evidence = self._proof(epoch, evidence)
         else:
             rates, count = self._go_on(known, evidence)
-        self._remember(rates if count == len(groups) else [copied(group["lr"]) for group in groups])
+        if count == len(groups):
+            self._floats, self._last_lr = rates, [*rates]
+        else:
+            held = [copied(group["lr"]) for group in groups]
+            # `exchange` compares by identity, so that a tensor further on does no harm
+            self._floats, self._last_lr = held if type(held[0]) is float else (), [*held]
 
-    def _go_on(self, known: Sequence[float], evidence: tuple[Any, ...] | None) -> tuple[list[float], int]:
+    def _go_on(self, known: Sequence[float], evidence: Any) -> tuple[list[float], int]:
         """One step from where the groups stand; the rates, and how many of the groups held what was written last."""
         groups, epoch = self.optimizer.param_groups, self.last_epoch
         rates: list[float] = []
         count = 0
-        if known and groups[0]["lr"] is known[0]:
-            on_curve = evidence is not None and evidence == self._key(epoch - 1)
+        if len(known) == len(groups) and groups[0]["lr"] is known[0]:
+            proof = self._proof(epoch, evidence)
+            on_curve = evidence is not None and evidence[0] == epoch - 1 and proof[1:] == evidence[1:]
             rates = self._curve(epoch) if on_curve else self._advance(epoch, known, None)
             count = exchange(groups, known, rates)
-            if on_curve:
-                self._evidence = self._key(epoch)
+            self._evidence = proof if on_curve else None
         if count < len(groups):
             standing, spacings = read(groups[count:])
             standing[:0] = known[:count]
             if spacings is not None:
                 spacings[:0] = [2.0**-52] * count
-            rates[count:] = self._advance(epoch, standing, spacings)[count:]
+            # not in place: a tier may keep the list that it gave
+            rates = [*rates[:count], *self._advance(epoch, standing, spacings)[count:]]
             write(groups[count:], rates[count:])
             on_curve = self.closed and spacings is None and rates == self._curve(epoch)
-            self._evidence = self._key(epoch) if on_curve else None
+            self._evidence = self._proof(epoch, evidence) if on_curve else None
         return rates, count
 
-    def _key(self, epoch: float) -> tuple[Any, ...]:
-        return (epoch, *[getattr(self, name) for name in self.constants], [*self.base_lrs])
-
-    def _remember(self, rates: list[Any]) -> None:
-        self._last_lr = rates
-        if type(rates[0]) is float:
-            # `exchange` compares by identity, so that a tensor further on does no harm
-            self._floats = rates
+    def _proof(self, epoch: float, before: Any) -> tuple[float, list[Any], list[Any]]:
+        bases = before[2] if before is not None and before[2] == self.base_lrs else [*self.base_lrs]
+        return epoch, [getattr(self, name) for name in self.constants], bases
 
     def _restore(self) -> None:
         """Make the optimizer hold what was loaded."""

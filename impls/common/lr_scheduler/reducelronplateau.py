@@ -41,11 +41,10 @@ class ReduceLROnPlateauBase(LRSchedulerBase, lr_scheduler.ReduceLROnPlateau):
         check(mode in ("min", "max"), "mode", mode, "'min' or 'max'")
         check(threshold_mode in ("rel", "abs"), "threshold_mode", threshold_mode, "'rel' or 'abs'")
         count = len(optimizer.param_groups)
-        several = isinstance(min_lr, list | tuple)
         self.factor = factor
         self.optimizer = optimizer
-        self.default_min_lr = None if several else min_lr
-        self.min_lrs = [*min_lr] if several else [min_lr] * count  # type: ignore[misc]
+        self.default_min_lr = None if isinstance(min_lr, list | tuple) else min_lr
+        self.min_lrs = [*min_lr] if isinstance(min_lr, list | tuple) else [min_lr] * count
         check(len(self.min_lrs) == count, "min_lr", min_lr, f"{count} values, one a parameter group")
         self.patience = patience
         self.cooldown = cooldown

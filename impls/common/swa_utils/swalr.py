@@ -22,7 +22,7 @@ class SWALRBase(LRSchedulerBase):
     """
 
     jumps: ClassVar = False
-    constants: ClassVar = ("anneal_epochs", "_anneal_strategy", "_swa_lrs")
+    constants: ClassVar = ("anneal_epochs", "_anneal_strategy")
     # torch keeps a function under the first name, and makes it anew from the strategy
     transient: ClassVar = (*LRSchedulerBase.transient, "anneal_func")
 

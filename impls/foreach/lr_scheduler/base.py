@@ -23,12 +23,17 @@ class LRScheduler(LRSchedulerBase):
     its recursion. Both take and give vectors, an entry a group, and change nothing.
     """
 
-    caches: ClassVar = (*LRSchedulerBase.caches, "_vectors")
+    caches: ClassVar = (*LRSchedulerBase.caches, "_vectors", "_product", "_told")
+    # lists as vectors
     _vectors: dict[str, tuple[list[Any], Vector]] | None = None
+    # base rates, a factor, and their product
+    _product: tuple[Vector, float, Vector] | None = None
+    # the vector that was last told as a list
+    _told: tuple[Vector, list[float]] | None = None
 
     def lr_at(self, step: int) -> list[float]:
         """The rate of each group after so many steps of a run that nobody else touches, without taking them."""
-        return self._curve(step)
+        return [*self._curve(step)]
 
     def _rates(self, epoch: float, base: Vector) -> Vector:
         """The rates at this epoch, from the base rates."""
@@ -39,11 +44,13 @@ class LRScheduler(LRSchedulerBase):
         raise NotImplementedError(f"{type(self).__name__} must implement _step or get_lr")
 
     def _curve(self, epoch: float) -> list[float]:
-        with np.errstate(all="ignore"):
-            return self._rates(epoch, self._base()).tolist()
+        rates = self._rates(epoch, self._base())
+        if self._told is None or self._told[0] is not rates:
+            self._told = rates, rates.tolist()
+        return self._told[1]
 
     def _advance(self, epoch: float, rates: Sequence[float], spacings: Sequence[float] | None) -> list[float]:
-        base, standing = self._base(), np.array(rates)
+        base, standing = self._base(), self._vector("standing", rates)
         with np.errstate(all="ignore"):
             moved = self._step(epoch, base, standing)
             if self.closed and epoch > 0:
@@ -51,7 +58,10 @@ class LRScheduler(LRSchedulerBase):
                 slack = NEAR if spacings is None else np.maximum(NEAR, NEAR_SPACINGS * np.array(spacings))
                 near = (standing == before) | (np.abs(standing - before) <= slack * np.abs(before))
                 moved = np.where(near, self._rates(epoch, base), moved)
-        return moved.tolist()
+        given: list[float] = moved.tolist()
+        # what is given now stands there next time
+        self._kept()["standing"] = given, moved
+        return given
 
     def _after(self, epoch: int, rates: list[float]) -> list[float]:
         """The rates at this epoch, 1 or more, where these stand at the one before."""
@@ -64,14 +74,24 @@ class LRScheduler(LRSchedulerBase):
     def _base(self) -> Vector:
         return self._vector("base_lrs", self.base_lrs)
 
-    def _vector(self, name: str, values: list[Any]) -> Vector:
+    def _scaled(self, base: Vector, factor: float) -> Vector:
+        """base*factor, the same vector as long as both are."""
+        known = self._product
+        if known is None or known[0] is not base or known[1] != factor:
+            known = self._product = base, factor, scaled(base, factor)
+        return known[2]
+
+    def _vector(self, name: str, values: Sequence[Any]) -> Vector:
         """Numbers, or tensors of one, as a vector, which is kept under this name until one changes."""
+        known = self._kept().get(name)
+        if known is None or known[0] != values:
+            known = self._kept()[name] = [*values], np.array([*map(float, values)])
+        return known[1]
+
+    def _kept(self) -> dict[str, tuple[list[Any], Vector]]:
         if self._vectors is None:
             self._vectors = {}
-        known = self._vectors.get(name)
-        if known is None or known[0] != values:
-            known = self._vectors[name] = [*values], np.array([*map(float, values)])
-        return known[1]
+        return self._vectors
 
 
 def power(base: float, exponent: float) -> float:
@@ -93,6 +113,9 @@ def cosine(over: float, length: float) -> tuple[float, float]:
     return math.sin(half * ((length - over) / length)) ** 2, math.sin(half * (over / length)) ** 2
 
 
-def scaled(rates: Vector, factor: float) -> Vector:
-    """rates*factor; a rate of 0 stays 0 under a factor that has grown beyond all floats."""
-    return rates * factor if np.isfinite(factor) else np.where(rates == 0, rates, rates * factor)
+def scaled(rates: Vector, factor: Any) -> Vector:
+    """rates*factor, without a warning where that is too large; a rate of 0 stays 0 under an infinite factor."""
+    if type(factor) is float and -1e200 < factor < 1e200:
+        return rates * factor
+    with np.errstate(all="ignore"):
+        return np.where((rates == 0) & np.isinf(factor), rates, rates * factor)

@@ -19,7 +19,7 @@ class Composite(CompositeBase, LRScheduler):
         rates = self._begun([*map(float, base_rates(self))], later=False)
         for epoch in range(1, step + 1):
             rates = self._after(epoch, rates)
-        return rates
+        return [*rates]
 
     def _known(self, part: Any) -> LRScheduler:
         if not isinstance(part, LRScheduler):

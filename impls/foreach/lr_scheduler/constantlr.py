@@ -33,12 +33,12 @@ class ConstantLR(ConstantLRBase, LRScheduler):
 
     def _rates(self, epoch: float, base: Vector) -> Vector:
         # rate = base * factor until total_iters
-        return base * (self.factor if epoch < self.total_iters else 1.0)
+        return self._scaled(base, self.factor if epoch < self.total_iters else 1.0)
 
     def _step(self, epoch: float, base: Vector, rates: Vector) -> Vector:
         # rate = rate * factor at once, rate / factor at total_iters
         if epoch == 0:
-            return self._rates(0, rates)
+            return rates * self.factor if self.total_iters > 0 else rates
         if epoch - 1 < self.total_iters <= epoch:
             # nothing is left of what others changed, where it was scaled to 0
             return rates / self.factor if self.factor > 0 else base

@@ -4,7 +4,7 @@ Source: torch.optim.lr_scheduler.LambdaLR, whose functions are the user's.
 """
 
 from ...common.lr_scheduler.lambdalr import LambdaLRBase
-from .base import LRScheduler, Vector
+from .base import LRScheduler, Vector, scaled
 from .lambdas import factors
 
 
@@ -32,4 +32,4 @@ class LambdaLR(LambdaLRBase, LRScheduler):
 
     def _rates(self, epoch: float, base: Vector) -> Vector:
         # rate = base * f(t)
-        return base * factors(self.lr_lambdas, epoch)
+        return scaled(base, factors(self.lr_lambdas, epoch))

@@ -6,7 +6,7 @@ Source: torch.optim.lr_scheduler.MultiplicativeLR, whose functions are the user'
 import numpy as np
 
 from ...common.lr_scheduler.multiplicativelr import MultiplicativeLRBase
-from .base import LRScheduler, Vector
+from .base import LRScheduler, Vector, scaled
 from .lambdas import factors
 
 
@@ -36,12 +36,12 @@ class MultiplicativeLR(MultiplicativeLRBase, LRScheduler):
         # rate = base * f(1) * ... * f(t)
         rates = np.array(base)
         for over in range(1, int(epoch) + 1):
-            rates = rates * factors(self.lr_lambdas, over)
+            rates = scaled(rates, factors(self.lr_lambdas, over))
         return rates
 
     def _step(self, epoch: float, base: Vector, rates: Vector) -> Vector:
         # rate = rate * f(t)
-        return rates if self._is_initial else rates * factors(self.lr_lambdas, epoch)
+        return rates if self._is_initial else scaled(rates, factors(self.lr_lambdas, epoch))
 
     def _begun(self, rates: list[float], later: bool) -> list[float]:
         return self._advance(0, rates, None) if later else rates

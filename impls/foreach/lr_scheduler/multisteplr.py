@@ -31,7 +31,7 @@ class MultiStepLR(MultiStepLRBase, LRScheduler):
 
     def _rates(self, epoch: float, base: Vector) -> Vector:
         # rate = base * gamma**(number of milestones up to t)
-        return scaled(base, power(self.gamma, self._passed(epoch)))
+        return self._scaled(base, power(self.gamma, self._passed(epoch)))
 
     def _step(self, epoch: float, base: Vector, rates: Vector) -> Vector:
         # rate = rate * gamma, as often as a milestone has come

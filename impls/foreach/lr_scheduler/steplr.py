@@ -32,7 +32,7 @@ class StepLR(StepLRBase, LRScheduler):
 
     def _rates(self, epoch: float, base: Vector) -> Vector:
         # rate = base * gamma**floor(t/step_size)
-        return scaled(base, power(self.gamma, epoch // self.step_size))
+        return self._scaled(base, power(self.gamma, epoch // self.step_size))
 
     def _step(self, epoch: float, base: Vector, rates: Vector) -> Vector:
         # rate = rate * gamma, as often as a fall has come
