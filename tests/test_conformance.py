@@ -14,6 +14,8 @@ from optbench.conformance import Plan
 from optbench.errors import UsageError
 from optbench.registry import Implementation
 
+EVERYONE = [subjects.load(name) for name in subjects.NAMES]
+
 
 class DoesNothing(torch.optim.SGD):
     def step(self, closure=None):  # type: ignore[no-untyped-def]
@@ -51,21 +53,26 @@ def test_a_learning_rate_in_the_fourth_digit_is_caught() -> None:
 @pytest.mark.parametrize("law", sorted(laws.entries()))
 def test_every_law_makes_comparisons_in_every_case(law: str) -> None:
     entry = laws.entries()[law]
-    for name in subjects.NAMES:
-        subject = subjects.load(name)
-        found = conformance.cases(entry, subject, Plan(name))
-        assert found, name
+    asked = 0
+    for subject in EVERYONE:
+        if subject.kind != entry.law.kind:
+            continue
+        found = conformance.cases(entry, subject, Plan(subject.name))
+        # Some laws of schedulers and averagers are about few of them.
+        assert found or subject.kind != "optimizer", subject.name
+        asked += len(found)
         for case in found[:: max(1, len(found) // 4)]:
             result = check(Task(law, case, "reference", True, ""))
             assert result.comparisons > 0, case.id
             assert not result.broken, result.message
+    assert asked
 
 
 def test_case_ids_name_one_case_each_and_are_free_of_blanks() -> None:
-    for name in subjects.NAMES:
-        for entry in laws.select():
+    for subject in EVERYONE:
+        for entry in (entry for entry in laws.select() if entry.law.kind == subject.kind):
             by_id: dict[str, Case] = {}
-            for case in entry.cases(subjects.load(name), Plan(name).scope):
+            for case in entry.cases(subject, Plan(subject.name).scope):
                 assert by_id.setdefault(case.id, case) == case, entry.law.id
             assert not any(set(text) & set(" ()'") for text in by_id)
 

@@ -51,21 +51,21 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     for dtype in scope.some("float32", "bfloat16"):
         for shapes in _SHAPES:
             yield scope.case(subject, lively, dtype, shapes=shapes, steps=3)
-    for variant in ("other dtypes", "from one device to another", *(f"caller's {form}" for form in _FORMS)):
+    for variant in ("other dtypes", "from one device to another", *(f"caller {form}" for form in _FORMS)):
         yield scope.case(subject, lively, scope.dtypes[0], variant=variant, steps=4)
     for form in _FORMS:
-        yield scope.case(subject, lively, scope.dtypes[0], variant=f"its {form} in torch's averager")
-        yield scope.case(subject, lively, scope.dtypes[0], variant=f"torch's {form} in its averager")
+        yield scope.case(subject, lively, scope.dtypes[0], variant=f"own {form} in torch")
+        yield scope.case(subject, lively, scope.dtypes[0], variant=f"torch {form} in own")
 
 
 def check(trial: Trial) -> None:
     variant = trial.case.variant.partition(",")[0]
-    if variant.startswith("caller's"):
-        _callers(trial, variant.removeprefix("caller's "))
+    if variant.startswith("caller"):
+        _callers(trial, variant.removeprefix("caller "))
     elif variant == "from one device to another":
         # Where there is but one device, averager and model share it.
         _follow(trial, trial.run(arguments={**trial.arguments(""), "device": "cpu"}))
-    elif variant.endswith("averager"):
+    elif variant.startswith(("own ", "torch ")):
         _follow(trial, _mixed(trial, variant))
     elif variant in ("default", *_FORMS) and not trial.implementation.target:
         _follow(trial, trial.run(arguments=trial.arguments(variant)))
@@ -91,7 +91,7 @@ def _mixed(trial: Trial, variant: str) -> Run:
 
     whose, form = variant.split()[:2]
     torchs = registry.IMPLEMENTATIONS["torch-foreach" if form == "multi_avg_fn" else "torch-forloop"]
-    if whose == "its":
+    if whose == "own":
         return trial.run(arguments={form: trial.function(form)}, implementation=torchs)
     return trial.run(arguments={form: trial.function(form, torchs)})
 
