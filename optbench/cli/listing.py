@@ -53,7 +53,8 @@ def _rows(rows: list[list[str]], indent: str) -> None:
 def _algos(indent: str = "") -> None:
     from optbench import subjects
 
-    _rows([[name, subjects.load(name).summary] for name in subjects.NAMES], indent)
+    everything = [subjects.load(name) for name in subjects.NAMES]
+    _rows([[subject.name, f"{subject.kind:<9}", subject.summary] for subject in everything], indent)
 
 
 def _laws(indent: str = "") -> None:
@@ -65,7 +66,7 @@ def _laws(indent: str = "") -> None:
 def _workloads(indent: str = "") -> None:
     from optbench.timing.workloads import SUITES, WORKLOADS
 
-    quick = set(SUITES["quick"])
+    quick = {*SUITES["quick"], *(name for name, workload in WORKLOADS.items() if workload.groups)}
     suite = {name: "quick" if name in quick else "full " for name in WORKLOADS}
     _rows([[name, suite[name], workload.meaning] for name, workload in WORKLOADS.items()], indent)
 
@@ -92,6 +93,13 @@ def _implementations(device: str) -> None:
     for name in _not_in_torch():
         rows.append([name, "–", "–", "–", *_offered(ours, name)])
     print("\n".join(grid(rows)))
+    print("\nIts schedulers and averagers, and ours beside them")
+    rows = [["", "torch's paths", *(item.name for item in ours)]]
+    for class_name, module, kind in _beside_optimizers():
+        theirs = [item for item in IMPLEMENTATIONS.values() if not item.ours and kind in item.kinds]
+        paths = ", ".join(item.name for item in theirs if _offers(item, class_name, module))
+        rows.append([class_name, paths, *_offered(ours, class_name, module)])
+    print("\n".join(grid(rows)))
     print()
     for item in IMPLEMENTATIONS.values():
         backend = item.backend_on(device)
@@ -105,17 +113,24 @@ def _not_in_torch() -> list[str]:
     return [subject.class_name for subject in subjects.select("optimizers") if not subject.in_torch]
 
 
-def _offered(implementations: list[Implementation], class_name: str) -> list[str]:
-    return ["✓" if _offers(item.name, class_name) else "–" for item in implementations]
+def _beside_optimizers() -> list[tuple[str, str, str]]:
+    """Class, submodule and kind of every scheduler and averager, each once."""
+    from optbench import subjects
+
+    chosen = [subjects.load(name) for name in subjects.NAMES]
+    return list(dict.fromkeys((each.class_name, each.module, each.kind) for each in chosen if each.kind != "optimizer"))
 
 
-def _offers(implementation: str, class_name: str) -> bool:
-    """Whether an implementation offers a class of torch.optim."""
+def _offered(implementations: list[Implementation], class_name: str, module: str = "") -> list[str]:
+    return ["✓" if _offers(item, class_name, module) else "–" for item in implementations]
+
+
+def _offers(implementation: Implementation, class_name: str, module: str) -> bool:
+    """Whether an implementation offers a class of torch.optim, or of a submodule of it."""
     from optbench.errors import NothingToRun
-    from optbench.registry import IMPLEMENTATIONS
 
     try:
-        IMPLEMENTATIONS[implementation].load(class_name)
+        implementation.load(class_name, module)
     except NothingToRun:
         return False
     return True

@@ -175,7 +175,7 @@ class Request:
             NothingToRun: a package is missing that a named implementation needs.
         """
         from optbench import keyword, laws, registry, subjects
-        from optbench.timing import workloads
+        from optbench.timing import bench, workloads
 
         if not (self.check or self.bench):
             raise UsageError("--no-check and --no-bench leave nothing to do: drop one of them.")
@@ -198,7 +198,9 @@ class Request:
         keyword.matches(self.keyword, "")
         laws.select(self.laws)
         if self.bench:
-            workloads.check(self.workloads, self.suite, dict.fromkeys(subject.kind for subject in algorithms))
+            kinds = dict.fromkeys(subject.kind for subject in algorithms)
+            workloads.check(self.workloads, self.suite, kinds)
+            bench.require_baseline(self.baseline, kinds)
         if self.format in ("junit", "github") and not self.check:
             raise UsageError(f"--format {self.format} tells about laws, and this run checks none: drop --no-check.")
         self._validate_files()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import re
 import sys
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,7 +25,7 @@ class Source(StrEnum):
     fused = "fused"
 
 
-_FILES = {"reference": "reference/{}.py", "foreach": "impls/foreach/{}.py", "fused": "impls/fused/{}.py"}
+_FOLDERS = {"reference": "reference", "foreach": "impls/foreach", "fused": "impls/fused"}
 # What is of a form of its own says so in its meaning.
 _FORMS = {
     "element": "like the parameter",
@@ -58,14 +59,14 @@ def show(
     elif name.lower() in subjects.NAMES:
         subject = subjects.load(name.lower())
         if source:
-            sys.stdout.write(source_path(subject.name, source.value).read_text(encoding="utf-8"))
+            sys.stdout.write(source_path(subject, source.value).read_text(encoding="utf-8"))
         else:
             _show_subject(subject)
     else:
         raise unknown("algorithm or law", name, [*subjects.NAMES, *everything], "optbench list")
 
 
-def source_path(algorithm: str, tier: str) -> Path:
+def source_path(subject: Subject, tier: str) -> Path:
     """The file of an algorithm in a tier, found without importing it.
 
     Raises:
@@ -74,12 +75,14 @@ def source_path(algorithm: str, tier: str) -> Path:
     import optbench
     from optbench.errors import UsageError
 
-    relative = _FILES[tier].format(algorithm)
+    # Several subjects may be of one class: swa and ema are AveragedModel.
+    name = subject.class_name.lower() if subject.module else subject.name
+    relative = Path(_FOLDERS[tier], subject.module, f"{name}.py")
     for folder in optbench.__path__:
         path = Path(folder) / relative
         if path.is_file():
             return path
-    raise UsageError(f"the {tier} tier has no {algorithm}.")
+    raise UsageError(f"the {tier} tier has no {subject.name}.")
 
 
 def _show_law(name: str) -> None:
@@ -102,11 +105,15 @@ def _show_subject(subject: Subject) -> None:
     for line in rule:
         condition = re.search(r" {3,}", line)
         print(wrap(indent + line, columns, indent + " " * (condition.end() if condition else 4)))
-    print("\nPapers")
+    if subject.papers:
+        print("\nPapers")
     for paper in subject.papers:
         print(wrap(f"  {paper.authors}. {paper.title}, {paper.year}. {paper.url}", columns, "    "))
     _show_options(subject, columns)
-    _show_state(subject, columns)
+    if subject.kind == "optimizer":
+        _show_state(subject, columns)
+    if subject.kind != "scheduler":
+        _show_bytes(subject, columns)
     _show_deviations(subject, columns)
     _show_tiers(subject, columns)
 
@@ -126,6 +133,9 @@ def _show_state(subject: Subject, columns: int) -> None:
         when = f", if {entry.when}" if entry.when else ""
         form = f" ({_FORMS[entry.form]})" if _FORMS[entry.form] else ""
         print(wrap(f"  {entry.name:<{kept}}  {entry.meaning}{when}{form}", columns, " " * (kept + 4)))
+
+
+def _show_bytes(subject: Subject, columns: int) -> None:
     if not (subject.elementwise or subject.sparse):
         text = f"Bytes moved: several passes over memory a step; `optbench bench --algo {subject.name}` times them"
         print(f"\n{wrap(text, columns)}")
@@ -149,10 +159,12 @@ def _with_more_state(subject: Subject) -> dict[str, dict[str, Any]]:
 
 def _show_deviations(subject: Subject, columns: int) -> None:
     from optbench.deviations import TABLE
+    from optbench.laws import entries
 
-    rows = [row for row in TABLE if any(fnmatch.fnmatchcase(subject.name, glob) for glob in row.subjects.split())]
     if not subject.in_torch:
         return
+    own = [entry.law.id for entry in entries().values() if entry.law.kind == subject.kind]
+    rows = [row for row in TABLE if _names_any(row.subjects, [subject.name]) and _names_any(row.laws, own)]
     if rows:
         print("\nWhere torch.optim breaks a law, and ours do not")
     for row in rows:
@@ -160,9 +172,13 @@ def _show_deviations(subject: Subject, columns: int) -> None:
         print(wrap(f"{text}{f' ({row.upstream})' if row.upstream else ''}", columns, " " * 9))
 
 
+def _names_any(globs: str, names: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name, glob) for glob in globs.split() for name in names)
+
+
 def _show_tiers(subject: Subject, columns: int) -> None:
     print("\nTiers")
-    for tier in _FILES:
+    for tier in _FOLDERS:
         print(wrap(f"  {tier:<9}  {_taken(subject, tier)}", columns, " " * 13))
         print(f"{' ' * 13}optbench show {subject.name} --source {tier}")
 
@@ -178,4 +194,4 @@ def _taken(subject: Subject, tier: str) -> str:
 
 def takes_differentiable(subject: Subject) -> bool:
     """Whether the algorithm has the flag: as in torch.optim, where each element is updated from dense gradients."""
-    return subject.elementwise and not subject.sparse
+    return subject.kind == "optimizer" and subject.elementwise and not subject.sparse

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -155,14 +155,23 @@ def _check(plan: BenchPlan) -> None:
             raise unknown("baseline", plan.baseline, known, "optbench list impls")
     if plan.baseline not in (TORCH_BEST, TORCH) and not timed(registry.find(plan.baseline), plan.device):
         raise UsageError(f"baseline {plan.baseline!r} runs in an interpreter, which is never timed.")
+    require_baseline(plan.baseline, {subject.kind for subject in plan.subjects})
     for subject in plan.subjects:
-        named = plan.baseline if plan.baseline not in (TORCH_BEST, TORCH) else ""
-        if named and subject.kind not in registry.find(named).kinds:
-            fitting = ", ".join(baseline_candidates(replace(plan, baseline=TORCH_BEST), subject.kind))
-            raise UsageError(f"baseline {named!r} has no {subject.kind}s: name torch-best or one of {fitting}.")
         for name in plan.options:
             if name not in subject.defaults:
                 raise unknown(f"option of {subject.name}", name, subject.defaults, f"optbench show {subject.name}")
+
+
+def require_baseline(baseline: str, kinds: Collection[Kind]) -> None:
+    """Refuse a baseline that has no subject of some kind that is timed.
+
+    Raises:
+        UsageError: it has none.
+    """
+    for kind in kinds:
+        if baseline not in (TORCH_BEST, TORCH) and kind not in registry.find(baseline).kinds:
+            fitting = ", ".join((TORCH_BEST, *_TORCH_PATHS[kind]))
+            raise UsageError(f"baseline {baseline!r} has no {kind}s: name one of {fitting}.")
 
 
 def timed(implementation: Implementation, device: str) -> bool:

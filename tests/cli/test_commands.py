@@ -106,6 +106,7 @@ def test_completion_knows_the_names(tmp_path):
     assert found == ["adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw"]
 
 
+TIERS = ("reference", "foreach", "fused")
 WRONG = [
     ("compare --algo adma", "unknown algorithm 'adma': did you mean 'adamax'? `optbench list algos` shows all."),
     ("check --algo adam --impl fusde", "unknown implementation 'fusde': did you mean 'fused'?"),
@@ -114,6 +115,11 @@ WRONG = [
     ("check --algo adam --device GPU!", "--device 'GPU!' is no torch device"),
     ("check --algo adam -k (a", "-k '(a' cannot be read"),
     ("bench --algo adam --workload 1x", "unknown workload '1x'"),
+    ("bench --algo steplr --workload 1x16M", "does not fit: a scheduler is timed on parameter groups: 1group, "),
+    ("compare --algo ema -w 1000x64/autograd", "does not fit: an averager is timed on tensors without gradients"),
+    ("bench --algo adam --workload 100groups", "does not fit: an optimizer is timed on tensors with gradients"),
+    ("bench --algo steplr --dtype bfloat16", "--dtype bfloat16: steplr takes float64."),
+    ("bench --algo ema --baseline torch-fused", "baseline 'torch-fused' has no averagers: name one of torch-best, "),
     ("bench --algo adam --baseline torch-bets", "unknown implementation 'torch-bets'"),
     ("bench --algo adam --format junit", "--format junit tells about laws"),
     ("compare --algo adam --no-check --no-bench", "leave nothing to do"),
@@ -161,8 +167,9 @@ def test_list_impls_and_env(tmp_path):
     assert rows["RMSprop"][:3] == ["for-loop", "✓", "–"]
     assert rows["LBFGS"][:3] == ["for-loop", "–", "–"]
     assert rows["Lion"][:3] == ["–", "–", "–"]
-    for name in subjects.NAMES:
-        assert rows[subjects.load(name).class_name][3:6] == ["✓", "✓", "✓"]
+    for subject in map(subjects.load, subjects.NAMES):
+        assert rows[subject.class_name][-3:] == ["✓", "✓", "✓"]
+    assert rows["OneCycleLR"][:-3] == ["torch"] and rows["AveragedModel"][:-3] == ["torch-forloop,", "torch-foreach"]
     assert "cores " in text[1]
     assert json.loads(plain[1])["torch"]
     assert [outcome[0] for outcome in (impls, text, plain)] == [0, 0, 0]
@@ -179,7 +186,17 @@ def test_show_tells_what_an_algorithm_costs_and_where_torch_differs(tmp_path):
     assert "differentiable" not in sparse[1] + lbfgs[1]
 
 
-@pytest.mark.parametrize("name", subjects.NAMES)
+def test_show_tells_of_schedulers_and_averagers_what_they_have(tmp_path):
+    commands = [["show", "onecyclelr"], ["show", "ema"], *(["show", "swa", "--source", tier] for tier in TIERS)]
+    cycle, ema, *sources = batch(commands, tmp_path)
+    assert "OneCycleLR: " in cycle[1] and "\n  max_lr            required " in cycle[1]
+    assert "State" not in cycle[1] and "Bytes" not in cycle[1] and "opt." not in cycle[1] + ema[1]
+    assert "\n   12  defaults\n" in ema[1] and "State" not in ema[1]
+    assert "takes every option of torch's" in cycle[1] and "takes every option of torch's" in ema[1]
+    assert all("class AveragedModel" in out for _, out, _, _ in sources)
+
+
+@pytest.mark.parametrize("name", [subject.name for subject in subjects.select("optimizers")])
 def test_show_tells_truly_which_tier_takes_differentiable(name):
     subject = subjects.load(name)
     weights = [torch.nn.Parameter(torch.ones(2, 2))]

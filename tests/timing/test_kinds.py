@@ -66,5 +66,5 @@ def test_the_baseline_is_of_the_kind():
 
 
 def test_a_baseline_of_another_kind_is_refused():
-    with pytest.raises(UsageError, match="'torch-fused' has no averagers: name torch-best or one of torch-forloop, "):
+    with pytest.raises(UsageError, match="'torch-fused' has no averagers: name one of torch-best, torch-forloop, "):
         list(bench.run(plan("ema", "fused", baseline="torch-fused")))
