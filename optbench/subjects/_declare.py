@@ -150,6 +150,7 @@ class Subject:
         eps: values of the option `eps` that the law about it tries.
         coarse: quantity -> the dtype in which part of it is computed whatever the storage dtype is.
         cancels: units of float64 that torch's for-loop may itself lose to cancellation (D-009).
+        calls: operations of torch's that the fused tier's step calls as well, for its products of matrices.
         in_torch: torch.optim has it.
         exempt: cases that a law does not ask of it, each with its reason.
         absolute: a scheduler that sets its closed form whatever the rate was; others scale the rate that stands.
@@ -179,6 +180,7 @@ class Subject:
     eps: tuple[Any, ...] = (0.0, 1e-8, 1e-3, 1.0)
     coarse: Mapping[str, str] = field(default_factory=dict)
     cancels: float = 256.0
+    calls: tuple[str, ...] = ()
     in_torch: bool = True
     module: Module = ""
     exempt: tuple[Exempt, ...] = ()

@@ -44,4 +44,5 @@ p = p - lr*factor(rows, columns)*X      with the factor of adjust_lr_fn""",
     dtypes=REAL,
     dimensions=2,
     coarse={"param": "bfloat16"},
+    calls=("baddbmm", "bmm", "addmm", "mm", "linalg_vector_norm", "clamp_", "div_"),
 )  # fmt: skip

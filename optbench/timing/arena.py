@@ -9,6 +9,7 @@ small.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -44,7 +45,8 @@ class Arena:
             start = [tensor.detach().to(device, copy=True) for tensor in given]
             self.grads = [_draw_like(tensor, seed, i) for i, tensor in enumerate(start)]
         self.params = [tensor.requires_grad_() for tensor in start]
-        self.state: dict[str, list[Tensor]] = {}
+        # By name and parameter; None for parameters that have none of the name.
+        self.state: dict[str, list[Any]] = {}
         # What the gradients of a backward pass are multiplied by.
         self.scale = 1.0
         self._old: list[Tensor | None] = []
@@ -92,7 +94,7 @@ class Arena:
 
     def save(self) -> None:
         """Remember parameters and state, to return to."""
-        kept = [*self.params, *(tensor for tensors in self.state.values() for tensor in tensors)]
+        kept = [*self.params, *(tensor for tensors in self.state.values() for tensor in tensors if tensor is not None)]
         self._saved = [(tensor.detach(), tensor.detach().clone()) for tensor in kept]
 
     def before_sample(self, steps: int) -> None:

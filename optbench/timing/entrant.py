@@ -59,10 +59,16 @@ class Entrant:
         """The state of a parameter under the declared names."""
         return {self._alias.get(name, name): value for name, value in self._kept(param).items()}
 
-    def known_state(self) -> dict[str, list[Tensor]] | None:
-        """Every declared per-element entry, by name and parameter; None where one is kept under no known name."""
-        kept = {name: self._entries(name) for name in self.subject.state_names(self.options)}
-        return None if any(value is None for value in kept.values()) else kept  # type: ignore[return-value]
+    def known_state(self) -> dict[str, list[Any]] | None:
+        """Every declared tensor, by name and parameter, None for parameters that have none of the name.
+
+        None where one is kept under no known name.
+        """
+        like_params = {name: self._entries(name) for name in self.subject.state_names(self.options)}
+        if any(value is None for value in like_params.values()):
+            return None
+        names = [name for name in self.subject.tensor_names(self.options) if name not in like_params]
+        return {**like_params, **{name: self._tensors(name) for name in names}}  # type: ignore[dict-item]
 
     def move_in(self) -> None:
         """After the first step: give up the state's own memory for the arena's."""
@@ -74,6 +80,8 @@ class Entrant:
             shared = self.arena.state.setdefault(name, tensors)
             for param, tensor, mine in zip(self.arena.params, shared, tensors, strict=True):
                 # Its own dtype or strides are part of what it is; then it keeps its own memory.
+                if tensor is None or mine is None:
+                    continue
                 if tensor.dtype == mine.dtype and tensor.stride() == mine.stride():
                     self._kept(param)[own.get(name, name)] = tensor
 
@@ -98,11 +106,14 @@ class Entrant:
         # Foreign state may be a defaultdict: a look-up must not make an entry.
         return state.get(param, {})
 
-    def _entries(self, name: str) -> list[Tensor] | None:
+    def _tensors(self, name: str) -> list[Any]:
         own = next((theirs for theirs, declared in self._alias.items() if declared == name), name)
-        found = [self._kept(param).get(own) for param in self.arena.params]
+        return [self._kept(param).get(own) for param in self.arena.params]
+
+    def _entries(self, name: str) -> list[Tensor] | None:
+        found = self._tensors(name)
         if all(isinstance(t, Tensor) and t.shape == p.shape for t, p in zip(found, self.arena.params, strict=True)):
-            return found  # type: ignore[return-value]
+            return found
         return None
 
 
@@ -171,14 +182,15 @@ def first_call(
         return _FIRST_CALLS[key]
     _warm_torch()
     known = implementation.ours and implementation.module in sys.modules
-    param = torch.ones(1024, dtype=dtype, device=device, requires_grad=True)
-    param.grad = torch.ones(1024, dtype=dtype, device=device)
+    shape = (32,) * (subject.dimensions or 2)
+    param = torch.ones(shape, dtype=dtype, device=device, requires_grad=True)
+    param.grad = torch.ones(shape, dtype=dtype, device=device)
     start = time.perf_counter()
     optimizer = build(implementation, subject, [param], options)
     try:
         optimizer.step()
         # Reading an element waits for an accelerator.
-        param[0].item()
+        param.flatten()[0].item()
     except Exception as error:
         raise Refused(f"its first step raised {one_line(error)}") from error
     _FIRST_CALLS[key] = None if known else time.perf_counter() - start

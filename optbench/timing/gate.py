@@ -3,12 +3,13 @@
 The steps are taken on the workload itself, at full size, by the very optimizer that is timed afterwards; the oracle
 judges a sample of the elements. Each step is judged alone: before it the sampled elements of parameters, gradients and
 state are set to the oracle's inputs. After the race one more step is judged, so that an implementation that stops
-working once it has been checked is found out too. The sample needs the algorithm to be elementwise.
+working once it has been checked is found out too. An algorithm whose update sees a whole tensor is judged on some whole
+tensors.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,7 +24,7 @@ from optbench.subjects import Subject
 from optbench.timing.arena import Arena
 from optbench.timing.entrant import Entrant, Refused, one_line
 from optbench.timing.probe import Tally, impostor, watch
-from optbench.timing.sample import SAMPLE, Sample
+from optbench.timing.sample import SAMPLE, Sample, Whole
 
 # Gradients of the judged steps, as multiples of the standing one: powers of two, so that they stay exact.
 SCALES = (1.0, -0.5, 2.0)
@@ -31,6 +32,10 @@ _FINAL_SCALE = -1.0
 # The step after the race is judged for each contestant by itself, so on less.
 _FINAL_SAMPLE = 1 << 12
 _FINAL_TENSORS = 64
+# Tensors that are judged whole: how many, before and after the race, and the largest. The oracle takes the step with
+# ten copies of each.
+_WHOLE, _FINAL_WHOLE = 4, 2
+_LARGEST_WHOLE = 1 << 18
 # The step that is watched: the first one makes the state.
 _WATCHED = 1
 
@@ -54,13 +59,17 @@ class _Part:
 
     where: list[int]
     dtype: torch.dtype
-    sample: Sample
+    sample: Sample | Whole
     grad: Tensor
 
-    def read(self, tensors: Sequence[Tensor]) -> Tensor:
+    def keeps(self, tensors: Sequence[Tensor | None]) -> bool:
+        """Whether there is such a tensor for every parameter."""
+        return all(tensors[i] is not None for i in self.where)
+
+    def read(self, tensors: Sequence[Any]) -> Tensor:
         return self.sample.read([tensors[i] for i in self.where])
 
-    def write(self, tensors: Sequence[Tensor], values: Tensor) -> None:
+    def write(self, tensors: Sequence[Any], values: Tensor) -> None:
         self.sample.write([tensors[i] for i in self.where], values)
 
 
@@ -127,7 +136,7 @@ class Gate:
         taken = entrant.steps_taken()
         befores = []
         for part in self._few:
-            kept = {name: part.read(tensors) for name, tensors in (state or {}).items()}
+            kept = {name: part.read(tensors) for name, tensors in (state or {}).items() if part.keeps(tensors)}
             steps = 1 if taken is None else taken
             numbers = entrant.numbers()
             befores.append(Before(part.read(self.arena.params), part.grad * _FINAL_SCALE, kept, steps, numbers))
@@ -145,6 +154,8 @@ class Gate:
     def _split(self, limit: int, tensors: int | None = None) -> list[_Part]:
         """The parameters by dtype; at most so many of each, spread from the first to the last."""
         params, grads = self.arena.params, self.arena.grads
+        if not self.subject.elementwise:
+            return list(self._whole(_WHOLE if tensors is None else _FINAL_WHOLE))
         parts = []
         for dtype in dict.fromkeys(param.dtype for param in params):
             where = [i for i, param in enumerate(params) if param.dtype == dtype]
@@ -153,6 +164,21 @@ class Gate:
             sample = Sample([params[i] for i in where], limit, self.seed)
             parts.append(_Part(where, dtype, sample, sample.read([grads[i] for i in where])))
         return parts
+
+    def _whole(self, count: int) -> Iterator[_Part]:
+        """Some parameters that are small enough, one each, spread from the smallest to the largest of them."""
+        params, grads = self.arena.params, self.arena.grads
+        sizes = [param.numel() for param in params]
+        small = sorted((i for i, size in enumerate(sizes) if size <= _LARGEST_WHOLE), key=sizes.__getitem__)
+        if not small:
+            raise Refused(
+                f"{self.subject.class_name}'s update sees a whole tensor, and none of this workload is small enough to "
+                f"be judged whole ({_LARGEST_WHOLE:,} elements)"
+            )
+        count = min(count, len(small))
+        for place in dict.fromkeys(n * (len(small) - 1) // max(1, count - 1) for n in range(count)):
+            i = small[place]
+            yield _Part([i], params[i].dtype, Whole(), Whole().read([grads[i]]))
 
     def _before(self, k: int) -> list[Before]:
         """Inputs of step `k`: the oracle's own outcome of the step before."""
@@ -187,7 +213,7 @@ class Gate:
                 assert before.grad is not None
                 part.write(self.arena.grads, before.grad)
             for name, values in before.state.items():
-                if name in state:
+                if name in state and part.keeps(state[name]):
                     part.write(state[name], values)
 
     def _set_gradients(self, parts: Sequence[_Part], scale: float) -> None:
@@ -206,7 +232,7 @@ class Gate:
                 reason = _not_compiled(entrant)
             else:
                 tally = watch(entrant.step, self.device)
-                reason = impostor(entrant.implementation, entrant.optimizer, tally, self.device)
+                reason = impostor(entrant.implementation, entrant.optimizer, tally, self.device, self.subject.calls)
         except Exception as error:
             raise Refused(f"its step raised {one_line(error)}") from error
         finally:
@@ -229,15 +255,16 @@ class Gate:
         for part, before, after in zip(parts, befores, afters, strict=True):
             dtype = real_dtype(part.dtype)
             grads = [grad for grad in (param.grad for param in self.arena.params) if grad is not None]
-            kept = len(grads) == len(self.arena.params) and torch.equal(part.read(grads), before.grad)  # type: ignore[arg-type]
+            kept = len(grads) == len(self.arena.params) and _equal(part.read(grads), before.grad)
             checker.true(f"{what}: it leaves .grad alone", bool(kept), "it wrote into it")
             param = real(part.read(self.arena.params))
             if state is None:
                 checker.true(f"{what}, state", bool(entrant.implementation.target), "an entry is missing")
                 self._loosely(checker, what, param, after.quantities["param"], age)
                 continue
-            for name, tensors in state.items():
-                checker.close(f"{what}, {name}", real(part.read(tensors)), after.quantities[name], dtype)
+            for name in state.keys() & after.quantities.keys():
+                checker.true(f"{what}, {name} is kept", part.keeps(state[name]))
+                checker.close(f"{what}, {name}", real(part.read(state[name])), after.quantities[name], dtype)
             checker.close(f"{what}, parameters", param, after.quantities["param"], dtype)
         return checker
 
@@ -254,6 +281,12 @@ class Gate:
             checker.true("parameters after it was timed", bool(now.isfinite().all()), "not finite")
             checker.true("parameters after it was timed", bool((now != before.param).any()), "unchanged by a step")
         return checker
+
+
+def _equal(grad: Tensor, given: Tensor | None) -> bool:
+    if given is None or not given.is_sparse:
+        return given is not None and torch.equal(grad, given)
+    return torch.equal(grad.indices(), given.indices()) and torch.equal(grad.values(), given.values())
 
 
 def _not_compiled(entrant: Entrant) -> str | None:

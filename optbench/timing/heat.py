@@ -86,16 +86,11 @@ class Heat:
         self.roof: HostRoof | DeviceRoof | None = None
 
     def run(self, clock: Clock, end: float, limit: float) -> list[Measurement]:
-        unfit = _unfit(self.subject, [param.dim() for param in self.arena.params])
-        if unfit:
-            self.refused = {implementation.name: unfit for implementation in self.everyone}
+        try:
+            gate = self._fit()
+        except Refused as why:
+            self.refused = {implementation.name: str(why) for implementation in self.everyone}
             return self._rows({})
-        need, free = self._memory(), device.free_bytes(self.plan.device)
-        if free is not None and need > _MOST_MEMORY * free:
-            why = f"this workload needs {need / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free"
-            self.refused = {implementation.name: why for implementation in self.everyone}
-            return self._rows({})
-        gate = self._gate()
         for implementation in self.everyone:
             self._guard(implementation, partial(self._admit, gate, implementation))
         self.arena.save()
@@ -118,6 +113,20 @@ class Heat:
         arrays = 1 + len(self.subject.state_names(self.plan.options))
         # Parameters and state three times (in use, remembered, an entrant's first state), gradients, three temporaries.
         return self.arena.bytes * (3 * arrays + 2 + 3)
+
+    def _fit(self) -> Gate:
+        """The gate of this workload.
+
+        Raises:
+            Refused: the workload is not for this algorithm, or too large for this machine.
+        """
+        unfit = _unfit(self.subject, [param.dim() for param in self.arena.params])
+        if unfit:
+            raise Refused(unfit)
+        need, free = self._memory(), device.free_bytes(self.plan.device)
+        if free is not None and need > _MOST_MEMORY * free:
+            raise Refused(f"this workload needs {need / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free")
+        return self._gate()
 
     def _gate(self) -> Gate:
         full = self.plan.suite == "full"
@@ -199,7 +208,8 @@ class Heat:
     def _roof(self) -> HostRoof | DeviceRoof | None:
         arena, streams = self.arena, sum(self.subject.streams(self.plan.options))
         own = [*arena.grads, *arena.params, *(t for kept in arena.state.values() for t in kept)]
-        single = len(arena.params) == 1 and not arena.moving
+        # Its own arrays are what a step goes over, where a step is one pass over them.
+        single = len(arena.params) == 1 and not arena.moving and self.subject.elementwise
         return device.roof(self.plan.device, own if single else [], streams, self._footprint(), self.threads)
 
     def _footprint(self) -> int:
@@ -293,8 +303,6 @@ def _unfit(subject: Subject, dimensions: Sequence[int]) -> str | None:
         return f"{subject.class_name} takes sparse gradients only, and a workload's are dense"
     if subject.dimensions is not None and any(number != subject.dimensions for number in dimensions):
         return f"{subject.class_name} takes parameters of {subject.dimensions} dimensions only"
-    if not subject.elementwise:
-        return f"{subject.class_name} cannot be checked before it is timed: an element depends on its whole tensor"
     return None
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,7 +26,7 @@ _MOVES = frozenset(
         "clone", "_to_copy", "_foreach_copy_", "detach", "alias", "view", "_unsafe_view", "reshape", "as_strided",
         "view_as_real", "view_as_complex", "expand", "permute", "t", "transpose", "slice", "select", "unsqueeze",
         "squeeze", "lift_fresh", "_local_scalar_dense", "is_pinned", "pin_memory", "_pin_memory", "record_stream",
-        "resolve_conj", "resolve_neg",
+        "resolve_conj", "resolve_neg", "unbind",
     )
 )  # fmt: skip
 
@@ -139,7 +139,9 @@ def watch(step: Callable[[], object], device: str) -> Tally:
     return tally
 
 
-def impostor(implementation: Implementation, optimizer: Any, tally: Tally, device: str) -> str | None:
+def impostor(
+    implementation: Implementation, optimizer: Any, tally: Tally, device: str, calls: Collection[str] = ()
+) -> str | None:
     """Why a step is not of the kind that its name says; None where it is.
 
     Args:
@@ -147,6 +149,7 @@ def impostor(implementation: Implementation, optimizer: Any, tally: Tally, devic
         optimizer: what was built.
         tally: a step of it, not the first.
         device: where it ran.
+        calls: torch's operations that a fused step of this algorithm may call.
     """
     if implementation.target:
         return None
@@ -155,7 +158,7 @@ def impostor(implementation: Implementation, optimizer: Any, tally: Tally, devic
         return _torch_impostor(name, tally)
     declared = implementation.backend_on(device)
     if declared in ("numba", "triton"):
-        return _fused_impostor(declared, optimizer, tally)
+        return _fused_impostor(declared, optimizer, tally, calls)
     if declared == "foreach":
         return None if tally.has("_foreach_") else f"no _foreach_ operation ran: {_shown(tally)}"
     if tally.has("_foreach_") or tally.has("_fused_"):
@@ -174,11 +177,11 @@ def _torch_impostor(name: str, tally: Tally) -> str | None:
     return None
 
 
-def _fused_impostor(declared: str, optimizer: Any, tally: Tally) -> str | None:
+def _fused_impostor(declared: str, optimizer: Any, tally: Tally, calls: Collection[str]) -> str | None:
     ran = getattr(optimizer, "backend", None)
     if ran != declared:
         return f"the {declared} backend did not run: the optimizer says {ran!r}"
-    arithmetic = Counter({name: n for name, n in tally.heavy.items() if name not in _MOVES})
+    arithmetic = Counter({name: n for name, n in tally.heavy.items() if name not in _MOVES and name not in calls})
     if arithmetic:
         return f"it is not fused: torch's own operations did arithmetic: {_shown(Tally(arithmetic))}"
     return None

@@ -67,6 +67,28 @@ class Sample:
                     tensor.index_put_(indices, part)
 
 
+class Whole:
+    """One tensor with all its elements, in its own shape; sparse gradients with the rows that they hold.
+
+    For algorithms whose update of an element sees more than that element.
+    """
+
+    def read(self, tensors: Sequence[Tensor]) -> Tensor:
+        """The tensor in float64 (complex128) on the CPU."""
+        (tensor,) = tensors
+        values = tensor.detach().to("cpu", torch.complex128 if tensor.is_complex() else torch.float64, copy=True)
+        return values.coalesce() if values.is_sparse else values
+
+    def write(self, tensors: Sequence[Tensor], values: Tensor) -> None:
+        """Overwrite the tensor in place."""
+        (tensor,) = tensors
+        with torch.no_grad():
+            if tensor.is_sparse:
+                tensor._values().copy_(values._values())
+            else:
+                tensor.copy_(values)
+
+
 def _choose(count: int, budget: int, seed: int, label: int) -> Tensor:
     edges = [0, 1, count - 2, count - 1]
     for block in _BLOCKS:
