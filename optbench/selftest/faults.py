@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import averaging, wraps
+from . import averaging, schedules, wraps
 from .fault import Fault
 
 __all__ = ["FAULTS", "Fault"]
@@ -206,4 +206,5 @@ FAULTS: tuple[Fault, ...] = (
         wrap=wraps.state_renamed,
     ),
     *averaging.FAULTS,
+    *schedules.FAULTS,
 )  # fmt: skip

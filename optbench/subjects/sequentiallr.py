@@ -7,7 +7,8 @@ WARM_UP = Part("linearlr", {"total_iters": 4})
 DECAY = Part("exponentiallr", {"gamma": 0.9})
 COSINE = Part("cosineannealinglr", {"T_max": 10})
 TWO = (WARM_UP, COSINE)
-THREE = (Part("constantlr", {"factor": 0.5, "total_iters": 20}), DECAY, Part("steplr", {"step_size": 3}))
+# The first rate of the second part is not that of the first.
+THREE = (DECAY, Part("constantlr", {"factor": 0.5, "total_iters": 20}), Part("steplr", {"step_size": 3}))
 ABSOLUTE = (
     DECAY,
     Part("cosineannealingwarmrestarts", {"T_0": 2, "T_mult": 2, "eta_min": 0.001}),
