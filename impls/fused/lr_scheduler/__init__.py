@@ -1,7 +1,8 @@
 """Learning-rate schedulers whose rates come from one launch for all groups.
 
-A rule and a class each, named after the classes. `schedule`: what a rule's arguments are, and the launch on the CPU;
-`scheduler`: what the host does; `lambdas`: values of users' functions.
+A rule and a class each, in modules named after the classes. `schedule`: what a rule's arguments are; `scheduler`: what
+the host does; `device`: rates that are kept on a device; `numba_rates`, `triton_rates`: what runs the rules; `lambdas`:
+values of users' functions.
 """
 
 from .chainedscheduler import ChainedScheduler

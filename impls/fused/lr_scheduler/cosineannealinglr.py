@@ -59,5 +59,5 @@ class CosineAnnealingLR(FusedScheduler, CosineAnnealingLRBase):
 
     schedule = SCHEDULE
 
-    def _shared(self) -> Sequence[float]:
+    def shared(self) -> Sequence[float]:
         return float(self.T_max), float(self.eta_min), math.pi / 2

@@ -52,15 +52,15 @@ class CosineAnnealingWarmRestarts(FusedScheduler, CosineAnnealingWarmRestartsBas
 
     schedule = SCHEDULE
 
-    def _shared(self) -> Sequence[float]:
+    def shared(self) -> Sequence[float]:
         return float(self.eta_min), math.pi / 2
 
-    def _row(self, epoch: float) -> Sequence[float]:
+    def row(self, epoch: float) -> Sequence[float]:
         done, length = self._cycle(epoch)
         return float(done), float(length)
 
     def _within(self, T_cur: float, T_i: int) -> list[float]:
-        return self._prepared()(0.0, (float(T_cur), float(T_i)))[0]
+        return self.prepared()(0.0, (float(T_cur), float(T_i)))[0]
 
     def _cycle(self, epoch: float) -> tuple[float, int]:
         if self.T_mult == 1:

@@ -7,11 +7,12 @@ Leslie N. Smith: Cyclical Learning Rates for Training Neural Networks, 2015, htt
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from ...common.lr_scheduler.cycliclr import CyclicLRBase
 from ..lang import div, floor, power, rule, where
 from .schedule import Schedule
-from .scheduler import FusedScheduler
+from .scheduler import FusedScheduler, cycled
 
 
 @rule
@@ -67,26 +68,32 @@ class CyclicLR(FusedScheduler, CyclicLRBase):
 
     schedule = SCHEDULE
 
-    def _shared(self) -> Sequence[float]:
+    def shared(self) -> Sequence[float]:
         policy = {"triangular2": 0.5, "exp_range": float(self.gamma)}.get(self.mode, 1.0)
         if self._scale_fn_custom is not None:
             policy = 1.0
         return float(self.total_size), float(self.step_ratio), policy, float(self.mode == "triangular2")
 
-    def _columns(self) -> Sequence[Sequence[float]]:
-        highest = list(map(float, self.max_lrs))
+    def columns(self) -> Sequence[Sequence[Any]]:
         if not self.cycle_momentum:
-            return highest, [0.0] * len(highest), [0.0] * len(highest)
-        return highest, list(map(float, self.base_momentums)), list(map(float, self.max_momentums))
+            return (self.max_lrs,)
+        return self.max_lrs, self.base_momentums, self.max_momentums
 
-    def _row(self, epoch: float) -> Sequence[float]:
+    @property
+    def varies(self) -> bool:  # type: ignore[override]
+        return self._scale_fn_custom is not None
+
+    def row(self, epoch: float) -> Sequence[float]:
         if self._scale_fn_custom is None:
             return (1.0,)
         cycle = epoch // self.total_size + 1
         return (float(self._scale_fn_custom(cycle if self.scale_mode == "cycle" else epoch)),)
 
+    def momenta(self) -> list[Any]:
+        return cycled(self)
+
     def _momenta(self, epoch: float) -> list[float]:
-        return self._run(epoch)[1]
+        return self.results(epoch)[1]
 
     def _policy(self, x: float) -> float:
         if self.mode == "triangular2":

@@ -44,5 +44,5 @@ class LambdaLR(FusedScheduler, LambdaLRBase):
 
     schedule = SCHEDULE
 
-    def _row(self, epoch: float) -> Sequence[float]:
+    def row(self, epoch: float) -> Sequence[float]:
         return factors(self.lr_lambdas, epoch)

@@ -44,11 +44,12 @@ class MultiplicativeLR(FusedScheduler, MultiplicativeLRBase):
 
     schedule = SCHEDULE
 
-    def _row(self, epoch: float) -> Sequence[float]:
+    def row(self, epoch: float) -> Sequence[float]:
         return factors(self.lr_lambdas, epoch) if epoch > 0 else [1.0]
 
     def _advance(self, epoch: float, rates: Sequence[float], spacings: Sequence[float] | None) -> list[float]:
-        launch = self._prepared()
+        launch = self.prepared()
         # there is no curve to be on
-        launch.current[: len(rates)] = launch.previous[: len(rates)] = rates
-        return launch(epoch, self._row(epoch))[0]
+        launch.current[: len(rates)] = rates
+        launch.previous[:] = launch.current
+        return launch(epoch, self.row(epoch))[0]

@@ -40,7 +40,7 @@ class MultiStepLR(FusedScheduler, MultiStepLRBase):
 
     schedule = SCHEDULE
 
-    def _row(self, epoch: float) -> Sequence[float]:
+    def row(self, epoch: float) -> Sequence[float]:
         return float(self._decays(epoch)), float(self._decays(epoch - 1) if epoch > 0 else 0)
 
     def _decays(self, epoch: float) -> int:

@@ -9,27 +9,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
 from ...common.lr_scheduler.onecyclelr import OneCycleLRBase
 from ..lang import div, maximum, rule, sin, where
 from .schedule import Schedule
-from .scheduler import FusedScheduler
+from .scheduler import FusedScheduler, cycled
 
 
 @rule
 def rate(
     epoch, base, current, previous, start1, stop1, start2, stop2, start3, stop3, from1, to1, from2, to2, from3, to3,
-    end1, end2, end3, cosine, half_pi,
+    last1, last2, end1, end2, end3, cosine, half_pi,
 ):  # fmt: skip
     """One group: in each of three phases from one rate to another, and from one momentum to another."""
-    begun = where(epoch <= end1, 0.0, where(epoch <= end2, end1, end2))
-    ended = where(epoch <= end1, end1, where(epoch <= end2, end2, end3))
-    start = where(epoch <= end1, start1, where(epoch <= end2, start2, start3))
-    stop = where(epoch <= end1, stop1, where(epoch <= end2, stop2, stop3))
-    origin = where(epoch <= end1, from1, where(epoch <= end2, from2, from3))
-    target = where(epoch <= end1, to1, where(epoch <= end2, to2, to3))
-    # a phase without length is at its end
+    begun = where(epoch <= last1, 0.0, where(epoch <= last2, end1, end2))
+    ended = where(epoch <= last1, end1, where(epoch <= last2, end2, end3))
+    start = where(epoch <= last1, start1, where(epoch <= last2, start2, start3))
+    stop = where(epoch <= last1, stop1, where(epoch <= last2, stop2, stop3))
+    origin = where(epoch <= last1, from1, where(epoch <= last2, from2, from3))
+    target = where(epoch <= last1, to1, where(epoch <= last2, to2, to3))
+    # the last phase may have no length, and is then at its end
     left = where(ended > begun, div(ended - epoch, ended - begun), 0.0)
     root = sin(half_pi * left)
     # past the end, a straight line would leave its bounds
@@ -43,7 +44,7 @@ SCHEDULE = Schedule(
     "onecyclelr",
     rate,
     columns=("start1", "stop1", "start2", "stop2", "start3", "stop3", "from1", "to1", "from2", "to2", "from3", "to3"),
-    shared=("end1", "end2", "end3", "cosine", "half_pi"),
+    shared=("last1", "last2", "end1", "end2", "end3", "cosine", "half_pi"),
     results=("lr", "momentum"),
 )
 
@@ -73,24 +74,31 @@ class OneCycleLR(FusedScheduler, OneCycleLRBase):
 
     schedule = SCHEDULE
 
-    def _shared(self) -> Sequence[float]:
-        ends = [float(phase["end_step"]) for phase in self._three()]
-        return *ends, float(self._anneal_func_type == "cos"), math.pi / 2
+    def shared(self) -> Sequence[float]:
+        end1, end2, end3 = (float(phase["end_step"]) for phase in self._three())
+        # no epoch is in a phase without length
+        last1, last2 = (end if end > begun else -math.inf for begun, end in ((0.0, end1), (end1, end2)))
+        return last1, last2, end1, end2, end3, float(self._anneal_func_type == "cos"), math.pi / 2
 
-    def _columns(self) -> Sequence[Sequence[float]]:
-        groups = self.optimizer.param_groups[: len(self.base_lrs)]
-
-        def column(name: str) -> list[float]:
-            return [float(group[name]) for group in groups]
-
+    def columns(self) -> Sequence[Sequence[Any]]:
         phases = self._three()
-        rates = [column(phase[name]) for phase in phases for name in ("start_lr", "end_lr")]
-        if not self.cycle_momentum:
-            return rates + [[0.0] * len(groups)] * 6
-        return rates + [column(phase[name]) for phase in phases for name in ("start_momentum", "end_momentum")]
+        names = [phase[end] for phase in phases for end in ("start_lr", "end_lr")]
+        if self.cycle_momentum:
+            names += [phase[end] for phase in phases for end in ("start_momentum", "end_momentum")]
+        groups = self.optimizer.param_groups[: len(self.base_lrs)]
+        columns = {name: list(map(itemgetter(name), groups)) for name in set(names)}
+        return [columns[name] for name in names]
+
+    def _settle(self, given: bool) -> None:
+        # also where a device counts the epochs
+        self._check_epoch(self.last_epoch)
+        super()._settle(given)
+
+    def momenta(self) -> list[Any]:
+        return cycled(self)
 
     def _momenta(self, epoch: float) -> list[float]:
-        return self._run(epoch)[1]
+        return self.results(epoch)[1]
 
     def _three(self) -> list[dict[str, Any]]:
         """The phases; of two, the second is the third as well, of which none is left."""

@@ -46,5 +46,5 @@ class PolynomialLR(FusedScheduler, PolynomialLRBase):
 
     schedule = SCHEDULE
 
-    def _shared(self) -> Sequence[float]:
+    def shared(self) -> Sequence[float]:
         return float(self.total_iters), float(self.power)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from ...common.swa_utils.swalr import SWALRBase
 from ..lang import div, rule, sin, where
@@ -58,8 +59,8 @@ class SWALR(FusedScheduler, SWALRBase):
 
     schedule = SCHEDULE
 
-    def _shared(self) -> Sequence[float]:
+    def shared(self) -> Sequence[float]:
         return float(self.anneal_epochs), float(self._anneal_strategy == "cos"), math.pi / 2
 
-    def _columns(self) -> Sequence[Sequence[float]]:
-        return (list(map(float, self._swa_lrs[: len(self.base_lrs)])),)
+    def columns(self) -> Sequence[Sequence[Any]]:
+        return (self._swa_lrs[: len(self.base_lrs)],)
