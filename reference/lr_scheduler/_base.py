@@ -157,6 +157,14 @@ def per_group(name: str, optimizer: Optimizer, value: Any) -> list[Any]:
     return [copied(item) for item in value]
 
 
+def check_resumed(optimizer: Optimizer, last_epoch: int) -> None:
+    """Refuse a last_epoch where the groups hold no initial_lr, before anything is written to them."""
+    for index, group in enumerate(optimizer.param_groups):
+        if last_epoch != -1 and "initial_lr" not in group:
+            message = f"param_groups[{index}] has no initial_lr, which last_epoch={last_epoch} needs"
+            raise KeyError(f"{message}: load the optimizer's checkpoint first")
+
+
 def copied(value: Any) -> Any:
     """A copy of a tensor, or of a container with all that it holds; anything else as it is."""
     if isinstance(value, Tensor):

@@ -31,7 +31,7 @@ from typing import Any, Literal
 
 from torch.optim import Optimizer
 
-from ._base import copied, per_group, write
+from ._base import check_resumed, copied, per_group, write
 from ._lambdas import attributes
 from ._momentum import MomentumSchedule
 from ._ops import blend, power
@@ -85,6 +85,7 @@ class CyclicLR(MomentumSchedule):
         if mode not in ("triangular", "triangular2", "exp_range") and scale_fn is None:
             raise ValueError(f"mode must be triangular, triangular2 or exp_range, or scale_fn be given, not {mode!r}")
         self.optimizer = optimizer
+        check_resumed(optimizer, last_epoch)
         own_lrs = per_group("base_lr", optimizer, base_lr)
         self.max_lrs = per_group("max_lr", optimizer, max_lr)
         self.total_size = up + down

@@ -32,7 +32,7 @@ from typing import Any, Literal
 
 from torch.optim import Optimizer
 
-from ._base import per_group
+from ._base import check_resumed, per_group
 from ._momentum import MomentumSchedule
 from ._ops import blend, half_cosine
 
@@ -43,7 +43,8 @@ def find_phase(epoch: float, phases: list[Phase]) -> tuple[Phase, float, float]:
     """The phase that an epoch is in, how much of it is done, and how much is left."""
     begin = 0.0
     for phase in phases[:-1]:
-        if epoch <= phase["end_step"]:
+        # A phase without length is over.
+        if epoch <= phase["end_step"] != begin:
             return phase, epoch - begin, phase["end_step"] - epoch
         begin = phase["end_step"]
     return phases[-1], epoch - begin, max(phases[-1]["end_step"] - epoch, 0.0)
@@ -89,15 +90,17 @@ class OneCycleLR(MomentumSchedule):
                 raise ValueError(f"{name} must be positive, not {factor}")
         self._schedule_phases = make_phases(self.total_steps, pct_start, three_phase)
         self._anneal_func_type = anneal_strategy
-        for group, top in zip(optimizer.param_groups, per_group("max_lr", optimizer, max_lr), strict=True):
+        check_resumed(optimizer, last_epoch)
+        tops = per_group("max_lr", optimizer, max_lr)
+        self.cycle_momentum = cycle_momentum
+        if cycle_momentum:
+            self._begin_momentum(optimizer, base_momentum, max_momentum, last_epoch)
+        for group, top in zip(optimizer.param_groups, tops, strict=True):
             if last_epoch == -1:
                 group["initial_lr"], group["max_lr"] = top / div_factor, top
                 group["min_lr"] = group["initial_lr"] / final_div_factor
             group.setdefault("max_lr", top)
             group.setdefault("min_lr", top / div_factor / final_div_factor)
-        self.cycle_momentum = cycle_momentum
-        if cycle_momentum:
-            self._begin_momentum(optimizer, base_momentum, max_momentum, last_epoch)
         super().__init__(optimizer, last_epoch)
 
     def _adopt_group(self, index: int, group: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ Each function is the rate at epoch t of a group whose initial rate is `base`, fo
 with a momentum give both. Half a cosine from 1 to 0 is `fall(x)`, whose square keeps its digits near 0.
 """
 
+import itertools
 import math
 
 
@@ -88,7 +89,7 @@ def onecyclelr(t, base, *, max_lr, total_steps, pct_start=0.3, anneal_strategy="
     low, end = (max_lr / div_factor, max_momentum), (max_lr / div_factor / final_div_factor, max_momentum)
     peak, high = pct_start * total_steps - 1, (max_lr, base_momentum)
     points = [(0, low), (peak, high), *[(2 * peak, low)] * three_phase, (total_steps - 1, end)]
-    for (begin, start), (stop, finish) in zip(points, points[1:], strict=False):
+    for (begin, start), (stop, finish) in itertools.pairwise(points):
         if t <= stop or stop == total_steps - 1:
             x = min((t - begin) / (stop - begin), 1)
             f = fall(x) if anneal_strategy == "cos" else 1 - x

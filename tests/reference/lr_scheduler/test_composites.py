@@ -49,7 +49,8 @@ def test_a_part_is_as_alone_whatever_came_before(name, options, module):
         def sequence(optimizer, swapped=swapped):
             last = getattr(module, name)(optimizer, **options) if swapped else None
             first = lr_scheduler.ConstantLR(optimizer, 0.5, 100)
-            return lr_scheduler.SequentialLR(optimizer, [first, last or getattr(module, name)(optimizer, **options)], [4])
+            last = last or getattr(module, name)(optimizer, **options)
+            return lr_scheduler.SequentialLR(optimizer, [first, last], [4])
 
         seen = run(sequence, 16)
         # Another scheduler that was built before fixes what is the initial rate.

@@ -133,9 +133,10 @@ def test_momentum_can_be_left_alone():
         advance(optimizer, scheduler, epochs=5)
         assert momenta(optimizer) == [0.9, 0.9]
         assert "max_momentum" not in optimizer.param_groups[0]
-        rmsprop = torch.optim.Adagrad([torch.nn.Parameter(torch.ones(1))])
+        adagrad = torch.optim.Adagrad([torch.nn.Parameter(torch.ones(1))])
         with pytest.raises(ValueError, match="Adagrad"):
-            getattr(lr_scheduler, name)(rmsprop, **dict(CASES)[name])
+            getattr(lr_scheduler, name)(adagrad, **dict(CASES)[name])
+        assert adagrad.param_groups[0]["lr"] == 0.01 and "max_lr" not in adagrad.param_groups[0]
 
 
 LIMITS = [
@@ -260,8 +261,11 @@ def test_other_errors():
         with pytest.raises(error, match="list"):
             getattr(lr_scheduler, name)([], **options)
         if name != "ReduceLROnPlateau":
+            optimizer = make_optimizer()
+            before = [dict(group) for group in optimizer.param_groups]
             with pytest.raises(KeyError, match="initial_lr"):
-                getattr(lr_scheduler, name)(make_optimizer(), **options, last_epoch=3)
+                getattr(lr_scheduler, name)(optimizer, **options, last_epoch=3)
+            assert optimizer.param_groups == before
     scheduler = lr_scheduler.CosineAnnealingWarmRestarts(make_optimizer(), 3)
     with pytest.raises(ValueError, match="-1"):
         scheduler.step(-1)
