@@ -1,9 +1,11 @@
 """Tier 2: the algorithms on torch._foreach_* ops, one op over all tensors of a kind (horizontal fusion).
 
 `buckets`: tensors sorted into lists; `lists`: lists shaped for foreach ops; `scalars`: numbers that differ from tensor
-to tensor; `flat`, `line_search`: flat vectors and line search of LBFGS; the others: one algorithm a file.
+to tensor; `flat`, `line_search`: flat vectors and line search of LBFGS; `lr_scheduler`, `swa_utils`: as in
+torch.optim; the others: one algorithm a file.
 """
 
+from . import lr_scheduler, swa_utils
 from .adadelta import Adadelta
 from .adafactor import Adafactor
 from .adagrad import Adagrad
@@ -38,4 +40,6 @@ __all__ = [
     "RMSprop",
     "Rprop",
     "SparseAdam",
+    "lr_scheduler",
+    "swa_utils",
 ]
