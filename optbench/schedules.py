@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -199,6 +200,11 @@ class Run:
             self.scheduler.step(METRICS[epoch - 1])
         else:
             self.scheduler.step()
+
+    @property
+    def jumps(self) -> bool:
+        """Whether its step takes the epoch to go to, which foreign code's may not."""
+        return not self.trial.implementation.target or bool(inspect.signature(self.scheduler.step).parameters)
 
     def goto(self, epoch: int) -> None:
         """Go to any epoch at once."""

@@ -23,8 +23,16 @@ LAW = Law(
     host=True,
 )
 
-_ALONE = ("Sequential of it", "Chained of it", "torch's Sequential of it", "torch's Chained of it",
-          "Sequential of torch's", "Chained of torch's", "built after another", "second in a Sequential")  # fmt: skip
+_AFTER, _SECOND = "built after another", "second in a Sequential"
+# Variant -> the composite, and whether torch's, or torch's part in ours.
+_OF_ONE = {
+    "Sequential of it": ("sequentiallr", False, False),
+    "Chained of it": ("chainedscheduler", False, False),
+    "Sequential of torch around it": ("sequentiallr", True, False),
+    "Chained of torch around it": ("chainedscheduler", True, False),
+    "Sequential around the one of torch": ("sequentiallr", False, True),
+    "Chained around the one of torch": ("chainedscheduler", False, True),
+}
 _A, _B, _C = (
     Part("linearlr", {"total_iters": 4}),
     Part("exponentiallr", {"gamma": 0.9}),
@@ -73,8 +81,8 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
         for variant in _NESTED[subject.name]:
             yield scope.case(subject, {}, dtype, variant=variant)
     elif subject.name != "reducelronplateau":
-        for variant in _ALONE:
-            if variant != "second in a Sequential" or subject.name not in _GO_ON:
+        for variant in (*_OF_ONE, _AFTER, _SECOND):
+            if variant != _SECOND or subject.name not in _GO_ON:
                 yield scope.case(subject, subject.fullest, dtype, variant=variant)
 
 
@@ -86,7 +94,7 @@ def check(trial: Trial) -> None:
         return
     last = trial.last(min(2 * trial.horizon(), 20))
     optimizer = trial.optimizer()
-    if trial.case.variant == "second in a Sequential":
+    if trial.case.variant == _SECOND:
         _second(trial, optimizer, last)
     else:
         trial.follow(trial.case.variant, Run(trial, optimizer, _alone(trial, optimizer)), 0, last)
@@ -95,19 +103,26 @@ def check(trial: Trial) -> None:
 def _alone(trial: Trial, optimizer: Any) -> Any:
     """The subject, in a composite of its own or after another scheduler: nothing may change."""
     variant = trial.case.variant
-    if variant == "built after another":
+    if variant == _AFTER:
         trial.of_part(_WARM_UP if trial.subject.absolute else _BEFORE, optimizer)
         return trial.build(optimizer)
-    torch = trial.plain_torch
-    inner = trial.build(optimizer, implementation=torch if "of torch" in variant else None)
-    name = "sequentiallr" if "Sequential" in variant else "chainedscheduler"
-    return _composite(trial, name, [inner], optimizer, torch if variant.startswith("torch") else None)
+    name, outside, inside = _OF_ONE[variant]
+    inner = trial.build(optimizer, implementation=trial.plain_torch if inside else None)
+    return _composite(trial, name, [inner], optimizer, trial.plain_torch if outside else None)
 
 
 def _composite(
     trial: Trial, name: str, parts: list[Any], optimizer: Any, implementation: Implementation | None = None
 ) -> Any:
-    """A composite of schedulers that are there."""
+    """A composite of schedulers that are there.
+
+    Raises:
+        Unsupported: foreign code that no composite can tell the optimizer of.
+    """
+    from optbench.trial import Unsupported
+
+    if trial.implementation.target and not all(hasattr(part, "optimizer") for part in parts):
+        raise Unsupported("it has no attribute `optimizer`, which composites ask of their parts")
     options = {"schedulers": tuple(parts)} | ({"milestones": (_BEGINS,)[: len(parts) - 1]} if name[0] == "s" else {})
     return trial.of_part(Part(name, options), optimizer, implementation)
 

@@ -62,7 +62,7 @@ def _follow(trial: Trial, run: Run) -> None:
         trial.judge("step by step", run, epoch)
     if trial.subject.name == "onecyclelr":
         _end(trial, run)
-    if sch_formula.has_epochs(trial.subject):
+    if sch_formula.has_epochs(trial.subject) and run.jumps:
         _closed(trial, trial.run(), last)
 
 

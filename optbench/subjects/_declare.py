@@ -60,6 +60,8 @@ class Option:
 
 
 Kind = Literal["optimizer", "scheduler", "averager"]
+# What a subject is timed on: what all of its kind are, or what its update needs.
+Ground = Literal[Kind, "matrices", "rows"]
 # The submodule of torch.optim, and of every tier's package, where a class lives.
 Module = Literal["", "lr_scheduler", "swa_utils"]
 Form = Literal["element", "own", "counter", "integer", "number"]
@@ -188,6 +190,11 @@ class Subject:
     degenerate: tuple[Mapping[str, Any], ...] = ()
 
     @property
+    def ground(self) -> Ground:
+        """What it is timed on where nobody says."""
+        return "rows" if self.sparse else "matrices" if self.sees == "tensor" else self.kind
+
+    @property
     def elementwise(self) -> bool:
         """Whether each element's update sees that element alone."""
         return self.sees == "element"
@@ -219,6 +226,7 @@ class Subject:
             options=tuple(option for option in self.options if option.name in options),
             forbidden=tuple(pair for pair in self.forbidden if all(name in options for name, _ in pair)),
             illegal=tuple(illegal for illegal in self.illegal if set(illegal.options) <= set(options)),
+            degenerate=tuple(edge for edge in self.degenerate if set(edge) <= set(options)),
         )
 
     def state_names(self, options: Mapping[str, Any]) -> tuple[str, ...]:
