@@ -11,7 +11,6 @@ from optbench.subjects._schedule import Constant, Part, Power
 
 # What rates that fall without end have fallen to when a course is over.
 _LAST = 0.02
-_LOW = 1e-3
 
 
 def course(subject: str, epochs: int, period: int) -> dict[str, Any]:
@@ -38,7 +37,7 @@ def course(subject: str, epochs: int, period: int) -> dict[str, Any]:
         "linearlr": {"start_factor": 0.1, "total_iters": epochs // 2},
         "exponentiallr": {"gamma": every_epoch},
         "polynomiallr": {"total_iters": epochs, "power": 2.0},
-        "cosineannealinglr": {"T_max": epochs, "eta_min": _LOW},
+        "cosineannealinglr": {"T_max": epochs},
         "chainedscheduler": {
             "schedulers": (
                 Part("constantlr", {"factor": 0.5, "total_iters": period}),
@@ -46,13 +45,13 @@ def course(subject: str, epochs: int, period: int) -> dict[str, Any]:
             )
         },
         "sequentiallr": {
-            "schedulers": (warm_up, Part("cosineannealinglr", {"T_max": epochs - period, "eta_min": _LOW})),
+            "schedulers": (warm_up, Part("cosineannealinglr", {"T_max": epochs - period})),
             "milestones": (period,),
         },
         "reducelronplateau": {"patience": period // 2, "factor": every_period, "eps": 0.0},
         "cycliclr": {"base_lr": 0.01, "max_lr": 0.5, "step_size_up": period // 2},
         "onecyclelr": {"max_lr": 0.5, "total_steps": epochs + 1},
-        "cosineannealingwarmrestarts": {"T_0": period, "T_mult": 2, "eta_min": _LOW},
+        "cosineannealingwarmrestarts": {"T_0": period, "T_mult": 2},
         "swalr": {"swa_lr": 0.01, "anneal_epochs": epochs // 2},
     }
     return courses[subject]

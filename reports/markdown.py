@@ -11,12 +11,15 @@ from .timings import headlines
 Record = Mapping[str, Any]
 # Each of our tiers beside the path of torch.optim that works as it does.
 _TWINS = (("foreach", "torch-foreach"), ("reference", "torch-forloop"))
-_HEADS = ("optimizer", "fused, µs a step", "of roof", "over torch's best", "95% interval",
-          "foreach over torch's", "reference over torch's loop")  # fmt: skip
+_HEADS = ("fused, µs a step", "of roof", "over torch's best", "95% interval", "foreach over torch's",
+          "reference over torch's loop")  # fmt: skip
+_SCHEDULER_HEADS = ("scheduler", "torch, µs a step", "foreach, µs a step", "over torch", "95% interval",
+                    "fused over torch", "reference over torch")  # fmt: skip
 
 
 def render(records: Sequence[Record]) -> str:
-    """A table for each workload, a line for each optimizer: the fused tier, and the other two beside their twins.
+    """A table for each workload, a line for each algorithm: the fused tier, and the other two beside their twins; of
+    schedulers, which torch has one path of, each tier beside that.
 
     Ratios are of speed: above 1 is faster than torch. "—" stands where there is no figure, and a refusal in its place.
 
@@ -34,8 +37,12 @@ def render(records: Sequence[Record]) -> str:
         for row in setting.rows:
             by_subject.setdefault(row["subject"], {})[row["implementation"]] = row
         untimed = {subject: named for subject, named in by_subject.items() if all(map(_refused, named.values()))}
-        lines = [_line(_HEADS), _line(["---"] + ["---:"] * (len(_HEADS) - 1))]
-        lines += [_line(_cells(subject, named)) for subject, named in by_subject.items() if subject not in untimed]
+        scheduled = bool(setting.rows[0].get("groups"))
+        algorithm = "average" if setting.rows[0]["gradients"] == "none" else "optimizer"
+        heads = _SCHEDULER_HEADS if scheduled else (algorithm, *_HEADS)
+        cells = _scheduler_cells if scheduled else _cells
+        lines = [_line(heads), _line(["---"] + ["---:"] * (len(heads) - 1))]
+        lines += [_line(cells(subject, named)) for subject, named in by_subject.items() if subject not in untimed]
         lines += ["", *_reasons(untimed)] * bool(untimed)
         blocks.append(f"**{setting.title}**: {setting.detail}\n\n" + "\n".join(lines))
     return "\n\n".join(blocks) + "\n" * bool(blocks)
@@ -69,6 +76,20 @@ def _cells(subject: str, named: Mapping[str, Mapping[str, Any]]) -> list[str]:
             formats.interval(fused["ratio_low"], fused["ratio_high"]) or formats.NONE,
         ]
     return cells + [formats.times(_over(named, ours, theirs)) for ours, theirs in _TWINS]
+
+
+def _scheduler_cells(subject: str, named: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    foreach = named.get("foreach", {})
+    ratios = {name: formats.times(named.get(name, {}).get("ratio_to_baseline")) for name in ("fused", "reference")}
+    if foreach.get("refused"):
+        told = [f"refused: {foreach['refused']}", formats.NONE, formats.NONE]
+    else:
+        told = [
+            formats.microseconds(foreach.get("median_s")),
+            formats.times(foreach.get("ratio_to_baseline")),
+            formats.interval(foreach.get("ratio_low"), foreach.get("ratio_high")) or formats.NONE,
+        ]
+    return [subject, formats.microseconds(named.get("torch", {}).get("median_s")), *told, *ratios.values()]
 
 
 def _over(named: Mapping[str, Mapping[str, Any]], ours: str, theirs: str) -> float | None:

@@ -27,7 +27,7 @@ from optbench.results import Measurement
 from optbench.subjects import Subject
 from optbench.timing import device
 from optbench.timing.bench import BenchPlan
-from optbench.timing.contest import TWIN, Contest, Observe
+from optbench.timing.contest import TWIN, Contest, Observe, names_of
 from optbench.timing.entrant import Refused, one_line
 from optbench.timing.gate import Pass
 from optbench.timing.probe import Tally, impostor, watch
@@ -35,6 +35,7 @@ from optbench.timing.roof import DeviceRoof, HostRoof
 from optbench.timing.sample import SAMPLE, Sample
 from optbench.timing.timer import Contestant
 from optbench.timing.workloads import Workload
+from optbench.trial import Unsupported
 
 # What the model's weights are multiplied by at the updates that are judged: powers of two, so that they stay exact.
 _SCALES = (1.0, -0.5, 2.0)
@@ -93,12 +94,12 @@ class Entrant:
             self.averages: list[Tensor] = list(trial.module(self.averager).parameters())
         except UsageError:
             raise
-        except NothingToRun as error:
+        except (NothingToRun, Unsupported) as error:
             raise Refused(str(error)) from error
         except Exception as error:
             raise Refused(f"it cannot be built: {one_line(error)}") from error
         for own, tensor in zip(self.averages, shared or (), strict=False):
-            own.data = tensor
+            own.data = tensor.copy_(own.detach())
         self.step = self._step()
 
     def _step(self) -> Any:
@@ -207,14 +208,14 @@ class Averaging(Contest):
         return wide and 1.0 - decay >= _SMALL_WEIGHT
 
     def _trial(self, implementation: Implementation) -> Trial:
-        state: dict[str, str] = {}
-        options = None
-        if implementation.target:
-            from optbench.foreign import describe
-
-            told = describe(implementation.target)
-            state, options = told["state"], None if told["options"] is None else frozenset(told["options"])
-        return Trial(self.subject, implementation, self.case, Checker(), state, options)
+        state, options = names_of(implementation)
+        case = self.case
+        if options is not None:
+            # Foreign defaults may differ from torch's, which the oracle takes: so every option that it has is given.
+            complete = self.subject.complete(case.options)
+            given = {name: value for name, value in complete.items() if name in options or name in case.options}
+            case = replace(case, options=given)
+        return Trial(self.subject, implementation, case, Checker(), state, options)
 
     def _entrant(self, implementation: Implementation) -> Entrant:
         return Entrant(self._trial(implementation), self.model, self.averages)
@@ -231,8 +232,9 @@ class Averaging(Contest):
             model = part.values * scale
             dtype = self.sources[part.where[0]].dtype
             rng = generator(self.plan.seed, "average", self.workload.name, counted)
-            begun = start if counted or entrant.trial.implementation.target else None
-            wanted = means.expected(entrant.trial.average, model[None], begun, max(counted, 1), dtype, rng)
+            # The first update copies. Who takes it into the average of a new model, the same, gets the same.
+            begun = start if counted else None
+            wanted = means.expected(entrant.trial.average, model[None], begun, counted, dtype, rng)
             checker.close(what, real(part.read(entrant.averages)), wanted, real_dtype(dtype))
             checker.true(f"{what}: it leaves the model alone", bool(torch.equal(part.read(self.sources), model)))
         self._place(1.0)

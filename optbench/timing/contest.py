@@ -268,6 +268,16 @@ class Race:
         return {"roof_bytes_per_s": rate, "bandwidth_fraction": paired.median}
 
 
+def names_of(implementation: Implementation) -> tuple[dict[str, str], frozenset[str] | None]:
+    """What foreign code calls its parts, and the options that it takes; None: any, as all other code."""
+    if not implementation.target:
+        return {}, None
+    from optbench.foreign import describe
+
+    told = describe(implementation.target)
+    return told["state"], None if told["options"] is None else frozenset(told["options"])
+
+
 def _ready(roof: HostRoof | DeviceRoof, steps: int) -> None:
     device.settle(steps)
     roof.wake()

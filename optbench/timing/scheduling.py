@@ -20,10 +20,11 @@ from optbench.results import Measurement
 from optbench.schedules import Trial
 from optbench.subjects import Subject
 from optbench.timing.bench import BenchPlan
-from optbench.timing.contest import TWIN, Contest, Observe
+from optbench.timing.contest import TWIN, Contest, Observe, names_of
 from optbench.timing.entrant import Refused, one_line
 from optbench.timing.timer import Contestant
 from optbench.timing.workloads import Workload
+from optbench.trial import Unsupported
 
 # Longer than any sample: a schedule that is over says nothing about one that goes on.
 EPOCHS = 4096
@@ -78,7 +79,7 @@ class Entrant:
             self.scheduler = self.trial.build(self.optimizer)
         except UsageError:
             raise
-        except NothingToRun as error:
+        except (NothingToRun, Unsupported) as error:
             raise Refused(str(error)) from error
         except Exception as error:
             raise Refused(f"it cannot be built: {one_line(error)}") from error
@@ -140,13 +141,7 @@ class Scheduling(Contest):
         return {"scaled_error": self.errors[name]}
 
     def _trial(self, implementation: Implementation) -> Trial:
-        state: dict[str, str] = {}
-        options = None
-        if implementation.target:
-            from optbench.foreign import describe
-
-            told = describe(implementation.target)
-            state, options = told["state"], None if told["options"] is None else frozenset(told["options"])
+        state, options = names_of(implementation)
         return Trial(self.subject, implementation, self.case, Checker(), state, options)
 
     def _expected(self) -> list[tuple[Sequence[float], Sequence[float] | None]]:

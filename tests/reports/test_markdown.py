@@ -52,3 +52,26 @@ def test_what_nobody_was_timed_on_is_told_once() -> None:
     text = render([record])
     assert "| sgd |" not in text
     assert text.count("Not timed: sgd (it takes a closure).") == text.count("| adam |") == 3
+
+
+def test_schedulers_stand_beside_torchs_one_path() -> None:
+    record = make(subjects=("steplr",), results=False)
+    for row in record["measurements"]:
+        row |= {"groups": 100, "workload": "100groups", "gradients": "none", "curve": False}
+        row["implementation"] = row["implementation"].replace("torch-fused", "torch")
+    kept = {row["implementation"]: row for row in record["measurements"]}
+    record["measurements"] = list(kept.values())
+    text = render([record])
+    line = next(line for line in text.splitlines() if line.startswith("| steplr |"))
+    assert "| scheduler | torch, µs a step | foreach, µs a step | over torch |" in text
+    assert f"| {formats.microseconds(kept['torch']['median_s'])} |" in line
+    assert f"| {formats.times(kept['foreach']['ratio_to_baseline'])} |" in line
+    kept["foreach"] |= {"refused": "it is wrong"}
+    assert "| refused: it is wrong | – | – |" in render([record])
+
+
+def test_averages_are_called_so() -> None:
+    record = make(subjects=("ema",), results=False)
+    for row in record["measurements"]:
+        row |= {"gradients": "none"}
+    assert "| average | fused, µs a step |" in render([record])

@@ -1,6 +1,7 @@
 """Averagers in a race: figures that no clock decides, and no figure for a wrong average."""
 
 import sys
+from dataclasses import replace
 from types import ModuleType
 
 import pytest
@@ -14,6 +15,7 @@ from optbench.timing.bench import BenchPlan
 from optbench.timing.workloads import parse
 
 TORCH = ("torch-forloop", "torch-foreach")
+FUNCTIONS = ("get_ema_avg_fn", "get_swa_avg_fn")
 
 
 class Honest(swa_utils.AveragedModel):
@@ -68,13 +70,12 @@ def planted(monkeypatch):
     monkeypatch.setattr(averaging, "_FIRST_CALLS", {})
 
     def make(cls: str) -> Implementation:
-        module = ModuleType(f"planted_{cls}.swa_utils")
-        module.AveragedModel = globals()[cls]
-        module.get_ema_avg_fn = swa_utils.get_ema_avg_fn
-        module.get_swa_avg_fn = swa_utils.get_swa_avg_fn
-        monkeypatch.setitem(sys.modules, f"planted_{cls}", ModuleType(f"planted_{cls}"))
+        # A path of one form of averaging, as torch's are.
+        offers = {"AveragedModel": globals()[cls], **{name: getattr(swa_utils, name) for name in FUNCTIONS}}
+        module = ModuleType(f"planted_{cls}")
+        module.path = lambda name: offers.get(name.removeprefix("swa_utils."))
         monkeypatch.setitem(sys.modules, module.__name__, module)
-        return Implementation(cls, "planted", module=f"planted_{cls}", backend={"*": "own"})
+        return Implementation(cls, "planted", module=module.__name__, factory="path", backend={"*": "own"})
 
     return make
 
@@ -182,3 +183,46 @@ def test_a_users_model_is_averaged(tmp_path):
 
 def test_an_implementation_without_averagers_says_so():
     assert rows("ema", "torch-fused")["torch-fused"].refused == "torch-fused has no averagers"
+
+
+FOREIGN = """
+import copy
+import torch
+
+class MyEMA:
+    def __init__(self, model, decay=0.5):
+        self.module, self.decay = copy.deepcopy(model), decay
+
+    @torch.no_grad()
+    def update_parameters(self, model):
+        for mine, param in zip(self.module.parameters(), model.parameters()):
+            mine.lerp_(param, 1 - self.decay)
+
+class NoDecay:
+    def __init__(self, model):
+        self.module = copy.deepcopy(model)
+
+    def update_parameters(self, model):
+        pass
+"""
+
+
+def test_foreign_averages_begin_with_the_model_and_get_every_option_they_take(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(FOREIGN)
+    mine, lacking = (registry.find(f"{path}:{name}") for name in ("MyEMA", "NoDecay"))
+    plan = BenchPlan([subjects.load("ema")], [mine, lacking], options={"decay": 0.75})
+    heat = averaging.Averaging(plan, subjects.load("ema"), parse("2x64"), lambda name, phase: None)
+    heat.unfit()
+    heat.admit(registry.find("torch-foreach"))
+    heat.admit(mine)
+    assert heat.entrants[mine.name].averager.decay == 0.75
+    heat.contestant(mine.name).step()
+    heat.entrants[mine.name].taken += 1
+    heat.still(mine.name)
+    with pytest.raises(averaging.Refused, match="no such option: decay"):
+        heat.admit(lacking)
+    usual = averaging.Averaging(replace(plan, options={}), subjects.load("ema"), parse("2x64"), heat.observe)
+    usual.unfit()
+    usual.admit(mine)
+    assert usual.entrants[mine.name].averager.decay == 0.999

@@ -154,3 +154,34 @@ def test_an_implementation_without_schedulers_says_so():
 
 def test_a_scheduler_that_an_implementation_lacks_is_refused(planted):
     assert rows("swalr", planted("Honest"))["Honest"].refused.startswith("Honest ")
+
+
+FOREIGN = """
+import math
+from torch.optim.lr_scheduler import LRScheduler
+
+class MyCosine(LRScheduler):
+    def __init__(self, optimizer, T_max, last_epoch=-1):
+        self.T_max = T_max
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self):
+        return [base * (1 + math.cos(math.pi * self.last_epoch / self.T_max)) / 2 for base in self.base_lrs]
+
+class Timid(LRScheduler):
+    def __init__(self, optimizer, last_epoch=-1):
+        super().__init__(optimizer, last_epoch)
+"""
+
+
+def test_foreign_schedulers_are_judged_as_all_are(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(FOREIGN)
+    subject = subjects.load("cosineannealinglr")
+    mine, timid = (registry.find(f"{path}:{name}") for name in ("MyCosine", "Timid"))
+    plan = BenchPlan([subject], [mine, timid])
+    heat = scheduling.Scheduling(plan, subject, bench.workloads.parse("2groups"), lambda name, phase: None)
+    heat.admit(mine)
+    heat.still(mine.name)
+    with pytest.raises(scheduling.Refused, match="no such option: T_max"):
+        heat.admit(timid)
