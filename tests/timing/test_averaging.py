@@ -33,13 +33,13 @@ class Lazy(swa_utils.AveragedModel):
 
 
 class Tires(swa_utils.AveragedModel):
-    """Right for the first twenty updates."""
+    """Right for the first six updates."""
 
     updates = 0
 
     def update_parameters(self, model):
         self.updates += 1
-        if self.updates <= 20:
+        if self.updates <= 6:
             super().update_parameters(model)
 
 
