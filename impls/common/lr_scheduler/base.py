@@ -45,16 +45,10 @@ class LRSchedulerBase(LRScheduler):
         self, optimizer: Optimizer, last_epoch: int = -1, *, base_lrs: list[float | Tensor] | None = None
     ) -> None:
         # torch's constructor takes the first step before a subclass can name base rates of its own
-        check_optimizer(optimizer)
+        check_optimizer(optimizer, last_epoch)
         self.optimizer = optimizer
-        for index, group in enumerate(optimizer.param_groups):
-            if last_epoch == -1:
-                group.setdefault("initial_lr", copied(group["lr"]))
-            elif "initial_lr" not in group:
-                raise KeyError(
-                    f"param_groups[{index}] has no 'initial_lr', which last_epoch={last_epoch} needs: "
-                    "load the optimizer's checkpoint first, or begin with last_epoch=-1"
-                )
+        for group in optimizer.param_groups:
+            group.setdefault("initial_lr", copied(group["lr"]))
         self.base_lrs = base_lrs or [copied(group["initial_lr"]) for group in optimizer.param_groups]
         self.last_epoch = last_epoch
         track_steps(optimizer)
@@ -214,10 +208,16 @@ def track_steps(optimizer: Optimizer) -> None:
     optimizer.step = step  # type: ignore[method-assign]
 
 
-def check_optimizer(optimizer: Any) -> None:
-    """Refuse anything but an optimizer."""
+def check_optimizer(optimizer: Any, last_epoch: int = -1) -> None:
+    """Refuse anything but an optimizer, and one whose groups do not tell from where a run that goes on began."""
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"{type(optimizer).__name__} is not an Optimizer")
+    for index, group in enumerate(optimizer.param_groups):
+        if last_epoch != -1 and "initial_lr" not in group:
+            raise KeyError(
+                f"param_groups[{index}] has no 'initial_lr', which last_epoch={last_epoch} needs: "
+                "load the optimizer's checkpoint first, or begin with last_epoch=-1"
+            )
 
 
 def check(holds: Any, name: str, value: Any, expected: str) -> None:

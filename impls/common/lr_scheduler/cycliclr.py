@@ -47,7 +47,7 @@ class CyclicLRBase(MomentumCycleBase):
         max_momentum: float = 0.9,
         last_epoch: int = -1,
     ) -> None:
-        check_optimizer(optimizer)
+        check_optimizer(optimizer, last_epoch)
         self.optimizer = optimizer
         base_lrs = per_group("base_lr", optimizer, base_lr)
         self.max_lrs = per_group("max_lr", optimizer, max_lr)

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch.optim.optimizer import Optimizer
 
@@ -23,3 +23,9 @@ class MultiStepLRBase(LRSchedulerBase):
         self.milestones = Counter(milestones)
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)
+        # JSON knows no keys but strings
+        counts = {float(name) if isinstance(name, str) else name: count for name, count in self.milestones.items()}
+        self.milestones = Counter(counts)

@@ -46,7 +46,7 @@ class OneCycleLRBase(MomentumCycleBase):
         three_phase: bool = False,
         last_epoch: int = -1,
     ) -> None:
-        check_optimizer(optimizer)
+        check_optimizer(optimizer, last_epoch)
         self.optimizer = optimizer
         self.total_steps = _length(total_steps, epochs, steps_per_epoch)
         check(isinstance(pct_start, float) and 0 <= pct_start <= 1, "pct_start", pct_start, "a float between 0 and 1")
@@ -63,7 +63,7 @@ class OneCycleLRBase(MomentumCycleBase):
             if last_epoch == -1:
                 group["initial_lr"], group["max_lr"] = largest / div_factor, largest
                 group["min_lr"] = group["initial_lr"] / final_div_factor
-            elif "initial_lr" in group:
+            else:
                 # a checkpoint of an optimizer that holds no more than its rates
                 group.setdefault("max_lr", largest)
                 group.setdefault("min_lr", group["initial_lr"] / final_div_factor)

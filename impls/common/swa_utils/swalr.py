@@ -34,7 +34,7 @@ class SWALRBase(LRSchedulerBase):
         anneal_strategy: Literal["cos", "linear"] = "cos",
         last_epoch: int = -1,
     ) -> None:
-        check_optimizer(optimizer)
+        check_optimizer(optimizer, last_epoch)
         swa_lrs = per_group("swa_lr", optimizer, swa_lr)
         check(anneal_strategy in STRATEGIES, "anneal_strategy", anneal_strategy, f"one of {STRATEGIES}")
         whole = isinstance(anneal_epochs, int) and anneal_epochs >= 0
