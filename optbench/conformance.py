@@ -252,12 +252,18 @@ def coverage(plan: Plan, results: Iterable[Result]) -> dict[str, dict[str, Any]]
     found = {}
     for declared in subjects.select(plan.algo):
         mine = [result for result in rows_of if result.subject == declared.name]
+        # Whoever is spared all of them, as an interpreter is, has no say.
+        ran_any = {result.implementation for result in mine if result.verdict != "skip"}
         entry = laws.entries().get(laws.WIDEST[declared.kind])
         if entry is None or not mine:
             continue
         lacking = {result.message.removeprefix(LACKS) for result in mine if result.message.startswith(LACKS)}
         subject = declared.limited(set(declared.defaults) - lacking)
-        not_run = {result.case for result in mine if result.verdict in ("skip", "crash", "error")}
+        not_run = {
+            result.case
+            for result in mine
+            if result.verdict in ("skip", "crash", "error") and result.implementation in ran_any
+        }
         ran = {result.case for result in mine} - not_run
         combined, forbidden = entry.module.factors(subject, plan.scope)
         rows = [

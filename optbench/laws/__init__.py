@@ -35,6 +35,10 @@ class Entry:
     check: Callable[[Any], None]
     module: ModuleType
 
+    def concerns(self, subject: Subject) -> bool:
+        """Whether the law asks anything of an algorithm: some are about few of their kind."""
+        return self.law.kind == subject.kind and next(iter(self.cases(subject, Scope())), None) is not None
+
 
 @cache
 def entries() -> dict[str, Entry]:

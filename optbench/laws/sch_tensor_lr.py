@@ -23,7 +23,7 @@ LAW = Law(
 )
 
 _DTYPES = ("float64", "float32")
-_EPOCHS = 8
+_EPOCHS = 6
 # Roundings of float32, one a step, near the end of a schedule of these lengths.
 _FLOAT32 = 1e-5
 
