@@ -103,8 +103,8 @@ def rules(request: Request) -> Rules:
     from optbench import laws, registry, subjects
 
     known = registry.IMPLEMENTATIONS
-    kinds = {subject.kind for subject in subjects.select(request.algo)}
-    chosen = [entry.law for entry in laws.select(request.laws) if entry.law.kind in kinds]
+    about = subjects.select(request.algo)
+    chosen = [entry.law for entry in laws.select(request.laws) if any(map(entry.concerns, about))]
     # Foreign code and torch's paths may lack what a law is about; ours may not.
     everything = not request.keyword and all(name in known and known[name].ours for name in request.impl)
     return Rules(
