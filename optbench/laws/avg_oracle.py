@@ -45,15 +45,14 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
         for row in pairwise.rows(combined | {"form": forms}, (), scope.seed + seed if seed else 0):
             dtype, layout, moment, form = (row.pop(name) for name in ("dtype", "layout", "moment", "form"))
             variant = f"{form},seed={scope.seed + seed}" if seed else form
-            yield scope.case(subject, row, dtype, layout=layout, moment=moment, variant=variant, steps=4,
-                             seed=scope.seed + seed)  # fmt: skip
+            yield scope.case(subject, row, dtype, layout=layout, moment=moment, variant=variant, seed=scope.seed + seed)
     lively = {"decay": 0.9} if "decay" in combined else {}
     for dtype in scope.some("float32", "bfloat16"):
         # Each shape in one of both for one of the averages, and in the other for the other.
         for shapes in _SHAPES if scope.suite == "full" else _SHAPES[(dtype == "float32") == bool(lively) :: 2]:
             yield scope.case(subject, lively, dtype, shapes=shapes, steps=2)
     for variant in ("other dtypes", "from one device to another", *(f"caller {form}" for form in _FORMS)):
-        yield scope.case(subject, lively, scope.dtypes[0], variant=variant, steps=4)
+        yield scope.case(subject, lively, scope.dtypes[0], variant=variant)
     for form in _FORMS:
         yield scope.case(subject, lively, scope.dtypes[0], variant=f"own {form} in torch")
         yield scope.case(subject, lively, scope.dtypes[0], variant=f"torch {form} in own")

@@ -82,7 +82,7 @@ def check(trial: Trial) -> None:
     model = torch.nn.Module()
     model.weight = torch.nn.Parameter(shown[0].clone())
     averager = trial.build(model)
-    judged = (updates // 2, updates)
+    judged = (3 * updates // 4, updates)
     for k in range(updates):
         model.weight.detach().copy_(shown[k])
         trial.update(averager, model)
