@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 import torch
 
 from optbench.checker import Checker
@@ -73,3 +74,22 @@ def test_cancellation_in_float64_is_no_wrong_formula_but_a_wrong_constant_is() -
         checker = Checker()
         checker.close("x", expected * factor, judged, torch.float64)
         assert checker.verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("actual", "expected", "verdict"),
+    [
+        (1.0 + 9e-13, 1.0, "pass"),
+        (1.0 + 2e-12, 1.0, "fail"),
+        (5e-30 * (1 + 2e-12), 5e-30, "fail"),
+        (0.0, 0.0, "pass"),
+        (1e-300, 0.0, "fail"),
+        (float("nan"), 1.0, "fail"),
+        (float("inf"), float("inf"), "pass"),
+    ],
+)
+def test_numbers_are_near_relative_to_what_is_expected(actual: float, expected: float, verdict: str) -> None:
+    checker = Checker()
+    checker.near("a rate", actual, expected)
+    assert checker.verdict == verdict
+    assert checker.comparisons == 1

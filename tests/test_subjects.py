@@ -12,6 +12,7 @@ from torch.optim import swa_utils
 from optbench import reference, subjects
 from optbench.errors import UsageError
 from optbench.registry import materialise
+from optbench.subjects._declare import REQUIRED
 
 # Flags that choose torch's path, and what is only about autograd, are no hyperparameters.
 FLAGS = {"params", "foreach", "fused", "differentiable"}
@@ -105,3 +106,38 @@ def test_selection() -> None:
 def test_an_unknown_name_is_met_with_the_nearest(wrong: str, hint: str) -> None:
     with pytest.raises(UsageError, match=hint):
         subjects.select(wrong)
+
+
+SCHEDULERS = [subject.name for subject in subjects.select("schedulers")]
+
+
+def _scheduler_class(subject: subjects.Subject) -> Any:
+    return getattr(swa_utils if subject.module == "swa_utils" else torch.optim.lr_scheduler, subject.class_name)
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_options_and_defaults_of_schedulers_are_torchs(name: str) -> None:
+    subject = subjects.load(name)
+    signature = inspect.signature(_scheduler_class(subject)).parameters
+    assert {option.name: option.default for option in subject.options} == {
+        key: REQUIRED if parameter.default is parameter.empty else parameter.default
+        for key, parameter in signature.items()
+        if key not in ("optimizer", "last_epoch")
+    }
+    assert all(subject.base.get(option.name, option.default) is not REQUIRED for option in subject.options)
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_what_cases_of_a_scheduler_set_are_its_options(name: str) -> None:
+    subject = subjects.load(name)
+    illegal = [each.options for each in subject.illegal]
+    for given in (subject.base, subject.fullest, *subject.degenerate, *illegal):
+        assert set(given) <= set(subject.defaults)
+    assert subject.fullest, "laws about state need options of their own"
+
+
+def test_a_value_that_every_case_has_is_no_change_and_a_default_beside_it_is_one() -> None:
+    plateau = subjects.load("reducelronplateau")
+    assert plateau.base == {"patience": 2}
+    assert plateau.changed({"patience": 2, "factor": 0.1}) == {}
+    assert plateau.changed({"patience": 10}) == {"patience": 10}
