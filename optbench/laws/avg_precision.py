@@ -27,7 +27,7 @@ _FULL = 100_000
 # of their number, and a mean's only begins to be kept small after a thousand.
 _QUICK_HALVES, _QUICK_EMA, _QUICK_MEAN = 512, 1024, 4096
 # In an interpreter each update takes as long as hundreds of compiled ones.
-_INTERPRETED = 32
+_INTERPRETED = 16
 _ELEMENTS = 16
 _STREAMS = ("constant", "drift")
 
