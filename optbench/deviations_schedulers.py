@@ -384,4 +384,39 @@ assert not told
 """,
         cases=("scheduler_first",),
     ),
+    Deviation(
+        "D-050",
+        "cosineannealinglr cosineannealingwarmrestarts onecyclelr",
+        "sch.formula",
+        "torch",
+        "1 + cos(x) loses its digits near the end: 1e-11 of the rate an epoch before an end at 1,000",
+        "the square of a sine, right to the last digits",
+        """\
+import torch
+import math
+optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=1000)
+for _ in range(999):
+    optimizer.step()
+    scheduler.step()
+assert abs(optimizer.param_groups[0]["lr"] / math.sin(math.pi / 2000) ** 2 - 1) > 5e-12
+""",
+        cases=("a_long_way",),
+    ),
+    Deviation(
+        "D-051",
+        "cycliclr onecyclelr",
+        "sch.tensor_lr",
+        "torch",
+        "a beta1 that is a tensor is replaced by a float",
+        "a tensor is written in place, be it lr or beta1",
+        """\
+import torch
+betas = (torch.tensor(0.9), torch.tensor(0.999))
+optimizer = torch.optim.Adam([torch.zeros(1, requires_grad=True)], lr=1.0, betas=betas, foreach=False)
+torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.1, total_steps=10)
+assert isinstance(optimizer.param_groups[0]["betas"][0], float)
+""",
+        cases=("tensor_betas",),
+    ),
 )

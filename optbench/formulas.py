@@ -53,10 +53,17 @@ def _rate(subject: str, options: Options, epoch: int, base: float, group: int) -
     return rate(epoch, base, group=group, **own) if "schedulers" in own else rate(epoch, base, **own)
 
 
-def _fallen(share: float) -> float:
-    """(1 + cos(pi*share)) / 2 for a share of a half-wave: 1 at 0, 0 at 1, 1 at 2."""
-    # The same as cos(pi*share/2)**2; the sine of what is left keeps every digit near the end.
-    return math.sin(math.pi / 2 * (1.0 - share % 2.0)) ** 2
+def _fallen(at: float, length: float) -> float:
+    """(1 + cos(pi * at/length)) / 2: 1 at 0, 0 at the length, 1 at twice the length."""
+    # The same as cos(pi/2 * at/length)**2; the sine of what is left keeps every digit near the end.
+    return math.sin(math.pi / 2 * (length - at % (2 * length)) / length) ** 2
+
+
+def _left(at: float, length: float, strategy: str) -> float:
+    """How much is left of a way that is annealed: 1 at 0, 0 at its length."""
+    if not length:
+        return 0.0
+    return _fallen(at, length) if strategy == "cos" else (length - at) / length
 
 
 def lambdalr(t: int, base: float, lr_lambda: Callable[[int], float]) -> float:
@@ -96,19 +103,18 @@ def polynomiallr(t: int, base: float, total_iters: float, power: float) -> float
 
 
 def cosineannealinglr(t: int, base: float, T_max: float, eta_min: float) -> float:
-    return eta_min + (base - eta_min) * (_fallen((t % (2 * T_max)) / T_max) if T_max else 0.0)
+    return eta_min + (base - eta_min) * (_fallen(t, T_max) if T_max else 0.0)
 
 
 def cosineannealingwarmrestarts(t: int, base: float, T_0: int, T_mult: int, eta_min: float) -> float:
     length = T_0
     while t >= length:
         t, length = t - length, length * T_mult
-    return eta_min + (base - eta_min) * _fallen(t / length)
+    return eta_min + (base - eta_min) * _fallen(t, length)
 
 
 def swalr(t: int, base: float, swa_lr: float, anneal_epochs: int, anneal_strategy: str) -> float:
-    share = t / anneal_epochs if t < anneal_epochs else 1.0
-    left = _fallen(share) if anneal_strategy == "cos" else 1.0 - share
+    left = _left(min(t, anneal_epochs), anneal_epochs, anneal_strategy)
     return swa_lr * (1.0 - left) + base * left
 
 
@@ -176,8 +182,7 @@ def _one_cycle(t: int, low: float, high: float, last: float, **options: Any) -> 
     while legs and (t > end or end == begin) and end != total - 1:
         begin = end
         end, start, stop = legs.pop(0)
-    share = min(1.0, (t - begin) / (end - begin)) if end != begin else 1.0
-    left = _fallen(share) if options["anneal_strategy"] == "cos" else 1.0 - share
+    left = _left(min(t, end) - begin, end - begin, options["anneal_strategy"])
     return stop * (1.0 - left) + start * left
 
 

@@ -72,12 +72,21 @@ class Trial:
         return full
 
     def optimizer(self, lrs: Sequence[float | torch.Tensor] = LRS, like: str = "sgd") -> torch.optim.Optimizer:
-        """torch's SGD with momentum, plain SGD or Adam, with a group of one parameter for each rate."""
+        """torch's SGD with momentum, with a group of one parameter for each rate.
+
+        Args:
+            lrs: the rates.
+            like: "sgd", "plain" for no momentum, "adam", or "tensor betas" for Adam whose betas are tensors.
+        """
         groups = [
             {"params": [torch.zeros(1, dtype=torch.float64, device=self.case.device, requires_grad=True)], "lr": lr}
             for lr in lrs
         ]
         if like == "adam":
+            return torch.optim.Adam(groups, foreach=False)
+        if like == "tensor betas":
+            for group in groups:
+                group["betas"] = tuple(torch.tensor(beta, dtype=torch.float64) for beta in (0.9, 0.999))
             return torch.optim.Adam(groups, foreach=False)
         return torch.optim.SGD(groups, lr=0.1, momentum=0.0 if like == "plain" else 0.9, foreach=False)
 

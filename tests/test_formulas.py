@@ -70,13 +70,13 @@ def test_the_last_epoch_is_exact(name: str, options: dict[str, Any], last: int, 
     assert formulas.rates(name, subjects.load(name).complete(options), [0.3], last) == [rate]
 
 
-@pytest.mark.parametrize("length", [10, 1000, 10**6])
+@pytest.mark.parametrize("length", [100, 1000, 10**6])
 def test_nothing_is_lost_near_the_end(length: int) -> None:
     """An epoch before its end a cosine is pi**2/4 / length**2 of what it was, to first order."""
     full = subjects.load("cosineannealinglr").complete({"T_max": length})
     angle = np.pi / (2 * length)
     expected = 0.3 * (angle * (1 - angle**2 / 6 + angle**4 / 120 - angle**6 / 5040)) ** 2
-    assert formulas.rates("cosineannealinglr", full, [0.3], length - 1)[0] == pytest.approx(expected, rel=1e-14)
+    assert formulas.rates("cosineannealinglr", full, [0.3], length - 1)[0] == pytest.approx(expected, rel=1e-14, abs=0)
 
 
 def test_a_group_has_its_own_value_of_each_option() -> None:

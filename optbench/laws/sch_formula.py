@@ -27,6 +27,18 @@ BY_EPOCH = "any epoch"
 # torch has no closed form of these, where step(epoch) is one more step.
 _NO_EPOCH = ("reducelronplateau", "sequentiallr", "chainedscheduler", "multiplicativelr", "swalr")
 _LONGEST = 200
+# A long way, near the ends of which closed forms cancel: the epochs are visited one after another in the full suite.
+_LONG: dict[str, dict[str, Any]] = {
+    "cosineannealinglr": {"T_max": 1000},
+    "cosineannealingwarmrestarts": {"T_0": 400, "T_mult": 2},
+    "cycliclr": {"step_size_up": 700, "step_size_down": 300},
+    "linearlr": {"total_iters": 1000, "end_factor": 0.001},
+    "onecyclelr": {"total_steps": 1000},
+    "polynomiallr": {"total_iters": 1000, "power": 2.0},
+    "swalr": {"anneal_epochs": 1000},
+}
+_LONG_WAY = "a long way"
+_NEAR = (0, 1, 299, 300, 301, 399, 400, 698, 699, 700, 998, 999, 1000, 1001, 1199, 1200, 1999, 2000, 2001)
 
 
 def has_epochs(subject: Subject) -> bool:
@@ -49,13 +61,18 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
         for row in pairwise.rows(combined, forbidden, seed):
             dtype, moment = row.pop("dtype"), row.pop("moment")
             yield scope.case(subject, row, dtype, moment=moment, variant=f"seed={seed}" if seed else "")
+    if subject.name in _LONG and set(_LONG[subject.name]) <= set(subject.defaults):
+        for moment in combined["moment"]:
+            if scope.suite == "full" or moment == BY_EPOCH:
+                yield scope.case(subject, _LONG[subject.name], scope.dtypes[0], moment=moment, variant=_LONG_WAY)
 
 
 def check(trial: Trial) -> None:
     run = trial.run()
-    last = trial.last(min(3 * trial.horizon(), _LONGEST))
+    long = trial.case.variant == _LONG_WAY
+    last = trial.last(_NEAR[-1] if long else min(3 * trial.horizon(), _LONGEST))
     if trial.case.moment == BY_EPOCH:
-        _at_any_epoch(trial, run, last)
+        _at_any_epoch(trial, run, last, _NEAR if long else range(last))
         return
     trial.follow("step by step", run, 0, last)
     told_ahead(trial, run, range(last + 1))
@@ -63,13 +80,13 @@ def check(trial: Trial) -> None:
         beyond(trial, run)
 
 
-def _at_any_epoch(trial: Trial, run: Run, last: int) -> None:
+def _at_any_epoch(trial: Trial, run: Run, last: int, among: Sequence[int]) -> None:
     """In no order, and a step from there; and what the scheduler says of any epoch without going there."""
     from optbench.trial import Unsupported
 
     if not run.jumps:
         raise Unsupported("its step takes no epoch")
-    epochs = [*range(last)]
+    epochs = [epoch for epoch in among if epoch <= last]
     random.Random(trial.case.seed).shuffle(epochs)
     epochs = [last, 0, *epochs[:20]]
     for epoch in epochs:

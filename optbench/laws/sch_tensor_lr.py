@@ -24,6 +24,7 @@ LAW = Law(
 
 _DTYPES = ("float64", "float32")
 _EPOCHS = 6
+_BETAS = "tensor betas"
 # Roundings of float32, one a step, near the end of a schedule of these lengths.
 _FLOAT32 = 1e-5
 
@@ -32,9 +33,36 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     for dtype in _DTYPES:
         yield scope.case(subject, {}, scope.dtypes[0], variant=f"tensor-{dtype}")
     yield scope.case(subject, subject.fullest, scope.dtypes[0], variant="one of two groups")
+    if "cycle_momentum" in subject.defaults:
+        yield scope.case(subject, {}, scope.dtypes[0], variant=_BETAS)
 
 
 def check(trial: Trial) -> None:
+    if trial.case.variant == _BETAS:
+        _betas(trial)
+    else:
+        _rates(trial)
+
+
+def _betas(trial: Trial) -> None:
+    """beta1 is a tensor: it is written in place too."""
+    from optbench.schedules import Run
+
+    optimizer = trial.optimizer(like=_BETAS)
+    held = [group["betas"] for group in optimizer.param_groups]
+    beta2s = [float(betas[1]) for betas in held]
+    run = Run(trial, optimizer, trial.build(optimizer))
+    for epoch in range(trial.last(_EPOCHS) + 1):
+        if epoch:
+            run.step(epoch)
+        trial.judge("tensor betas", run, epoch)
+        for i, (group, betas, beta2) in enumerate(zip(optimizer.param_groups, held, beta2s, strict=True)):
+            same = all(now is then for now, then in zip(group["betas"], betas, strict=True))
+            trial.checker.true(f"betas of group {i} are the same tensors at epoch {epoch}", same, repr(group["betas"]))
+            trial.checker.same(f"beta2 of group {i} at epoch {epoch}", float(group["betas"][1]), beta2)
+
+
+def _rates(trial: Trial) -> None:
     import torch
 
     from optbench.schedules import LRS
