@@ -23,7 +23,7 @@ ALLOWED = {
     "optbench": {"torch", "numpy", "numba", "typer", "optbench"},
 }
 # optbench.optim is the face for people who train: it picks a tier, and so it names them.
-FACE = {"optbench/optim.py"}
+FACE = {f"optbench/optim/{name}.py" for name in ("face", "lr_scheduler", "optimizers", "swa_utils")}
 TIERS = ("optbench.impls.foreach", "optbench.impls.fused", "optbench.reference")
 
 

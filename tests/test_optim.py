@@ -168,7 +168,7 @@ def test_devices_without_a_compiler_take_foreach(monkeypatch):
     assert optim.choose_tier(params) == "foreach"
     # torch.device("cuda") needs no GPU to be named.
     on_gpu = type("Parameter", (), {"device": torch.device("cuda"), "layout": torch.strided})
-    monkeypatch.setattr(optim, "_tensors", lambda params: [on_gpu])
+    monkeypatch.setattr(optim.optimizers, "_tensors", lambda params: [on_gpu])
     for found, expected in ((object(), "fused"), (None, "foreach")):
         monkeypatch.setattr(importlib.util, "find_spec", lambda name, found=found: found)
         assert optim.choose_tier(params) == expected

@@ -1,7 +1,4 @@
-"""Optimizers for people who train: torch.optim's names and arguments, the fastest tier that conforms on this device.
-
-    from optbench.optim import AdamW
-    optimizer = AdamW(model.parameters(), lr=3e-4)
+"""torch.optim's optimizers, of the fastest tier that conforms on a device.
 
 Every optimizer that `optbench list algos` names is here. Calling one makes an optimizer of one tier, whose state_dict
 torch.optim and every other tier can load. Which tier, as torch.optim's page describes it for its own implementations:
@@ -18,9 +15,7 @@ A tier is imported when it is first chosen.
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
-import inspect
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -28,66 +23,27 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import Optimizer
 
-from . import subjects
+from .. import subjects
+from .face import Face, documented
 
 if TYPE_CHECKING:
     # What type checkers and editors see: the classes below have the reference tier's arguments, which are torch's.
-    from .reference import *  # noqa: F403
+    from ..reference import *  # noqa: F403
 
-_TIERS = {"reference": "optbench.reference", "foreach": "optbench.impls.foreach", "fused": "optbench.impls.fused"}
 # Device types that Triton compiles for.
 _TRITON_DEVICES = frozenset({"cuda", "xpu"})
-_DOC = """{0.class_name}, of the tier that this module's page names: {0.summary}.
-
-Args: those of torch.optim.{0.class_name}, which this signature shows; `optbench show {0.name}` tells what each is for.
-
-Raises: what the tier raises.
-
-Example:
-    >>> optimizer = {0.class_name}(model.parameters(), lr=0.01)
-    >>> optimizer.step({1})
-
-Source: {2.authors}, {2.year}, {2.url}.
-"""
 
 
-class _Face(type):
-    """The type of this module's classes: calling one gives an optimizer of the tier that the arguments select."""
-
-    def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> _Face:
-        for base in bases:
-            if isinstance(base, _Face):
-                raise TypeError(
-                    f"{name} cannot derive from optbench.optim.{base.__name__}, which only chooses a tier: "
-                    f"derive from a tier's class, such as optbench.reference.{base.__name__}"
-                )
-        return super().__new__(cls, name, bases, namespace)
-
-    def __call__(cls, *arguments: Any, **named: Any) -> Any:
-        try:
-            options = cls.__signature__.bind(*arguments, **named).arguments
-        except TypeError as error:
-            raise TypeError(f"{cls.__name__}: {error}") from None
+class _Face(Face):
+    def choose(cls, options: dict[str, Any]) -> str:
         params = options["params"]
-        if not isinstance(params, Tensor) and isinstance(params, Iterable):
-            # An iterator can be walked only once.
-            options["params"] = list(params)
-            flags = {flag: options.get(flag) for flag in ("foreach", "fused", "differentiable")}
-            tier = choose_tier(options["params"], **flags)
-        else:
+        if isinstance(params, Tensor) or not isinstance(params, Iterable):
             # What is no iterable of parameters, the tier's constructor refuses in torch's words.
-            tier = "reference"
-        return _tier_class(tier, cls.__name__)(**options)
-
-    def __instancecheck__(cls, instance: Any) -> bool:
-        return any(
-            base.__name__ == cls.__name__ and base.__module__.rpartition(".")[0] in _TIERS.values()
-            for base in type(instance).__mro__
-        )
-
-    @property
-    def __signature__(cls) -> inspect.Signature:
-        return inspect.signature(_tier_class("reference", cls.__name__))
+            return "reference"
+        # An iterator can be walked only once.
+        options["params"] = list(params)
+        flags = {flag: options.get(flag) for flag in ("foreach", "fused", "differentiable")}
+        return choose_tier(options["params"], **flags)
 
 
 def choose_tier(
@@ -119,11 +75,6 @@ def choose_tier(
     return "fused" if can_compile else "foreach"
 
 
-def _tier_class(tier: str, name: str) -> type[Optimizer]:
-    found: type[Optimizer] = getattr(importlib.import_module(_TIERS[tier]), name)
-    return found
-
-
 def _tensors(params: Iterable[Any]) -> Iterator[Tensor]:
     for item in params:
         if isinstance(item, dict):
@@ -135,10 +86,12 @@ def _tensors(params: Iterable[Any]) -> Iterator[Tensor]:
             yield item
 
 
-def _face(subject: subjects.Subject) -> _Face:
-    closure = "closure" if subject.closure else ""
-    doc = _DOC.format(subject, closure, subject.papers[0])
-    return _Face(subject.class_name, (Optimizer,), {"__module__": __name__, "__doc__": doc})
+def _face(subject: subjects.Subject) -> Face:
+    step = f"optimizer.step({'closure' if subject.closure else ''})"
+    example = f">>> optimizer = {subject.class_name}(model.parameters(), lr=0.01)\n>>> {step}"
+    doc = documented(subject, __name__, example)
+    # Where users find it, for messages and pickle.
+    return _Face(subject.class_name, (Optimizer,), {"__module__": __package__, "__doc__": doc})
 
 
 _FACES = {subject.class_name: _face(subject) for subject in subjects.select("optimizers")}
