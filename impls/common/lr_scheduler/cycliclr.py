@@ -1,6 +1,7 @@
 """Constructor, checks and state of CyclicLR: everything but its arithmetic."""
 
 from collections.abc import Callable
+from math import inf
 from typing import Any, ClassVar, Literal
 
 from torch.optim.optimizer import Optimizer
@@ -51,8 +52,9 @@ class CyclicLRBase(MomentumCycleBase):
         self.optimizer = optimizer
         base_lrs = per_group("base_lr", optimizer, base_lr)
         self.max_lrs = per_group("max_lr", optimizer, max_lr)
-        check(step_size_up > 0, "step_size_up", step_size_up, "greater than 0")
-        check(step_size_down is None or step_size_down >= 0, "step_size_down", step_size_down, "at least 0")
+        check(0 < step_size_up < inf, "step_size_up", step_size_up, "greater than 0, and finite")
+        finite = step_size_down is None or 0 <= step_size_down < inf
+        check(finite, "step_size_down", step_size_down, "at least 0, and finite")
         check(mode in MODES or scale_fn is not None, "mode", mode, f"one of {MODES} where scale_fn is None")
         up = float(step_size_up)
         self.total_size = up + (up if step_size_down is None else float(step_size_down))

@@ -107,7 +107,7 @@ def cosine(over: float, length: float) -> tuple[float, float]:
 
     By sines of half the angle, from both ends, so that a small weight has all its digits.
     """
-    if np.isinf(length):
+    if length == math.inf:
         return 1.0, 0.0
     half = math.pi / 2
     return math.sin(half * ((length - over) / length)) ** 2, math.sin(half * (over / length)) ** 2

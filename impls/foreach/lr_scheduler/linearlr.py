@@ -3,6 +3,8 @@
 Source: torch.optim.lr_scheduler.LinearLR; no paper is known to define it.
 """
 
+import math
+
 from ...common.lr_scheduler.linearlr import LinearLRBase
 from .base import LRScheduler, Vector
 
@@ -45,6 +47,8 @@ class LinearLR(LinearLRBase, LRScheduler):
     def _factor(self, epoch: float) -> float:
         if epoch >= self.total_iters:
             return self.end_factor
+        if self.total_iters == math.inf:
+            return self.start_factor
         # from both ends, so that a small factor has all its digits
         left = self.total_iters - epoch
         return self.start_factor * (left / self.total_iters) + self.end_factor * (epoch / self.total_iters)

@@ -4,6 +4,8 @@ Source: torch.optim.lr_scheduler.PolynomialLR. The "poly" policy is that of Lian
 https://arxiv.org/abs/1606.00915, section 4.1.
 """
 
+import math
+
 from ...common.lr_scheduler.polynomiallr import PolynomialLRBase
 from .base import LRScheduler, Vector
 
@@ -41,5 +43,8 @@ class PolynomialLR(PolynomialLRBase, LRScheduler):
         return rates * (self._factor(epoch) / before) if before > 0 else rates
 
     def _factor(self, epoch: float) -> float:
-        left = max(0.0, (self.total_iters - epoch) / self.total_iters) if epoch < self.total_iters else 0.0
+        if epoch >= self.total_iters:
+            return 0.0**self.power
+        # what is left, with all its digits where it is small
+        left = (self.total_iters - epoch) / self.total_iters if self.total_iters < math.inf else 1.0
         return left**self.power
