@@ -166,13 +166,13 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "swa-frozen-left-out",
         "parameters without a gradient are not averaged",
-        "swa", "foreach", "avg.oracle", "weight",
+        "swa", "reference", "avg.oracle", "weight",
         wrap=frozen_left_out,
     ),
     Fault(
         "ema-buffers-never-averaged",
         "use_buffers is ignored",
-        "ema", "reference", "avg.oracle", "tail.",
+        "ema", "foreach", "avg.oracle", "tail.",
         wrap=buffers_never_averaged,
     ),
     Fault(
@@ -197,9 +197,9 @@ FAULTS: tuple[Fault, ...] = (
         wrap=digits_forgotten,
     ),
     Fault(
-        "swa-memory-shared",
+        "ema-memory-shared",
         "the average's first parameter is the model's",
-        "swa", "fused", "avg.pure", "memory of its own",
+        "ema", "fused", "avg.pure", "memory of its own",
         wrap=memory_shared,
     ),
     Fault(
@@ -211,7 +211,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "update-bn-momentum-of-zero",
         "statistics are taken with a momentum of 0 instead of none",
-        "swa", "foreach", "avg.bn", "running_mean",
+        "swa", "reference", "avg.bn", "running_mean",
         shipped_in="Lightning#14866",
         wrap=momentum_of_zero,
         target="update_bn",
