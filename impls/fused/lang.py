@@ -94,7 +94,7 @@ def log(value: Any) -> Any:
 
 
 def sin(value: Any) -> Any:
-    """Sine. Float64, for rates."""
+    """Sine of an angle of at most a right one, up or down. Float64, for rates."""
     return math.sin(value)
 
 

@@ -6,6 +6,7 @@ So a captured CUDA graph that holds an optimizer's step and a scheduler's replay
 from __future__ import annotations
 
 import importlib
+import math
 import os
 from collections.abc import Sequence
 from operator import is_, itemgetter
@@ -24,6 +25,9 @@ _KINDS = (torch.float32, torch.float64)
 _rate = itemgetter("lr")
 # Most numbers of a table, and fewest epochs.
 _TABLE, _EPOCHS = 1 << 16, 1 << 10
+
+# What graphs use at every replay. A graph does not say when it is deleted, so it lives as long as the process.
+_captured: list[DeviceRates] = []
 
 
 def on_device(values: Sequence[Any]) -> bool:
@@ -70,22 +74,43 @@ class DeviceRates:
         self.shared = self._copy(np.append(launch.shared, scheduler.tolerance * spacing))
         self.addresses = self._copy(np.array([rate.data_ptr() for rate in rates]))
         self.seconds = self._copy(np.array([value.data_ptr() for value in self.momenta])) if self.momenta else None
-        self.tabulate(scheduler, epoch)
+        self._tabulate(scheduler, epoch)
 
-    def tabulate(self, scheduler: FusedScheduler, first: int) -> None:
-        """Ask for the rows of the epochs to come, as many as there are, and as a table holds."""
-        rows: list[Sequence[float]] = [scheduler.row(first)] if self.schedule.row else [(1.0,)]
-        self.stride, self.first = len(rows[0]), first
-        self.wide = len(self.schedule.row) if self.stride > len(self.schedule.row) else 0
-        changes = bool(self.schedule.row) and scheduler.varies
-        for epoch in range(first + 1, first + max(_TABLE // self.stride, _EPOCHS) if changes else first):
+    def _tabulate(self, scheduler: FusedScheduler, first: int) -> None:
+        """Ask for the rows of epochs to come, as many as there are, and as a table holds."""
+        width = len(self.schedule.row)
+        start = scheduler.row(first) if width else (1.0,)
+        self.stride = len(start)
+        self.wide = width if self.stride > width else 0
+        self.ends = bool(width) and scheduler.varies
+        self._capacity = max(_TABLE // self.stride, _EPOCHS) if self.ends else 1
+        self.rows = torch.ones((self._capacity, self.stride), dtype=torch.float64, device=self.device)
+        self.span = torch.zeros(2, dtype=torch.int64, device=self.device)
+        self._fill(scheduler, first, [start])
+
+    def extend(self, scheduler: FusedScheduler, first: int) -> None:
+        """Go on with the table from an epoch on, in the memory that launches read; unless that epoch is an error."""
+        try:
+            rows = [scheduler.row(first)]
+        except Exception:
+            return
+        self._fill(scheduler, first, rows)
+
+    def _fill(self, scheduler: FusedScheduler, first: int, rows: list[Sequence[float]]) -> None:
+        for epoch in range(first + 1, first + self._capacity):
             try:
                 rows.append(scheduler.row(epoch))
             except Exception:
                 # It is an error when that epoch comes, and not before.
                 break
-        self.epochs, self.ends = len(rows), changes
-        self.table = self._copy(np.array(rows, dtype=np.float64))
+        self.first, self.epochs = first, len(rows)
+        self.rows[: len(rows)].copy_(torch.tensor(rows, dtype=torch.float64))
+        self.span.copy_(torch.tensor([first, len(rows)]))
+
+    @property
+    def end(self) -> float:
+        """The first epoch that is not tabulated."""
+        return self.first + self.epochs if self.ends else math.inf
 
     def holds(self, scheduler: FusedScheduler) -> bool:
         """Whether the launch would still do what the scheduler asks for."""
@@ -105,13 +130,15 @@ class DeviceRates:
         with backend._on(self.device):
             self.kernels.rates_kernel(self.schedule)[(len(self.counters),)](
                 self.addresses, self.seconds, self.counters, self.base, self.last, self.columns, self.shared,
-                self.table, self.first, self.epochs, self.stride, self.wide, self.groups,
+                self.rows, self.span, self.stride, self.wide, self.groups,
                 RATE=backend._TYPES[self.rates[0].dtype],
                 MOMENTUM=backend._TYPES[self.momenta[0].dtype] if self.momenta else None,
                 BLOCK=self.kernels.BLOCK, **backend._options(),
             )  # fmt: skip
         torch.autograd.graph.increment_version([*self.rates, *self.momenta])
         self.epoch += 1
+        if capturing():
+            _captured.append(self)
 
     def _addresses(self) -> list[int]:
         return [tensor.data_ptr() for tensor in [*self.rates, *self.momenta]]

@@ -129,8 +129,9 @@ class FusedScheduler(LRSchedulerBase):
 
     def _settle(self, given: bool) -> None:
         epoch, device = self.last_epoch, self._device
-        # At the first epoch, and where the caller names one, rates may come from elsewhere.
-        if given or epoch <= 0 or not on_device([group["lr"] for group in self.optimizer.param_groups]):
+        # At first, and where the caller names the epoch, rates may come from elsewhere.
+        elsewhere = given or epoch <= 0 or self._is_initial or type(self).get_lr is not LRSchedulerBase.get_lr
+        if elsewhere or not on_device([group["lr"] for group in self.optimizer.param_groups]):
             self._device = None
             super()._settle(given)
             return
@@ -138,8 +139,10 @@ class FusedScheduler(LRSchedulerBase):
             if capturing():
                 raise RuntimeError(f"{type(self).__name__} must have taken a step before one is captured in a graph")
             device = DeviceRates(self, epoch)
-        elif device.ends and epoch >= device.first + device.epochs and not capturing():
-            device.tabulate(self, epoch)
+        elif epoch >= device.end and not capturing():
+            # an error of a user's function is raised here
+            self.row(epoch)
+            device.extend(self, epoch)
         self._floats, self._evidence = (), None
         self._device = device
         device.run()
@@ -147,20 +150,32 @@ class FusedScheduler(LRSchedulerBase):
         if self.momenta() and not device.momenta:
             self._write_momenta(self.results(epoch)[1])  # type: ignore[attr-defined]
 
+    def _update_lr(self, epoch: int | None = None) -> None:
+        self._ask_device()
+        # The epoch is the host's while it takes a step.
+        replayed, self._replayed = self._replayed, False
+        try:
+            super()._update_lr(epoch)
+        finally:
+            self._replayed |= replayed and self._device is not None
+
     def _ask_device(self) -> None:
+        """Take note of what the device did by itself, and tell it of epochs to come before it runs out of them."""
         device = self._device
         if device is None or not self._replayed or capturing():
             return
-        epoch = int(device.counters[0])
+        epoch, end = int(device.counters[0]), device.end
         self._step_count += epoch - self.__dict__["last_epoch"]
         device.epoch = self.__dict__["last_epoch"] = epoch
-        if device.ends and epoch >= device.first + device.epochs:
+        if epoch >= end:
             warnings.warn(
-                f"{type(self).__name__} was tabulated up to epoch {device.first + device.epochs - 1}, and replayed up "
-                f"to {epoch}: call step() outside the graph before, which tabulates what comes next",
+                f"{type(self).__name__} was tabulated up to epoch {end - 1}, and replayed up to {epoch}: ask for "
+                "last_epoch now and then between replays, which tabulates what comes next",
                 RuntimeWarning,
                 stacklevel=3,
             )
+        if epoch + 1 >= (device.first + end) / 2:
+            device.extend(self, epoch + 1)
 
 
 def cycled(scheduler: Any) -> list[Any]:

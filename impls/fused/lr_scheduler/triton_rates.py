@@ -25,11 +25,11 @@ def kernel_source(schedule: Any) -> str:
     Its arguments: int64 [groups] addresses of the rates and, of the momenta, None or as many; int64 [programs] the
     epoch of each program; float64 [groups] base rates, and the curve's rates of the epoch before; float64 [columns,
     groups]; float64 [shared], and the tolerance after those; float64 [epochs, row] or [epochs, groups, row], from epoch
-    `first` on; `stride` from an epoch to the next and `wide` from a group to the next.
+    `span` begins at, of which it has so many; `stride` from an epoch to the next and `wide` from a group to the next.
     """
     names = (*schedule.row, *schedule.columns, *schedule.shared)
     loads = [
-        f"    {name} = tl.load(table + index * stride + group * wide + {place}, mask=present, other=1.0)\n"
+        f"    {name} = tl.load(rows + index * stride + group * wide + {place}, mask=present, other=1.0)\n"
         for place, name in enumerate(schedule.row)
     ]
     loads += [
@@ -49,11 +49,10 @@ def kernel_source(schedule: Any) -> str:
 """
     return f'''"""The Triton kernel of the schedule {schedule.name!r}, written by triton_rates.kernel_source."""
 
-@triton.jit(do_not_specialize=["first", "epochs", "stride", "wide", "groups"])
+@triton.jit(do_not_specialize=["stride", "wide", "groups"])
 def rates_kernel(
-    rates, momenta, counters, base_rates, last_rates, columns, shared, table, first: tl.int64, epochs: tl.int64,
-    stride: tl.int64, wide: tl.int64, groups: tl.int64, RATE: tl.constexpr, MOMENTUM: tl.constexpr,
-    BLOCK: tl.constexpr,
+    rates, momenta, counters, base_rates, last_rates, columns, shared, rows, span, stride: tl.int64, wide: tl.int64,
+    groups: tl.int64, RATE: tl.constexpr, MOMENTUM: tl.constexpr, BLOCK: tl.constexpr,
 ):
     group = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     present = group < groups
@@ -61,7 +60,7 @@ def rates_kernel(
     count = tl.load(counters + tl.program_id(0)) + 1
     tl.store(counters + tl.program_id(0), count)
     epoch = zero + count.to(tl.float64)
-    index = tl.minimum(count - first, epochs - 1)
+    index = tl.minimum(count - tl.load(span), tl.load(span + 1) - 1)
     pointer = tl.load(rates + group, mask=present, other=0).to(tl.pointer_type(RATE))
     current = tl.load(pointer, mask=present, other=1.0).to(tl.float64)
     base = tl.load(base_rates + group, mask=present, other=1.0)

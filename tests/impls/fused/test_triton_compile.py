@@ -44,7 +44,7 @@ def examine(*arguments, python=sys.executable):
 
 def elementwise_rules():
     classes = [getattr(fused, name) for name in fused.__all__]
-    return {cls.rule.name for cls in classes if issubclass(cls, FusedOptimizer)}
+    return {cls.rule.name for cls in classes if issubclass(cls, FusedOptimizer)} | {"average"}
 
 
 def assert_sound(reports, kernels):

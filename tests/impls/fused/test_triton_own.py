@@ -41,7 +41,7 @@ def run(program, *arguments, python=sys.executable, **environment):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "kernels"), [((), 39), pytest.param(("--full",), 156, marks=pytest.mark.slow)], ids=["quick", "full"]
+    ("arguments", "kernels"), [((), 78), pytest.param(("--full",), 234, marks=pytest.mark.slow)], ids=["quick", "full"]
 )
 @pytest.mark.parametrize("python", PYTHONS)
 def test_kernels_have_no_faults(arguments, kernels, python):

@@ -40,12 +40,21 @@ from triton.runtime.jit import create_function_from_signature
 
 FUSED = Path(__file__).resolve().parents[3] / "impls" / "fused"
 # The first of them stands for all where what is looked at does not depend on the rule.
-RULES = ("adam", "adadelta", "adagrad", "adamax", "asgd", "lion", "nadam", "radam", "rmsprop", "rprop", "sgd")
+RULES = (
+    "adam", "adadelta", "adagrad", "adamax", "asgd", "lion", "nadam", "radam", "rmsprop", "rprop", "sgd",
+    "swa_utils/average",
+)  # fmt: skip
+# What a rule stores without reading it, by the flag under which it does.
+UNREAD = {"average": {"SHADOW": "param"}}
 
 # The package's own __init__ may import torch, so its modules are imported under a package without one.
 _package = ModuleType("fused_without_torch")
 _package.__path__ = [str(FUSED)]
 sys.modules[_package.__name__] = _package
+for _folder in ("lr_scheduler", "swa_utils"):
+    _subpackage = ModuleType(f"{_package.__name__}.{_folder}")
+    _subpackage.__path__ = [str(FUSED / _folder)]
+    sys.modules[_subpackage.__name__] = _subpackage
 triton_kernels = importlib.import_module(f"{_package.__name__}.triton_kernels")
 triton_lang = importlib.import_module(f"{_package.__name__}.triton_lang")
 
@@ -90,26 +99,26 @@ class Variant:
             object.__setattr__(self, "working", "float64" if self.dtype == "float64" else "float32")
 
 
-def load_rule(path: Path) -> Any:
+def load_rule(path: Path, record: str = "RULE") -> Any:
     """The RULE of a rule file, without running the imports and the class around it, which need torch."""
     tree = ast.parse(path.read_text())
 
     def belongs(node: ast.stmt) -> bool:
         match node:
-            case ast.ImportFrom(module="lang" | "__future__"):
+            case ast.ImportFrom(module="lang" | "schedule" | "lr_scheduler.schedule" | "__future__"):
                 return True
             case ast.FunctionDef(decorator_list=[ast.Name(id="rule")]):
                 return True
-            case ast.Assign(targets=[ast.Name(id="RULE")]):
+            case ast.Assign(targets=[ast.Name(id=name)]) if name == record:
                 return True
         return False
 
     tree.body = [node for node in tree.body if belongs(node)]
     module = ModuleType(f"{_package.__name__}.{path.stem}")
-    module.__package__ = _package.__name__
+    module.__package__ = ".".join([_package.__name__, *path.relative_to(FUSED).parent.parts])
     # The file's own name and line numbers let inspect find the functions' source.
     exec(compile(tree, str(path), "exec"), module.__dict__)
-    return module.RULE
+    return getattr(module, record)
 
 
 def signature_of(rule: Any, variant: Variant) -> tuple[dict[str, str], dict[str, Any]]:
@@ -194,13 +203,17 @@ def access_faults(rule: Any, variant: Variant, found: dict[str, int]) -> Iterato
     """Compare the accesses with the fewest that move every present array once, block by full block."""
     itemsize = ITEMSIZES[variant.dtype]
     elements = triton_kernels.block_size(itemsize, aligned=True) // triton_kernels.THREADS
-    vectors = elements * itemsize // 16
-    written = 1 + sum(rule.present(variant.flags))
+    present = [name for name, exists in zip(rule.state, rule.present(variant.flags), strict=True) if exists]
+    sizes = {name: ITEMSIZES[variant.working] if name in rule.wide else itemsize for name in ("param", *present)}
+    vectors = {name: elements * size // 16 for name, size in sizes.items()}
+    flags = dict(zip(rule.flags, variant.flags, strict=True))
+    unread = {name for flag, name in UNREAD.get(rule.name, {}).items() if flags[flag]}
+    read = sum(count for name, count in vectors.items() if name not in unread)
     # The masked path of a tensor's last block goes element by element.
     expected = {
-        "wide_loads": (written + 1) * vectors,
-        "wide_stores": written * vectors,
-        "narrow_stores": written * elements,
+        "wide_loads": read + elements * itemsize // 16,
+        "wide_stores": sum(vectors.values()),
+        "narrow_stores": len(vectors) * elements,
     }
     for name, count in expected.items():
         if found[name] != count:

@@ -4,9 +4,9 @@ Run as a program, in an environment with Triton and without need of torch or a G
 
     python tests/impls/fused/triton_compile_own.py [--full] [--plant FAULT]
 
-The gather launcher's kernel of each rule that takes sparse gradients, Adafactor's three launches, and the passes of
-L-BFGS. It prints one JSON object a kernel and ends with 1 if any has a fault: spilled registers, approximate float32
-square roots and quotients, contraction into fused multiply-adds.
+The gather launcher's kernel of each rule that takes sparse gradients, Adafactor's three launches, the passes of L-BFGS,
+and the launches of learning-rate schedules. It prints one JSON object a kernel and ends with 1 if any has a fault:
+spilled registers, approximate float32 square roots and quotients, contraction into fused multiply-adds.
 """
 
 from __future__ import annotations
@@ -30,10 +30,21 @@ _package = triton_kernels.__package__
 adafactor = importlib.import_module(f"{_package}.triton_adafactor_kernels")
 rows = importlib.import_module(f"{_package}.triton_row_kernels")
 vectors = importlib.import_module(f"{_package}.triton_vector_kernels")
+rates = importlib.import_module(f"{_package}.lr_scheduler.triton_rates")
 
 SPARSE_RULES = ("sparse_adam.py", "sgd.py", "adagrad.py")
+SCHEDULES = (
+    *(f"lr_scheduler/{name}.py" for name in (
+        "constantlr", "cosineannealinglr", "cosineannealingwarmrestarts", "cycliclr", "exponentiallr", "lambdalr",
+        "linearlr", "multiplicativelr", "multisteplr", "onecyclelr", "polynomiallr", "steplr",
+    )),
+    "swa_utils/swalr.py",
+)  # fmt: skip
 POINTERS = {"tensors": "*i64", "tiles": "*i64", "table": "*i64", "block_map": "*i32"} | dict.fromkeys(
     ("totals", "scalars", "before", "after", "sums", "rate"), "*fp64"
+)
+RATES_POINTERS = dict.fromkeys(("rates", "momenta", "counters", "span"), "*i64") | dict.fromkeys(
+    ("base_rates", "last_rates", "columns", "shared", "rows"), "*fp64"
 )
 
 
@@ -66,12 +77,26 @@ def kernels(dtypes: Iterable[str]) -> Iterator[Kernel]:
             constants = common | {"LOOP": loop, "BLOCK": vectors.BLOCK}
             yield Kernel(f"advance {loop}", vectors.advance_kernel, dtype, constants)
         yield Kernel("remember", vectors.remember_kernel, dtype, common | {"BLOCK": vectors.BLOCK})
+        if dtype in ("float32", "float64"):
+            yield from schedules(dtype)
+
+
+def schedules(dtype: str) -> Iterator[Kernel]:
+    """The launch of every schedule, for rates of this dtype, and momenta where it moves those."""
+    for file in SCHEDULES:
+        schedule = load_rule(FUSED / file, "SCHEDULE")
+        constants = {"RATE": STORAGES[dtype], "MOMENTUM": STORAGES[dtype], "BLOCK": rates.BLOCK}
+        if len(schedule.results) == 1:
+            constants |= {"momenta": None, "MOMENTUM": None}
+        yield Kernel(f"rates of {schedule.name}", rates.rates_kernel(schedule), dtype, constants)
 
 
 def build(kernel: Kernel, target: GPUTarget, **options: Any) -> Any:
     """Compile one kernel to machine code."""
     names = [parameter.name for parameter in kernel.function.params]
     pointers = POINTERS | {"scalar_table": "*fp64" if kernel.dtype == "float64" else "*fp32"}
+    if kernel.name.startswith("rates of"):
+        pointers = RATES_POINTERS
     types = {name: "constexpr" if name in kernel.constants else pointers.get(name, "i64") for name in names}
     attributes = {
         (index,): [["tt.divisibility", 16]] for index, kind in enumerate(types.values()) if kind.startswith("*")
