@@ -78,7 +78,7 @@ class Trial:
             lrs: the rates.
             like: "sgd", "plain" for no momentum, "adam", or "tensor betas" for Adam whose betas are tensors.
         """
-        groups = [
+        groups: list[dict[str, Any]] = [
             {"params": [torch.zeros(1, dtype=torch.float64, device=self.case.device, requires_grad=True)], "lr": lr}
             for lr in lrs
         ]

@@ -41,12 +41,15 @@ _A, _B, _C = (
 _CHAIN = Part("chainedscheduler", {"schedulers": (_B, _C)})
 
 
+Pair = tuple[Part, Part | None]
+
+
 def _sequence(*parts: Part, at: tuple[int, ...]) -> Part:
     return Part("sequentiallr", {"schedulers": parts, "milestones": at})
 
 
 # A composite, and the flat one that it has to equal.
-_NESTED = {
+_NESTED: dict[str, dict[str, Pair]] = {
     "sequentiallr": {
         "nested first": (_sequence(_sequence(_A, _B, at=(3,)), _C, at=(6,)), _sequence(_A, _B, _C, at=(3, 6))),
         "nested second": (_sequence(_A, _sequence(_B, _C, at=(3,)), at=(2,)), _sequence(_A, _B, _C, at=(2, 5))),

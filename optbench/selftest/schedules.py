@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -163,7 +164,8 @@ def keys_stay_strings(cls: type[Any]) -> type[Any]:
     class Faulty(cls):  # type: ignore[misc, valid-type]
         def load_state_dict(self, state_dict: dict[str, Any]) -> None:
             super().load_state_dict(state_dict)
-            self.milestones = type(self.milestones)({key: 1 for key in state_dict["milestones"] if type(key) is int})
+            loaded = {key: count for key, count in state_dict["milestones"].items() if type(key) is int}
+            self.milestones: Any = Counter(loaded)
 
     Faulty.__name__ = cls.__name__
     return Faulty
@@ -265,6 +267,12 @@ FAULTS: tuple[Fault, ...] = (
         "gamma is off in the fourth digit",
         "exponentiallr", "foreach", "sch.formula", "at epoch 1",
         wrap=_with_options(lambda options: {"gamma": options["gamma"] * 1.0001}),
+    ),
+    Fault(
+        "exponential-an-epoch-ahead-on-the-device",
+        "tensor rates are an epoch ahead, in the rule as Triton compiles it",
+        "exponentiallr", "fused-triton", "sch.tensor_lr", "at epoch 0",
+        patches=(("curve = base * power(gamma, epoch)", "curve = base * power(gamma, epoch + 1.0)"),),
     ),
     Fault(
         "linear-an-epoch-too-long",
