@@ -41,7 +41,7 @@ def test_rates_on_a_device_are_those_of_floats():
 
 
 @pytest.mark.parametrize(
-    ("check", "count"), [("replay", len(CONFIGS)), ("tables", 9), ("changes", 6), ("averages", 12)]
+    ("check", "count"), [("replay", 7), ("tables", 9), ("changes", 6), ("averages", 8)]
 )
 def test_same(check, count):
     """Launches without the host go on alike; tables end well; changes are noticed; averages are Numba's to the bit."""

@@ -27,7 +27,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 from support import CONFIGS, half, momenta, optimizer, ours, rates
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
-EPOCHS = 12
+EPOCHS = 9
+# a rule of the epoch alone, of a table, of a table for each group, of a function of the user's, and with momentum
+REPLAYED = ("steplr", "multisteplr", "multiplicativelr-each", "lambdalr", "cycliclr", "onecyclelr", "swalr")
 
 
 def on(backend: str) -> None:
@@ -59,7 +61,7 @@ def difference(config: str, dtype: torch.dtype) -> dict[str, float]:
     for epoch in range(EPOCHS):
         for scheduler, backend in zip(runs, ("triton", "numba"), strict=True):
             on(backend)
-            if epoch == 7:
+            if epoch == 5:
                 scheduler.optimizer.param_groups[1]["lr"] *= 1.5
             step(scheduler)
         assert runs[0]._device is not None and runs[1]._device is None
@@ -179,7 +181,7 @@ def averages() -> dict[str, bool]:
     """Whether averages of both backends are the same to the bit."""
     found = {}
     kinds = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "complex": torch.complex64}
-    for (name, dtype), decay in itertools.product(kinds.items(), (0.3, 0.9, 0.99999)):
+    for (name, dtype), decay in itertools.product(kinds.items(), (0.3, 0.99999)):
         results = []
         for backend in ("triton", "numba"):
             on(backend)
@@ -206,7 +208,7 @@ def main() -> None:
         if dtype == torch.float64 or config in ("steplr", "onecyclelr"):
             found = {"check": "difference", "case": f"{config} {name}"} | difference(config, dtype)
             print(json.dumps(found), flush=True)
-    for config in CONFIGS:
+    for config in REPLAYED:
         print(json.dumps({"check": "replay", "case": config, "same": replay(config)}), flush=True)
     for check in (tables, changes, averages):
         for case, same in check().items():
