@@ -56,12 +56,18 @@ def rows(factors: Factors, forbidden: Forbidden = (), seed: int = 0) -> list[dic
 
 
 def coverage(found: Sequence[Mapping[str, Any]], factors: Factors, forbidden: Forbidden = ()) -> list[PairCoverage]:
-    """For every two factors, how many of their legal pairs stand together in one of the rows."""
+    """For every two factors, how many of their legal pairs stand together in one of the rows.
+
+    A row with a value that is no factor's covers nothing.
+    """
     table = _Table(factors, forbidden)
     legal = table.legal_pairs()
     seen = set()
     for row in found:
-        seen |= table.pairs_of([_index(factors[name], row[name]) for name in table.names])
+        places = [_index(factors[name], row[name]) for name in table.names]
+        known = [place for place in places if place is not None]
+        if len(known) == len(places):
+            seen |= table.pairs_of(known)
     counted = []
     for i, j in itertools.combinations(range(len(table.names)), 2):
         between = {pair for pair in legal if pair[0][0] == i and pair[1][0] == j}
@@ -69,9 +75,9 @@ def coverage(found: Sequence[Mapping[str, Any]], factors: Factors, forbidden: Fo
     return counted
 
 
-def _index(values: Sequence[Any], value: Any) -> int:
+def _index(values: Sequence[Any], value: Any) -> int | None:
     # 0 == False and 1 == True, so that equality alone would confuse options of different types.
-    return next(i for i, known in enumerate(values) if known == value and type(known) is type(value))
+    return next((i for i, known in enumerate(values) if known == value and type(known) is type(value)), None)
 
 
 class _Table:

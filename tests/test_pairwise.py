@@ -55,3 +55,9 @@ def test_the_same_seed_gives_the_same_rows() -> None:
 def test_false_and_zero_are_different_values() -> None:
     found = pairwise.rows({"a": (0, 0.9), "b": (False, True)})
     assert all(pair.covered == 4 for pair in pairwise.coverage(found, {"a": (0, 0.9), "b": (False, True)}))
+
+
+def test_a_row_beside_the_factors_covers_nothing() -> None:
+    factors = {"a": (1, 2), "b": (1, 2)}
+    found = pairwise.coverage([{"a": 1, "b": 1}, {"a": 1000, "b": 2}], factors)
+    assert [(pair.covered, pair.total) for pair in found] == [(1, 4)]
