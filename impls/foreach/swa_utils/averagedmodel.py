@@ -7,7 +7,7 @@ The error of a sum: Donald E. Knuth, "The Art of Computer Programming", volume 2
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -16,11 +16,13 @@ from torch.nn import Module
 from torch.optim import swa_utils
 
 from .averages import Average, converted, narrow, wide_dtype
-from .memory import Digits, Memory
+from .memory import Memory
 
 # below these weights of a new model, an addition to an average would lose too much of it: to one of its tensor's dtype,
 # and to a wide one, which need not be known to all its digits
 SMALL_WEIGHT, SMALL_WEIGHT_OF_WIDE = 2.0**-10, 2.0**-14
+# elements that a sequence of operations takes at a time on a CPU
+PIECE = 2**16
 
 Pairs = Sequence[tuple[Tensor, Tensor]]
 
@@ -88,32 +90,49 @@ class AveragedModel(swa_utils.AveragedModel):
         self._memory = self._memory or Memory()
         digits = self._memory.digits(averages, compensated=compensated)
         targets: list[Any] = averages if wide == dtype else [more.wide for more in digits]
-        lows: list[Any] = [more.low for more in digits]
         if compensated:
-            lows = _compensated(targets, lows, currents, weight)
+            lows: list[Any] = [more.low for more in digits]
+            for piece in _pieces(targets, lows, currents):
+                _compensated(*piece, weight=weight)
         else:
             torch._foreach_lerp_(targets, currents, weight)
         if targets is not averages:
             narrow(targets, averages)
-        self._memory.keep(averages, [Digits(more.wide, low) for more, low in zip(digits, lows, strict=True)])
+        self._memory.keep(averages, digits)
 
 
-def _compensated(averages: list[Tensor], lows: list[Tensor], currents: list[Tensor], weight: float) -> list[Tensor]:
-    """a = a + w*(p - a), in place, where the average is a + low; the new low."""
+def _compensated(averages: list[Tensor], lows: list[Tensor], currents: list[Tensor], *, weight: float) -> None:
+    """a = a + w*(p - a), in place, where the average is a + low."""
     # change = low + w*(p - a - low)
-    changes = torch._foreach_sub(currents, averages)
-    torch._foreach_sub_(changes, lows)
-    torch._foreach_mul_(changes, weight)
-    torch._foreach_add_(changes, lows)
-    # a + change
-    totals = torch._foreach_add(averages, changes)
-    # what the addition lost, exactly: (a - (total - taken)) + (change - taken), where taken = total - a
+    torch._foreach_lerp_(lows, torch._foreach_sub(currents, averages), weight)
+    # total = a + change
+    totals = torch._foreach_add(averages, lows)
+    # what the addition lost, exactly: low = (a - (total - taken)) + (change - taken), where taken = total - a
     taken = torch._foreach_sub(totals, averages)
-    torch._foreach_sub_(changes, taken)
-    torch._foreach_sub_(averages, torch._foreach_sub(totals, taken))
-    torch._foreach_add_(changes, averages)
+    torch._foreach_sub_(lows, taken)
+    torch._foreach_sub_(taken, totals)
+    torch._foreach_add_(averages, taken)
+    torch._foreach_add_(lows, averages)
     torch._foreach_copy_(averages, totals)
-    return [*changes]
+
+
+def _pieces(*columns: list[Tensor]) -> Iterator[list[list[Tensor]]]:
+    """Lists of tensors, a few at a time, and large ones in parts, so that what is computed between stays in a cache."""
+    if columns[0][0].device.type != "cpu":
+        yield [*columns]
+        return
+    rows: list[tuple[Tensor, ...]] = []
+    room = PIECE
+    for row in zip(*columns, strict=True):
+        flat = all(tensor.is_contiguous() for tensor in row) and row[0].numel() > PIECE
+        parts = zip(*[tensor.view(-1).split(PIECE) for tensor in row], strict=True) if flat else [row]
+        for part in parts:
+            if rows and part[0].numel() > room:
+                yield [[*column] for column in zip(*rows, strict=True)]
+                rows, room = [], PIECE
+            rows.append(part)
+            room -= part[0].numel()
+    yield [[*column] for column in zip(*rows, strict=True)]
 
 
 def _by_kind(pairs: Pairs) -> list[tuple[list[Tensor], list[Tensor]]]:

@@ -65,6 +65,14 @@ def test_parts_of_torchs_and_in_torchs(build):
         assert walk(build(Mixed(outer, inner), optimizer()), 12) == pytest.approx(expected, rel=1e-12)
 
 
+def test_the_states_of_parts_are_torchs():
+    mine, other = (flat(module, optimizer()) for module in (ours, theirs))
+    for _ in range(9):
+        epochs = [[part.last_epoch for part in scheduler._schedulers] for scheduler in (mine, other)]
+        assert epochs[0] == epochs[1]
+        walk(mine, 1), walk(other, 1)
+
+
 def test_nested_is_flat():
     expected = walk(flat(ours, optimizer()), 12)
     held = optimizer()

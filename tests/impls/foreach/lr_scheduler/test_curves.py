@@ -27,6 +27,19 @@ def test_rates_and_momenta_are_torchs(name, options, kind):
 
 
 @cases
+@pytest.mark.parametrize("epoch", [1, 4])
+def test_a_rate_that_somebody_changed_goes_on_as_in_torch(name, options, epoch):
+    found = []
+    for cls in pair(name):
+        scheduler = cls(optimizer(), **options)
+        walk(scheduler, epoch)
+        scheduler.optimizer.param_groups[1]["lr"] *= 0.5
+        found.append(walk(scheduler, LAST - epoch))
+    for one, other in zip(*found, strict=True):
+        assert one == pytest.approx(other, rel=1e-12, abs=1e-16)
+
+
+@cases
 def test_lr_at_tells_what_steps_give(name, options):
     cls, _ = pair(name)
     found = walk(cls(optimizer(), **options), LAST)
@@ -106,6 +119,13 @@ def test_both_ends_are_exact():
     assert scheduler.lr_at(99) == scheduler.lr_at(100) == [group["min_lr"] for group in groups]
     with pytest.raises(ValueError, match="101"):
         scheduler.lr_at(101)
+
+
+def test_base_rates_may_change():
+    for scheduler in (ours.StepLR(optimizer(), 5), ours.ExponentialLR(optimizer(), 0.5)):
+        assert scheduler.lr_at(0) == [*RATES]
+        scheduler.base_lrs[1] = 7.0
+        assert scheduler.lr_at(0) == [RATES[0], 7.0, RATES[2]]
 
 
 def test_restarts_are_where_whole_numbers_put_them():
