@@ -206,7 +206,7 @@ class _Sitting:
         judged = frozenset(item.name for item in chosen if registry.judged(item, named))
         timed = {(row["subject"], row["workload"]) for row in self.recorder.record["measurements"]}
         for subject in subjects.select(request.algo):
-            everything = workloads.select(request.workloads, request.suite, subject.kind)
+            everything = workloads.select(request.workloads, request.suite, subject.kind, subject.ground)
             left = [workload for workload in everything if (subject.name, workload.name) not in timed]
             if left:
                 share = sum(item.share for item in left) / sum(item.share for item in everything)

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 
 from optbench.errors import UsageError, unknown
 
-from ._declare import Exempt, Illegal, Kind, Option, Paper, StateEntry, Subject
+from ._declare import Exempt, Ground, Illegal, Kind, Option, Paper, StateEntry, Subject
 
-__all__ = ["NAMES", "Exempt", "Illegal", "Kind", "Option", "Paper", "StateEntry", "Subject", "load", "select"]
+__all__ = ["NAMES", "Exempt", "Ground", "Illegal", "Kind", "Option", "Paper", "StateEntry", "Subject", "load", "select"]
 
 NAMES = (
     "adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "asgd", "lbfgs", "lion", "muon", "nadam", "radam",

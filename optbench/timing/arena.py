@@ -15,12 +15,14 @@ import torch
 from torch import Tensor
 
 from optbench.problem import dtype_of, generator
-from optbench.timing.workloads import MOVING, Workload
+from optbench.timing.workloads import MOVING, ROWS, Workload
 
 # Steps after which parameters and state return to where they were, before anything can overflow or become denormal.
 RESET_AFTER = 512
 # Drawing 16M normal numbers takes as long as several steps; a pattern of this (odd) length repeats instead.
 _PATTERN = (1 << 20) + 7
+# One row in so many has a gradient, where gradients are sparse.
+_TOUCHED = 16
 
 
 class Arena:
@@ -40,7 +42,8 @@ class Arena:
         self.moving = workload.gradients == MOVING
         if given is None:
             start = _draw(workload, dtype_of(dtype), device, seed, "param")
-            self.grads = _draw(workload, dtype_of(dtype), device, seed, "grad")
+            draw = _draw_rows if workload.gradients == ROWS else _draw
+            self.grads = draw(workload, dtype_of(dtype), device, seed, "grad")
         else:
             start = [tensor.detach().to(device, copy=True) for tensor in given]
             self.grads = [_draw_like(tensor, seed, i) for i, tensor in enumerate(start)]
@@ -133,6 +136,18 @@ def _draw(workload: Workload, dtype: torch.dtype, device: str, seed: int, what: 
         tensor = torch.empty(shape, dtype=dtype, device=device)
         offset = _fill(tensor.view(-1), pattern, offset)
         tensors.append(tensor)
+    return tensors
+
+
+def _draw_rows(workload: Workload, dtype: torch.dtype, device: str, seed: int, what: str) -> list[Tensor]:
+    """Sparse tensors of the workload's shapes, coalesced, each holding some rows."""
+    rng = generator(seed, what, workload.name)
+    tensors = []
+    for rows, *rest in workload.shapes:
+        chosen = torch.randperm(rows, generator=rng)[: -(-rows // _TOUCHED)].sort().values
+        values = torch.randn(len(chosen), *rest, generator=rng).to(dtype)
+        grad = torch.sparse_coo_tensor(chosen[None], values, (rows, *rest), is_coalesced=True, check_invariants=False)
+        tensors.append(grad.to(device))
     return tensors
 
 

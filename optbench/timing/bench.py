@@ -94,13 +94,16 @@ def run(plan: BenchPlan, progress: Report | None = None) -> Iterator[Measurement
     kinds = dict.fromkeys(subject.kind for subject in plan.subjects)
     workloads.check(plan.workloads, plan.suite, kinds)
     _check(plan)
-    chosen = {kind: workloads.select(plan.workloads, plan.suite, kind) for kind in kinds}
-    work = [(subject, workload) for subject in plan.subjects for workload in chosen[subject.kind]]
+    chosen = {
+        subject.name: workloads.select(plan.workloads, plan.suite, subject.kind, subject.ground)
+        for subject in plan.subjects
+    }
+    work = [(subject, workload) for subject in plan.subjects for workload in chosen[subject.name]]
     with contextlib.closing(_measurer(plan)) as measurer:
         for done, (subject, workload) in enumerate(work):
             if progress:
                 progress(BenchProgress(subject.name, workload.name, done, len(work)))
-            seconds = _seconds(plan, chosen[subject.kind], workload)
+            seconds = _seconds(plan, chosen[subject.name], workload)
             yield from measurer(subject, workload, seconds, progress, done, len(work))
     if progress and work:
         progress(BenchProgress(work[-1][0].name, work[-1][1].name, len(work), len(work), phase="done"))

@@ -184,7 +184,8 @@ def first_call(
     known = implementation.ours and implementation.module in sys.modules
     shape = (32,) * (subject.dimensions or 2)
     param = torch.ones(shape, dtype=dtype, device=device, requires_grad=True)
-    param.grad = torch.ones(shape, dtype=dtype, device=device)
+    grad = torch.ones(shape, dtype=dtype, device=device)
+    param.grad = grad.to_sparse(1) if subject.sparse else grad
     start = time.perf_counter()
     optimizer = build(implementation, subject, [param], options)
     try:

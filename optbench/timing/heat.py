@@ -21,7 +21,7 @@ from optbench.timing.roof import DeviceRoof, HostRoof
 from optbench.timing.sample import SAMPLE
 from optbench.timing.statistics import FEWEST_PAIRS, paired_ratio, spread, verdict
 from optbench.timing.timer import Clock, Contestant, Rounds, calibrate, pace, race
-from optbench.timing.workloads import Workload
+from optbench.timing.workloads import ROWS, Workload
 
 ROOF = "(roof)"
 TWIN = "(baseline again)"
@@ -120,7 +120,7 @@ class Heat:
         Raises:
             Refused: the workload is not for this algorithm, or too large for this machine.
         """
-        unfit = _unfit(self.subject, [param.dim() for param in self.arena.params])
+        unfit = _unfit(self.subject, [param.dim() for param in self.arena.params], self.workload.gradients == ROWS)
         if unfit:
             raise Refused(unfit)
         need, free = self._memory(), device.free_bytes(self.plan.device)
@@ -218,8 +218,9 @@ class Heat:
 
     def _bytes_per_step(self) -> int:
         return sum(
-            param.numel() * self.subject.bytes_per_element(self.plan.options, param.element_size())
-            for param in self.arena.params
+            (grad.values() if grad.is_sparse else grad).numel()
+            * self.subject.bytes_per_element(self.plan.options, grad.element_size())
+            for grad in self.arena.grads
         )
 
     def _rows(self, rounds: Rounds) -> list[Measurement]:
@@ -295,12 +296,13 @@ class Heat:
         return {"roof_bytes_per_s": rate, "bandwidth_fraction": paired.median}
 
 
-def _unfit(subject: Subject, dimensions: Sequence[int]) -> str | None:
+def _unfit(subject: Subject, dimensions: Sequence[int], sparse: bool) -> str | None:
     """Why no workload, or not this one, is for this algorithm; None where it is."""
     if subject.closure:
         return f"{subject.class_name} calls a closure, and a workload's gradients are given"
-    if subject.sparse:
-        return f"{subject.class_name} takes sparse gradients only, and a workload's are dense"
+    if subject.sparse != sparse:
+        kinds = ("dense", "sparse") if sparse else ("sparse", "dense")
+        return f"{subject.class_name} is timed on {kinds[0]} gradients, and this workload's are {kinds[1]}"
     if subject.dimensions is not None and any(number != subject.dimensions for number in dimensions):
         return f"{subject.class_name} takes parameters of {subject.dimensions} dimensions only"
     return None

@@ -26,7 +26,7 @@ _MOVES = frozenset(
         "clone", "_to_copy", "_foreach_copy_", "detach", "alias", "view", "_unsafe_view", "reshape", "as_strided",
         "view_as_real", "view_as_complex", "expand", "permute", "t", "transpose", "slice", "select", "unsqueeze",
         "squeeze", "lift_fresh", "_local_scalar_dense", "is_pinned", "pin_memory", "_pin_memory", "record_stream",
-        "resolve_conj", "resolve_neg", "unbind",
+        "resolve_conj", "resolve_neg", "unbind", "is_coalesced", "values", "indices", "_values", "_indices", "_nnz",
     )
 )  # fmt: skip
 
@@ -112,7 +112,7 @@ class _Mode(TorchDispatchMode):
 def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:
     for value in values:
         if isinstance(value, Tensor):
-            yield value
+            yield value._values() if value.is_sparse else value
         elif isinstance(value, (list, tuple)):
             yield from _tensors(value)
 

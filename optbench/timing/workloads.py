@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from math import prod
 
 from optbench.errors import UsageError, unknown
-from optbench.subjects import Kind
+from optbench.subjects import Ground, Kind
 
 Shape = tuple[int, ...]
 
 STANDING = "standing"
 MOVING = "moving"
+ROWS = "rows"
 _AUTOGRAD = "/autograd"
 
 
@@ -26,7 +27,8 @@ class Workload:
         name: as on the command line; with "/autograd" behind it where gradients move.
         shapes: shapes of the parameters; empty for a user's workload, whose tensors are known once it is loaded.
         gradients: "standing": the same gradient tensors every step. "moving": autograd makes new ones before every
-            step, as after `zero_grad(set_to_none=True)`, so no address repeats from one step to the next.
+            step, as after `zero_grad(set_to_none=True)`, so no address repeats from one step to the next. "rows": the
+            same sparse tensors every step, each of one row in sixteen.
         meaning: one line.
         curve: a point of the throughput-against-size curve and nothing else.
         share: its part of a suite's time, relative to the others'.
@@ -68,6 +70,12 @@ def _resnet50() -> tuple[Shape, ...]:
     return (*shapes, (1000, 2048), (1000,))
 
 
+def _transformer() -> tuple[Shape, ...]:
+    """The matrices of two layers of width 128: 0.4M elements, as torch's products in bfloat16 take seconds for more."""
+    width = 128
+    return ((3 * width, width), (width, width), (4 * width, width), (width, 4 * width)) * 2
+
+
 def _curve(exponent: int) -> Workload:
     size = 1 << exponent
     text = f"{size >> 20}M" if exponent >= 20 else f"{size >> 10}K"
@@ -88,6 +96,9 @@ _HEADLINE = [
     *_many("1000x64", (64,), "1,000 tensors of 64 elements: the host's overhead", 0.75),
     *_many("1000x1024", (32, 32), "1,000 tensors of 32x32 elements: a small model", 1.0),
     Workload("resnet50", _resnet50(), MOVING, "the shapes of ResNet-50, gradients made by autograd", share=3.0),
+    Workload("transformer", _transformer(), meaning="a tiny transformer's matrices, standing gradients", share=3.0),
+    Workload("embeddings", ((1024, 64),) * 8 + ((1 << 17, 64),), ROWS,
+             "eight small tables and a large one, sparse gradients of one row in sixteen"),
 ]
 _CURVE = [_curve(exponent) for exponent in range(10, 24, 2)]
 # So many take milliseconds a step.
@@ -113,8 +124,10 @@ SUITES: dict[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 _SCHEDULED = tuple(workload.name for workload in _GROUPS)
-_SUITES: dict[Kind, dict[str, tuple[str, ...]]] = {
+_SUITES: dict[Ground, dict[str, tuple[str, ...]]] = {
     "optimizer": SUITES,
+    "matrices": dict.fromkeys(SUITES, ("transformer", "1000x1024")),
+    "rows": dict.fromkeys(SUITES, ("embeddings",)),
     "scheduler": {"quick": _SCHEDULED, "full": _SCHEDULED},
     "averager": {
         "quick": ("1x16M", "1000x64", "resnet50", "1x1K", "1x16K", "1x256K", "1x4M"),
@@ -189,15 +202,17 @@ def _parse_target(text: str) -> Workload:
     return Workload(text, (), gradients, f"the parameters of {target}", share=2.0, target=target)
 
 
-def select(names: Sequence[str | Workload], suite: str, kind: Kind = "optimizer") -> list[Workload]:
-    """The workloads of a run for subjects of one kind: those named that fit it, or the suite's.
+def select(
+    names: Sequence[str | Workload], suite: str, kind: Kind = "optimizer", ground: Ground | None = None
+) -> list[Workload]:
+    """The workloads of a run for subjects of one kind: those named that fit it, or the suite's for their ground.
 
     Raises:
         UsageError: a name or a suite that does not exist, or none of those named fits.
     """
     if suite not in SUITES:
         raise unknown("suite", suite, SUITES, "optbench list workloads")
-    chosen = [name if isinstance(name, Workload) else parse(name) for name in names or _SUITES[kind][suite]]
+    chosen = [name if isinstance(name, Workload) else parse(name) for name in names or _SUITES[ground or kind][suite]]
     fitting = {workload.name: workload for workload in chosen if workload.fits(kind)}
     if not fitting:
         raise UsageError(_unfit(chosen[0].name, [kind]))

@@ -15,6 +15,7 @@ from optbench.results import Measurement
 from optbench.timing import bench, device, heat
 from optbench.timing.bench import BenchPlan, BenchProgress
 from optbench.timing.timer import Contestant, Sample
+from optbench.timing.workloads import ROWS, Workload
 
 Plant = Callable[..., Implementation]
 ADAM = subjects.load("adam")
@@ -156,7 +157,8 @@ def test_documented_refusals_are_told(planted: dict[str, float]) -> None:
     ("algo", "workload", "why"),
     [
         ("lbfgs", "2x64", "calls a closure"),
-        ("sparse_adam", "2x64", "sparse gradients only"),
+        ("sparse_adam", "2x64", "timed on sparse gradients"),
+        ("adam", "embeddings", "timed on dense gradients"),
         ("muon", "2x64", "2 dimensions"),
         ("adafactor", "1x1M", "sees a whole tensor, and none of this workload is small enough"),
     ],
@@ -164,6 +166,38 @@ def test_documented_refusals_are_told(planted: dict[str, float]) -> None:
 def test_what_cannot_be_checked_is_not_timed(planted: dict[str, float], algo: str, workload: str, why: str) -> None:
     found = rows(plan("reference", subjects=[subjects.load(algo)], workloads=[workload]))
     assert all(row.refused and why in row.refused and row.median_s is None for row in found.values())
+
+
+SMALL = {
+    "adafactor": Workload("matrices", ((6, 4), (5,), (3, 2, 2))),
+    "muon": Workload("matrices", ((6, 4), (4, 6))),
+    "sparse_adam": Workload("rows", ((40, 3), (33, 2)), ROWS),
+}
+
+
+@pytest.mark.parametrize("algo", SMALL)
+def test_what_sees_whole_tensors_is_judged_on_whole_ones(planted: dict[str, float], algo: str) -> None:
+    found = rows(plan("reference", "foreach", "fused", subjects=[subjects.load(algo)], workloads=[SMALL[algo]]))
+    for name in ("reference", "foreach", "fused", "torch-forloop"):
+        assert found[name].refused is None and found[name].median_s == 1.0
+    # Three rows of 40 and of 33 have a gradient.
+    assert algo != "sparse_adam" or found["fused"].bytes_per_step == (3 * 3 + 3 * 2) * 28
+
+
+@pytest.mark.parametrize(
+    ("algo", "entry"), [("adafactor", "col_var"), ("muon", "momentum_buffer"), ("sparse_adam", "exp_avg")]
+)
+def test_a_wrong_matrix_gets_no_figure(planted: dict[str, float], algo: str, entry: str) -> None:
+    class Wrong(getattr(torch.optim, subjects.load(algo).class_name)):  # type: ignore[misc]
+        def step(self, closure: object = None) -> None:
+            super().step()
+            # The last one: neither the only nor the first tensor must decide.
+            last = next(state for state in reversed(list(self.state.values())) if entry in state)
+            last[entry].view(-1)[-1] += 0.01
+
+    item = Implementation("planted", "planted", made=lambda name, submodule: Wrong)
+    found = rows(plan(item, subjects=[subjects.load(algo)], workloads=[SMALL[algo]]))
+    assert f"does not match the oracle on this workload: step 1, {entry}" in str(next(iter(found.values())).refused)
 
 
 def test_interpreters_are_never_timed(planted: dict[str, float]) -> None:

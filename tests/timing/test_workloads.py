@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from optbench import subjects
 from optbench.errors import UsageError
 from optbench.timing import workloads
 from optbench.timing.workloads import SUITES, WORKLOADS, parse, select
@@ -35,7 +36,18 @@ def test_a_thousand_of_1024_are_matrices() -> None:
 def test_names_and_keys_agree() -> None:
     for name, workload in WORKLOADS.items():
         assert workload.name == name and workload.meaning
-        assert workload.gradients == ("moving" if name.endswith("/autograd") or name == "resnet50" else "standing")
+        moving = name.endswith("/autograd") or name == "resnet50"
+        assert workload.gradients == ("moving" if moving else "rows" if name == "embeddings" else "standing")
+
+
+@pytest.mark.parametrize(
+    ("algo", "workloads"), [("muon", {2}), ("adafactor", {2}), ("sparse_adam", {2}), ("adam", {1}), ("ema", None)]
+)
+def test_what_nobody_names_fits_the_algorithm(algo: str, workloads: set[int] | None) -> None:
+    subject = subjects.load(algo)
+    chosen = select((), "quick", subject.kind, subject.ground)
+    assert {workload.gradients == "rows" for workload in chosen} == {subject.sparse}
+    assert workloads is None or {len(shape) for workload in chosen for shape in workload.shapes} == workloads
 
 
 def test_suites_name_workloads_and_hold_a_curve() -> None:
