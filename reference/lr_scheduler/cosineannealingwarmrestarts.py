@@ -88,7 +88,7 @@ class CosineAnnealingWarmRestarts(Schedule):
         self._update_lr(epoch)
 
     def _update_lr(self, epoch: float | None = None) -> None:
-        if epoch is None and self.last_epoch >= 0 and not self._is_initial:
+        if epoch is None and self.last_epoch >= 0:
             self.T_cur, self.T_i = place(self.T_cur + 1, self.T_i, self.T_mult)
         else:
             self.T_cur, self.T_i = place(self.last_epoch + 1 if epoch is None else epoch, self.T_0, self.T_mult)

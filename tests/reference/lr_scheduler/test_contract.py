@@ -76,9 +76,9 @@ def test_a_group_can_be_added_at_any_epoch(name, options):
         if "eta_min" not in options and name not in ABSOLUTE:
             before = wanted[cut - 1][0][0] if cut else alone.param_groups[0]["initial_lr"] * first_factor(name, options)
             ratio = wanted[cut][0][0] / before if before else 1.0
-            assert seen[0][0][2] == pytest.approx(0.2 * ratio, rel=1e-12)
+            assert seen[0][0][2] == pytest.approx(0.2 * ratio, rel=1e-12, abs=0)
         if name in ("LambdaLR", "CosineAnnealingWarmRestarts"):
-            assert seen[0][0][2] == pytest.approx(expected(name, options, cut + 1, 0.2)[0], rel=1e-12)
+            assert seen[0][0][2] == pytest.approx(expected(name, options, cut + 1, 0.2)[0], rel=1e-12, abs=0)
 
 
 def first_factor(name, options):
@@ -123,7 +123,7 @@ def test_lists_are_one_value_a_group():
         options = {"max_lr": top, "total_steps": 20, "max_momentum": high, "base_momentum": low}
         for epoch, (lrs, moments) in enumerate(seen):
             wanted = expected("OneCycleLR", options, epoch, top / 25)
-            assert (lrs[index], moments[index]) == pytest.approx(wanted, rel=1e-12)
+            assert (lrs[index], moments[index]) == pytest.approx(wanted, rel=1e-12, abs=0)
 
 
 def test_momentum_can_be_left_alone():
@@ -174,7 +174,7 @@ def test_degenerate_options_have_their_limits(name, options, factors):
     scheduler = getattr(lr_scheduler, name)(optimizer, **options)
     seen = [rates(optimizer), *(lrs for lrs, _ in advance(optimizer, scheduler, epochs=len(factors) - 1))]
     for lrs, factor in zip(seen, factors, strict=True):
-        assert lrs == pytest.approx([0.1 * factor, 0.03 * factor], rel=1e-12)
+        assert lrs == pytest.approx([0.1 * factor, 0.03 * factor], rel=1e-12, abs=0)
 
 
 @pytest.mark.parametrize("strategy", ["cos", "linear"])
@@ -198,13 +198,25 @@ def test_one_cycle_stays_within_its_bounds_at_every_length(three_phase, strategy
             assert scheduler.last_epoch == length
 
 
+def test_a_phase_of_one_cycle_without_length_is_over():
+    top, low, end = 0.5, 0.5 / 25, 0.5 / 25 / 1e4
+    for length, pct_start, three_phase, first in [(10, 0.1, False, top), (2, 0.5, False, top), (2, 0.5, True, low)]:
+        optimizer = make_optimizer()
+        lr_scheduler.OneCycleLR(optimizer, top, length, pct_start=pct_start, three_phase=three_phase)
+        assert rates(optimizer) == [first, first]
+    optimizer = make_optimizer()
+    scheduler = lr_scheduler.OneCycleLR(optimizer, top, 4, pct_start=1.0)
+    seen = advance(optimizer, scheduler, epochs=4)
+    assert [lrs[0] for lrs, _ in seen[2:]] == [top, end]
+
+
 def test_cycles_at_their_ends():
     steep, even = [(0, 2, [1, 0.5, 1]), (2, 0, [0, 0.5, 0])], [(1, 1, [0, 1, 0]), (1.5, 1.5, [0, 2 / 3, 2 / 3, 0])]
     for up, down, shape in steep + even:
         optimizer = make_optimizer()
         scheduler = lr_scheduler.CyclicLR(optimizer, 0.1, 0.2, up, down)
         seen = [rates(optimizer), *(lrs for lrs, _ in advance(optimizer, scheduler, epochs=len(shape) - 1))]
-        assert [lrs[0] for lrs in seen] == pytest.approx([0.1 + 0.1 * height for height in shape], rel=1e-12)
+        assert [lrs[0] for lrs in seen] == pytest.approx([0.1 + 0.1 * height for height in shape], rel=1e-12, abs=0)
     deep = lr_scheduler.CyclicLR(make_optimizer(), 0.1, 0.2, 1, 1, mode="triangular2")
     quiet(deep.step, 10**5 + 1)
     assert deep.get_last_lr() == [0.1, 0.1]

@@ -39,7 +39,7 @@ def test_it_takes_over_from_another_scheduler(strategy):
         swalr = average.SWALR(optimizer, 0.05, 6, strategy)
         runs.append([*advance(optimizer, cosine, epochs=9), *advance(optimizer, swalr, epochs=9)])
     for (ours, _), (theirs, _) in zip(*runs, strict=True):
-        assert ours == pytest.approx(theirs, rel=1e-12)
+        assert ours == pytest.approx(theirs, rel=1e-12, abs=0)
     assert runs[0][-1][0] == [0.05, 0.05]
 
 
@@ -106,4 +106,4 @@ def test_it_can_be_a_part_of_a_sequence(outer):
     sequence = outer.SequentialLR(optimizer, parts, [3])
     seen = [rates(optimizer), *(lrs for lrs, _ in advance(optimizer, sequence, epochs=9))]
     wanted = [0.1 * 0.9**t if t < 3 else schedules.swalr(t - 3, 0.1, swa_lr=0.05, anneal_epochs=4) for t in range(10)]
-    assert [lrs[0] for lrs in seen] == pytest.approx(wanted, rel=1e-12)
+    assert [lrs[0] for lrs in seen] == pytest.approx(wanted, rel=1e-12, abs=0)
