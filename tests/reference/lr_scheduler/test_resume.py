@@ -38,10 +38,16 @@ def composite(optimizer, module=lr_scheduler):
     return module.SequentialLR(optimizer, parts, [4, 10])
 
 
+def two_momenta(optimizer):
+    """Only the part that is due may set the momentum."""
+    first = lr_scheduler.CyclicLR(optimizer, 0.1, 0.4, 3, base_momentum=0.5)
+    return lr_scheduler.SequentialLR(optimizer, [first, lr_scheduler.OneCycleLR(optimizer, 0.3, 20)], [7])
+
+
 BUILDERS = [lambda optimizer, name=name, options=options: build(name, options, optimizer) for name, options in CASES]
-BUILDERS.append(composite)
-IDS = [*NAMES, "composite"]
-ENDS = [horizon(name, options) for name, options in CASES] + [20]
+BUILDERS += [composite, two_momenta]
+IDS = [*NAMES, "composite", "two momenta"]
+ENDS = [*(horizon(name, options) for name, options in CASES), 20, 20]
 
 # What comes when a process begins anew: the optimizer is loaded, the scheduler is built, the scheduler is loaded.
 ORDERS = ["load build load-scheduler", "build load load-scheduler", "build load-scheduler load"]
