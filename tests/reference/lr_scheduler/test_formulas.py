@@ -48,7 +48,7 @@ def test_a_rate_that_was_changed_is_taken_onwards(name, options):
         assert rates(changed) == pytest.approx(wanted, rel=1e-11, abs=1e-30)
 
 
-@pytest.mark.parametrize("cut", [1, 6])
+@pytest.mark.parametrize("cut", [1, 6, 7])
 def test_a_changed_cosine_is_torchs_beyond_its_end(cut):
     runs = []
     for module in (lr_scheduler, torch.optim.lr_scheduler):
