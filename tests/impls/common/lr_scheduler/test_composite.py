@@ -137,8 +137,12 @@ def absolute(held):
     return ours.SequentialLR(held, parts, [4, 9])
 
 
+def nothing_first(held):
+    return ours.ChainedScheduler([ours.SequentialLR(held, [warmup(ours, held), cosine(ours, held)], [0])])
+
+
 BUILDS = (lambda held: flat(ours, held), lambda held: chain(ours, held), chain_amid, product_amid, chain_of_sequences)
-builds = pytest.mark.parametrize("build", [*BUILDS, absolute])
+builds = pytest.mark.parametrize("build", [*BUILDS, absolute, nothing_first])
 
 
 @builds

@@ -76,6 +76,16 @@ def test_a_run_goes_on_in_torch_and_back(name, options, step):
 
 
 @cases
+@pytest.mark.parametrize("epoch", [1, 6, 14])
+def test_a_run_goes_on_by_its_last_epoch(name, options, epoch):
+    cls, _ = pair(name)
+    expected, start = walk(cls(optimizer(), **options), LAST), cls(optimizer(), **options)
+    walk(start, epoch)
+    end = cls(start.optimizer, **options, last_epoch=epoch - 1)
+    assert end.last_epoch == epoch and walk(end, LAST - epoch) == expected[epoch:]
+
+
+@cases
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_tensors_are_written_in_place_and_shared_with_nobody(name, options, dtype):
     cls, _ = pair(name)

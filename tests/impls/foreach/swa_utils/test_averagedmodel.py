@@ -7,6 +7,7 @@ import pickle
 import pytest
 import torch
 from optbench.impls.foreach import swa_utils as ours
+from optbench.impls.foreach.swa_utils.averagedmodel import _compensated
 from torch import nn
 from torch.optim import swa_utils as theirs
 
@@ -88,6 +89,29 @@ def test_long_averages_keep_float32s_digits(decay):
         for tensor in history[1:]:
             plain.lerp_(tensor, 1 - decay)
         assert spacings(plain, explicit(history, decay), torch.float32) > 2
+
+
+def test_large_tensors_are_averaged_to_their_ends():
+    generator = torch.Generator().manual_seed(4)
+    shapes = [torch.randn(shape, generator=generator) for shape in ((3,), (3, 50_000), (40_000,), (40_000,), (2, 2))]
+    model = Weights(*shapes)
+    model.weights[1].data = shapes[1].t()
+    averaged = ours.AveragedModel(model, multi_avg_fn=ours.get_ema_multi_avg_fn(1 - 2**-11))
+    averaged.update_parameters(model)
+    for tensor in model.parameters():
+        tensor.mul_(2)
+    averaged.update_parameters(model)
+    for average, tensor in zip(averaged.module.parameters(), model.parameters(), strict=True):
+        assert spacings(average.detach(), explicit([tensor / 2, tensor], 1 - 2**-11), torch.float32) < 1
+
+
+def test_what_an_addition_lost_is_exact_also_where_it_moved_far():
+    averages, lows = [torch.tensor([1e-8, 3.0])], [torch.zeros(2)]
+    old = averages[0].clone()
+    # moves by 3, and by less than half a spacing of 3
+    currents = [torch.tensor([3 * 2.0**11, 3.0 + 2.0**-13])]
+    _compensated(averages, lows, currents, weight=2.0**-11)
+    assert averages[0].tolist() == [3.0, 3.0] and lows[0].tolist() == [old[0].item(), 2.0**-24]
 
 
 @pytest.mark.parametrize("dtype", HALVES)
