@@ -48,6 +48,8 @@ _SMALL_WEIGHT = 2.0**-10
 _CURVE_SAMPLE = 1 << 13
 # Of the memory that is free, how much a workload may take.
 _MOST_MEMORY = 0.8
+# Arrays of a float32 model's size that an update makes and keeps; the reference, in two float64 parts, most of all.
+_TEMPORARIES, _MOST_TEMPORARIES = 3, {"reference": 22}
 _FIRST_CALLS: dict[tuple[str, str, str, str], float | None] = {}
 
 
@@ -132,8 +134,9 @@ class Averaging(Contest):
         self.passed: dict[str, Pass] = {}
 
     def unfit(self) -> str:
-        kinds = 2 + 3 + 2 * len(self.everyone) * (not self._plain())
-        need, free = self.bytes * kinds, device.free_bytes(self.plan.device)
+        temporaries = max((_MOST_TEMPORARIES.get(each.name, _TEMPORARIES) for each in self.everyone), default=0)
+        arrays = 2 + temporaries + 2 * len(self.everyone) * (not self._plain())
+        need, free = self.bytes * arrays, device.free_bytes(self.plan.device)
         if free is not None and need > _MOST_MEMORY * free:
             return f"this workload needs {need / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free"
         self.averages = [tensor.clone() for tensor in self.sources] if self._plain() else None
