@@ -317,9 +317,13 @@ def test_a_changed_model_is_noticed():
         average.update_parameters(source)
         for a, b in zip(average.parameters(), source.parameters(), strict=True):
             assert torch.equal(a, b)
+    average.update_parameters(model)
     model[0].weight.data = torch.zeros(2, 3)
     average.update_parameters(model)
     assert not average.module[0].weight.any()
+    model[1] = nn.Linear(2, 2)
+    average.update_parameters(model)
+    assert torch.equal(average.module[1].weight, model[1].weight)
 
 
 def test_the_model_is_neither_written_nor_kept_alive():
