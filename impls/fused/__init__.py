@@ -5,8 +5,10 @@
 
 Not elementwise: `sparse_adam`, and sparse gradients of Adagrad and SGD, through `rows`; `adafactor`, through `tiles`;
 `muon`, through `launch`; `lbfgs`, through `vectors` and `wolfe`. The modules named after these with `numba_` and
-`triton_` before them hold the kernels. `kept`: a test that nothing has changed since the last step. `watch`, `peek`: how
-thousands of tensors are asked whether they changed, without Python objects for their gradients.
+`triton_` before them hold the kernels. `kept`: a test that nothing has changed since the last step. `watch`, `peek`:
+how thousands of tensors are asked whether they changed, without Python objects for their gradients.
+
+`lr_scheduler`, `swa_utils`: schedules and averages of weights, as in torch.optim.
 """
 
 from .adadelta import Adadelta
