@@ -284,7 +284,7 @@ assert isinstance(refused, NotImplementedError)
     Deviation(
         "D-044",
         "cycliclr",
-        "sch.compose",
+        "sch.compose sch.scaled",
         "torch",
         "CyclicLR built after another scheduler takes its first rate from that one's initial_lr",
         "it begins at base_lr",
@@ -295,7 +295,7 @@ torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
 torch.optim.lr_scheduler.CyclicLR(optimizer, base_lr=0.01, max_lr=0.1)
 assert optimizer.param_groups[0]["lr"] == 1.0
 """,
-        cases=("built_after_another",),
+        cases=("built_after_another", "changed_before"),
     ),
     Deviation(
         "D-045",

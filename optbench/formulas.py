@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from optbench.subjects import load
@@ -30,6 +31,47 @@ def rates(subject: str, options: Options, bases: Sequence[float], epoch: int) ->
         [0.25, 1.0]
     """
     return [_rate(subject, options, epoch, base, i) for i, base in enumerate(bases)]
+
+
+def onwards(subject: str, options: Options, base: float, rate: float, since: int, epoch: int) -> float:
+    """What a rate is at an epoch that somebody else set at an earlier one, by a scheduler that scales what it finds.
+
+    Args:
+        subject: name of the scheduler.
+        options: all of its options.
+        base: the initial rate.
+        rate: what was set.
+        since: the epoch at which it was; -1: before the scheduler was made.
+        epoch: any from then on.
+
+    Example:
+        >>> onwards("steplr", {"step_size": 2, "gamma": 0.5}, base=1.0, rate=8.0, since=1, epoch=4)
+        2.0
+    """
+    schedule = partial(_alone, subject, options)
+    begins = [math.ceil(milestone) for milestone in options.get("milestones", ()) if subject == "sequentiallr"]
+    if any(since < begin <= epoch for begin in begins):
+        return schedule(base, epoch)
+    # Rates are affine in the initial one: what would it have been?
+    at_zero, at_one = (schedule(other, max(since, 0)) for other in (0.0, 1.0))
+    if since >= 0 and at_one == at_zero:
+        # Nothing tells it here. SWALR holds its rate; the others add what is to come to what stands.
+        if since == epoch:
+            return rate
+        if subject == "swalr":
+            return schedule(base, epoch)
+        rate += schedule(base, since + 1) - schedule(base, since)
+        return onwards(subject, options, base, rate, since + 1, epoch)
+    initial = (rate - at_zero) / (at_one - at_zero) if since >= 0 else rate
+    for at in range(since + 1, epoch + 1):
+        if schedule(1.0, at) == schedule(0.0, at):
+            # Past such an epoch the change is forgotten.
+            initial = base
+    return schedule(initial, epoch)
+
+
+def _alone(subject: str, options: Options, base: float, epoch: int) -> float:
+    return rates(subject, options, [base], epoch)[0]
 
 
 def momenta(subject: str, options: Options, groups: int, epoch: int) -> list[float] | None:

@@ -93,6 +93,22 @@ def test_parts_begin_at_their_milestones() -> None:
     assert seen == pytest.approx([1.0, 0.05, 0.0025])
 
 
+def test_a_rate_that_somebody_set_is_scaled_onwards() -> None:
+    full = subjects.load("cosineannealinglr").complete({"T_max": 4, "eta_min": 0.1})
+
+    def onwards(rate: float, since: int, epoch: int) -> float:
+        return formulas.onwards("cosineannealinglr", full, 1.0, rate, since, epoch)
+
+    lowest = formulas.rates("cosineannealinglr", full, [1.0], 4)[0]
+    assert onwards(3.1, 0, 2) == pytest.approx(0.1 + 3.0 / 2)
+    assert onwards(3.1, -1, 2) == onwards(3.1, 0, 2)
+    assert onwards(1.1, 2, 3) == pytest.approx(0.1 + 2.0 * (1 - np.sqrt(0.5)) / 2)
+    # At the lowest point nothing is left of it; what was set there is added to.
+    assert onwards(3.1, 0, 5) == formulas.rates("cosineannealinglr", full, [1.0], 5)[0]
+    assert onwards(lowest + 1, 4, 5) == pytest.approx(1 + onwards(3.1, 0, 5))
+    assert onwards(7.0, 4, 4) == 7.0
+
+
 def test_momentum_goes_against_the_rate() -> None:
     full = subjects.load("cycliclr").complete({"base_lr": 0.0, "max_lr": 1.0, "step_size_up": 4})
     heights = [formulas.rates("cycliclr", full, [0.0], epoch)[0] for epoch in range(9)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from optbench.case import Case
@@ -38,6 +39,8 @@ def check(trial: Trial) -> None:
         run = trial.run()
     except ValueError as error:
         trial.checker.true("refused at construction", bool(str(error)), "without a word")
+        if not trial.implementation.target:
+            trial.checker.true("is taken, as by torch, which gives the limit", not _torch_keeps(trial), str(error))
         return
     except (ArithmeticError, KeyError, TypeError) as error:
         trial.checker.true("has a limit, or is refused with ValueError", False, f"{type(error).__name__}: {error}")
@@ -48,6 +51,18 @@ def check(trial: Trial) -> None:
         trial.checker.true("is refused with ValueError, because there is no limit", False, "it was accepted")
         return
     _follow(trial, run)
+
+
+def _torch_keeps(trial: Trial) -> bool:
+    """Whether torch takes these options and keeps the law with them."""
+    from optbench.checker import Checker
+
+    twin = replace(trial, implementation=trial.plain_torch, checker=Checker())
+    try:
+        _follow(twin, twin.run())
+    except (ArithmeticError, ValueError):
+        return False
+    return twin.checker.verdict == "pass"
 
 
 def _follow(trial: Trial, run: Run) -> None:

@@ -92,13 +92,4 @@ def _rate(trial: Trial, joins: int, epoch: int) -> float:
         return formulas.rates(name, full, [0.0], epoch)[0] * _LATE_LR / formulas.rates(name, full, [0.0], 0)[0]
     if trial.subject.absolute:
         return formulas.rates(name, full, [_LATE_LR], epoch)[0]
-    # Rates are affine in the initial one: what would it have been?
-    at_zero, slope = _line(trial, joins)
-    begun = name == "sequentiallr" and epoch >= full["milestones"][0] > joins
-    base = _LATE_LR if begun else (_LATE_LR - at_zero) / slope
-    return formulas.rates(name, full, [base], epoch)[0]
-
-
-def _line(trial: Trial, epoch: int) -> tuple[float, float]:
-    at_zero, at_one = (formulas.rates(trial.subject.name, trial.full(), [base], epoch)[0] for base in (0.0, 1.0))
-    return at_zero, at_one - at_zero
+    return formulas.onwards(name, full, _LATE_LR, _LATE_LR, joins, epoch)

@@ -216,6 +216,10 @@ def divides_by_its_factor(cls: type[Any]) -> type[Any]:
     return Faulty
 
 
+def _overwrites(scheduler: Any, epoch: int | None = None) -> None:
+    _set(scheduler, [base * scheduler.gamma**scheduler.last_epoch for base in scheduler.base_lrs])
+
+
 def told_an_epoch_late(cls: type[Any]) -> type[Any]:
     class Faulty(cls):  # type: ignore[misc, valid-type]
         def lr_at(self, step: int) -> list[float]:
@@ -285,6 +289,12 @@ FAULTS: tuple[Fault, ...] = (
         "the factor is undone by dividing, which zero does not allow",
         "constantlr", "fused", "sch.degenerate", "goes on",
         wrap=divides_by_its_factor,
+    ),
+    Fault(
+        "exponential-overwrites",
+        "the closed form is written over what the user has set",
+        "exponentiallr", "foreach", "sch.scaled", "changed after",
+        wrap=_after_step(_overwrites),
     ),
     Fault(
         "exponential-new-group-passed-over",

@@ -1,0 +1,89 @@
+"""sch.scaled: what others do to a rate lasts where a schedule scales what it finds, and only there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from optbench import formulas
+from optbench.case import Case
+from optbench.law import Law, Scope
+from optbench.subjects import Subject
+
+if TYPE_CHECKING:
+    from optbench.schedules import Trial
+
+LAW = Law(
+    id="sch.scaled",
+    level="math",
+    statement="a rate that others set is scaled onwards, at any epoch; an absolute schedule comes back to itself",
+    catches="a closed form that overwrites what the user set, a change that is lost or counts twice, a wrong recursion",
+    kind="scheduler",
+    host=True,
+)
+
+_BY_HAND, _BEFORE = "changed by hand", "changed before it was built"
+_FACTORS = (0.5, 1.75)
+_EPOCHS = 12
+
+
+def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
+    # A plateau's bounds would have to be scaled too.
+    options: dict[str, Any] = {} if subject.name == "reducelronplateau" else dict(subject.fullest)
+    yield scope.case(subject, options, scope.dtypes[0], variant=_BY_HAND)
+    if "schedulers" not in subject.defaults and options:
+        yield scope.case(subject, options, scope.dtypes[0], variant=_BEFORE)
+
+
+def check(trial: Trial) -> None:
+    trial.full()
+    if trial.case.variant == _BEFORE:
+        _before(trial)
+        return
+    last = trial.last(_EPOCHS)
+    for k in range(last):
+        run = trial.run()
+        for epoch in range(1, k + 1):
+            run.step(epoch)
+        changed = _change(run.optimizer)
+        for epoch in range(k + 1, last + 1):
+            run.step(epoch)
+            trial.judge(f"changed after epoch {k}", run, epoch, _rates(trial, changed, k, epoch))
+
+
+def _before(trial: Trial) -> None:
+    """Another scheduler has set rates before this one is built."""
+    from optbench.schedules import Run
+
+    optimizer = trial.optimizer()
+    for group in optimizer.param_groups:
+        group["initial_lr"] = group["lr"]
+    changed = _change(optimizer)
+    run = Run(trial, optimizer, trial.build(optimizer))
+    for epoch in range(trial.last(_EPOCHS) + 1):
+        if epoch:
+            run.step(epoch)
+        trial.judge("changed before", run, epoch, _rates(trial, changed, -1, epoch))
+
+
+def _change(optimizer: Any) -> list[float]:
+    """Scale each group's rate by a factor of its own, as a user does."""
+    for group, factor in zip(optimizer.param_groups, _FACTORS, strict=True):
+        group["lr"] = group["lr"] * factor
+    return [group["lr"] for group in optimizer.param_groups]
+
+
+def _rates(trial: Trial, changed: list[float], since: int, epoch: int) -> list[float]:
+    """What the rates are at an epoch that were changed after an earlier one."""
+    from optbench.schedules import LRS
+
+    if trial.subject.absolute:
+        return trial.expected(epoch)
+    if trial.subject.name == "reducelronplateau":
+        before, now = (trial.expected(at, [1.0])[0] for at in (since, epoch))
+        return [rate * now / before for rate in changed]
+    full = trial.full()
+    return [
+        formulas.onwards(trial.subject.name, formulas.of_group(full, i), base, rate, since, epoch)
+        for i, (base, rate) in enumerate(zip(LRS, changed, strict=True))
+    ]
