@@ -13,6 +13,7 @@ from tests.reference.lr_scheduler.cases import advance, make_optimizer, rates
 OPTIONS = [
     {"swa_lr": 0.05}, {"swa_lr": 0.2, "anneal_epochs": 7, "anneal_strategy": "linear"},
     {"swa_lr": 0.01, "anneal_epochs": 1}, {"swa_lr": 0.01, "anneal_epochs": 0}, {"swa_lr": 0.0, "anneal_epochs": 150},
+    {"swa_lr": 0.5, "anneal_epochs": 0, "anneal_strategy": "linear"},
 ]  # fmt: skip
 
 
