@@ -176,10 +176,12 @@ class Trial:
 
     def follow(self, what: str, run: Run, first: int, last: int) -> None:
         """Judge from one epoch, at which the run stands, to another."""
-        self.judge(what, run, first)
-        for epoch in range(first + 1, last + 1):
-            run.step(epoch)
+        for epoch in range(first, last + 1):
+            if epoch > first:
+                run.step(epoch)
             self.judge(what, run, epoch)
+            if not self.implementation.target and hasattr(run.scheduler, "last_epoch"):
+                self.checker.same(f"{what}, last_epoch at epoch {epoch}", run.scheduler.last_epoch, epoch)
 
 
 class Run:

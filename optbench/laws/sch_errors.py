@@ -21,6 +21,7 @@ LAW = Law(
     host=True,
 )
 
+_ARGUMENTS = "arguments"
 _NO_OPTIMIZER, _NO_INITIAL_LR, _NO_MOMENTUM, _FOREIGN_PART = (
     "no optimizer", "no initial_lr", "no momentum", "a part of another optimizer",
 )  # fmt: skip
@@ -33,6 +34,7 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     composite = "schedulers" in subject.defaults
     further = [_FOREIGN_PART] if composite else [_NO_OPTIMIZER]
     further += [] if composite or subject.name == "reducelronplateau" else [_NO_INITIAL_LR]
+    further += [_ARGUMENTS]
     further += [_NO_MOMENTUM] if "cycle_momentum" in subject.defaults else []
     for variant in further:
         yield scope.case(subject, {}, scope.dtypes[0], variant=variant)
@@ -41,7 +43,9 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
 def check(trial: Trial) -> None:
     variant = trial.case.variant
     optimizer = trial.optimizer()
-    if variant == _NO_OPTIMIZER:
+    if variant == _ARGUMENTS:
+        _arguments(trial)
+    elif variant == _NO_OPTIMIZER:
         _expect(trial, _NotAnOptimizer(), {}, (TypeError,), "_NotAnOptimizer")
     elif variant == _NO_INITIAL_LR:
         _expect(trial, optimizer, {}, (KeyError,), "initial_lr", last_epoch=3)
@@ -54,6 +58,18 @@ def check(trial: Trial) -> None:
     else:
         illegal = trial.subject.illegal[int(variant.partition(":")[0].removeprefix("illegal-"))]
         _expect(trial, optimizer, dict(illegal.options), (_exception(illegal.error),), illegal.names)
+
+
+def _arguments(trial: Trial) -> None:
+    """The constructor takes torch's arguments, in torch's order, with torch's defaults."""
+    import inspect
+
+    name, module = trial.subject.class_name, trial.subject.module
+    mine, theirs = (
+        [(each.name, each.default) for each in inspect.signature(who.load(name, module)).parameters.values()]
+        for who in (trial.implementation, trial.plain_torch)
+    )
+    trial.checker.same("arguments and their defaults", mine, theirs)
 
 
 class _NotAnOptimizer:
