@@ -278,9 +278,14 @@ def _ratio(row: Measurement) -> float:
 def _refused(measurements: Sequence[Measurement]) -> str:
     """A judged implementation that was not timed because what it computed was wrong; empty where there is none."""
     for row in measurements:
-        if row.judged and row.refused and any(text in row.refused for text in _WRONG):
+        if row.judged and row.refused and is_wrong(row.refused):
             return f"{row.implementation} could not be timed on {row.workload}: {' '.join(row.refused.split())}"
     return ""
+
+
+def is_wrong(refused: str) -> bool:
+    """Whether a measurement's refusal says that what was computed is wrong, rather than that it could not run."""
+    return any(text in refused for text in _WRONG)
 
 
 def _of_measurements(measurements: Sequence[Measurement], cells: dict[tuple[str, str], Cell]) -> Summary:

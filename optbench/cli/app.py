@@ -20,6 +20,7 @@ from optbench.errors import EXIT_INTERNAL, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE
 from .bench import bench
 from .check import check
 from .compare import compare
+from .diff import diff
 from .env import env
 from .listing import listing
 from .report import report
@@ -30,7 +31,7 @@ from .terminal import forgive_encoding
 # typer exports no name for the base of its complaints about a command line.
 _UsageProblem = cast(type[Exception], typer.BadParameter.__bases__[0])
 _STATUSES = (
-    "Exit status: 0 every judged law holds; 1 a judged law broke; 2 wrong usage; 3 nothing could run; "
+    "Exit status: 0 every judged law holds; 1 a judged law broke, or a regression; 2 wrong usage; 3 nothing could run; "
     "4 optbench itself failed; 130 interrupted."
 )
 
@@ -66,6 +67,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "bench": bench,
     "list": listing,
     "show": show,
+    "diff": diff,
     "report": report,
     "selftest": selftest,
     "env": env,

@@ -67,6 +67,7 @@ LIGHT = [
     ["--version"],
     ["compare", "--help"],
     ["selftest", "--help"],
+    ["diff", "--help"],
     ["list"],
     ["list", "algos"],
     ["list", "laws"],
@@ -133,6 +134,8 @@ WRONG = [
     ("show opt.layotus", "unknown algorithm or law 'opt.layotus': did you mean 'opt.layouts'?"),
     ("show opt.layouts --source fused", "a law has no such source"),
     ("report none.json -o x.html", "there is no record none.json"),
+    ("diff none.json none.json", "there is no record none.json"),
+    ("diff none.json none.json --threshold 10", "--threshold '10' is no part: write 10% or 0.1."),
 ]
 
 
