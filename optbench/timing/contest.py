@@ -1,4 +1,4 @@
-"""Contests of what is no optimizer: contestants are checked, raced, checked again, and told as `Measurement`s."""
+"""Contests: contestants are checked, raced, checked again, and told as `Measurement`s."""
 
 from __future__ import annotations
 
@@ -75,6 +75,9 @@ class Contest:
         """Build and check; `Refused` where it cannot be built or computes something wrong."""
         raise NotImplementedError
 
+    def ready(self) -> None:
+        """All that could be are admitted, and none is timed yet."""
+
     def contestant(self, name: str, twin: bool = False) -> Contestant:
         """One that was admitted; as a twin, built anew under the twin's name."""
         raise NotImplementedError
@@ -124,6 +127,7 @@ class Contest:
             self.observe(implementation.name, "check")
             self._guard(implementation.name, partial(self._admit, implementation))
         standing = [each.name for each in self.everyone if each.name not in self.refused]
+        self.ready()
         roof = self.roof() if standing else None
         candidates = bench.baseline_candidates(self.plan, self.subject.kind)
         race_ = Race(self.plan, candidates, self.footprint(), roof, self.observe)

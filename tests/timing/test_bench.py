@@ -12,7 +12,7 @@ from optbench.case import AsTensor
 from optbench.errors import UsageError
 from optbench.registry import Implementation
 from optbench.results import Measurement
-from optbench.timing import bench, device, heat
+from optbench.timing import bench, contest, device
 from optbench.timing.bench import BenchPlan, BenchProgress
 from optbench.timing.timer import Contestant, Sample
 from optbench.timing.workloads import ROWS, Workload
@@ -54,7 +54,8 @@ def rows(plan: BenchPlan) -> dict[str, Measurement]:
 
 
 def test_ratios_and_verdicts(planted: dict[str, float]) -> None:
-    planted |= {"reference": 4e-3, "torch-forloop": 2e-3, "torch-foreach": 3e-3, "torch-fused": 1e-3, heat.TWIN: 1e-3}
+    planted |= {"reference": 4e-3, "torch-forloop": 2e-3, "torch-foreach": 3e-3, "torch-fused": 1e-3}
+    planted |= {contest.TWIN: 1e-3}
     found = rows(plan("reference", "torch-forloop", "torch-fused"))
     assert list(found) == ["reference", "torch-forloop", "torch-fused", "torch-foreach"]
     assert {row.baseline for row in found.values()} == {"torch-fused"}
@@ -80,7 +81,7 @@ def test_figures_that_no_clock_decides(planted: dict[str, float]) -> None:
 
 def test_the_roof_is_paired(planted: dict[str, float], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device, "cache_bytes", lambda: 1 << 12)
-    planted |= {"torch-fused": 2e-3, heat.ROOF: 2e-3}
+    planted |= {"torch-fused": 2e-3, contest.ROOF: 2e-3}
     row = rows(plan("torch-fused", workloads=["1x64K"]))["torch-fused"]
     # The roof's step is two sweeps over the same bytes.
     assert row.bandwidth_fraction == pytest.approx(0.5)
@@ -93,7 +94,7 @@ def test_noise_is_measured_in_the_same_run(planted: dict[str, float]) -> None:
         "torch-forloop": 1.1e-3,
         "torch-foreach": 5e-3,
         "torch-fused": 1e-3,
-        heat.TWIN: 1.25e-3,
+        contest.TWIN: 1.25e-3,
     }
     row = rows(plan("torch-forloop"))["torch-forloop"]
     assert row.noise_floor == pytest.approx(0.2)
@@ -125,7 +126,7 @@ def test_torch_best_has_passed_the_gate(
 
 def test_torch_is_what_torch_chooses(planted: dict[str, float]) -> None:
     assert bench.torch_default("cpu") == "torch-forloop"
-    planted |= {"torch-forloop": 2e-3, "reference": 1e-3, heat.TWIN: 2e-3}
+    planted |= {"torch-forloop": 2e-3, "reference": 1e-3, contest.TWIN: 2e-3}
     found = rows(plan("reference", baseline="torch"))
     assert list(found) == ["reference", "torch-forloop"]
     assert found["reference"].ratio_to_baseline == pytest.approx(2.0) and found["reference"].verdict == "faster"
