@@ -12,7 +12,7 @@ OLDEST_TRITON := .venv-triton36
 SOURCES := optbench reference impls suites reports tests
 
 .DEFAULT_GOAL := help
-.PHONY: help compare test test-slow lint types wheel gpu-evidence triton36 clean
+.PHONY: help compare test test-slow lint types wheel steady steady-renew gpu-evidence triton36 clean
 
 help:  ## this list
 	@awk -F ':.*##' '/^[a-z0-9-]+:.*##/ {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,17 @@ wheel: $(STAMP)  ## dist/optbench-*.whl
 	@rm -rf dist build/lib build/bdist.*
 	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
 	@ls dist/*.whl
+
+# Operations, launches, bytes and host calls of a step: no clock, so the same on a busy machine.
+STEADY := suites/steady/cpu.json
+COUNT := $(BIN)/optbench bench --algo all --steady
+
+steady: $(STAMP)  ## figures without a clock, against those kept in suites/steady
+	@$(COUNT) --against $(STEADY) $(ARGS)
+
+steady-renew: $(STAMP)  ## keep today's figures without a clock: read the change before committing it
+	@$(COUNT) --format json -o $(STEADY)
+	@git --no-pager diff --stat -- $(STEADY)
 
 # From a checkout with nothing installed: the current python, unless only .venv has what is needed.
 gpu-evidence:  ## conformance and timing on CUDA; records and report go to OUT

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from optbench.errors import UsageError
+
 from . import options
 from .options import Format, Request, Suite, split
 
@@ -19,13 +26,34 @@ def bench(
     output: options.Output = "-",
     html: options.Html = None,
     resume: options.Resume = None,
-) -> None:
+    steady: Annotated[
+        bool,
+        typer.Option("--steady", help="Count instead of timing: operations, launches, bytes, calls of a step."),
+    ] = False,
+    against: Annotated[
+        Path | None,
+        typer.Option("--against", metavar="FILE", help="With --steady: figures to compare with; exit status 1 if any "
+                                                       "is worse. `--steady --format json -o FILE` writes them."),
+    ] = None,
+) -> None:  # fmt: skip
     """Time an algorithm's implementations; what computes wrong results is not timed.
 
     Example: optbench bench --algo adamw --workload train.py:build_model
     """
     from .running import execute
 
+    if against and not steady:
+        raise UsageError("--against compares the figures of --steady: add --steady, or see `optbench diff`.")
+    if steady:
+        given = {"--dtype": dtype, "--html": html, "--resume": resume,
+                 "--workload": workload, "--baseline": baseline != "torch-best", "--suite": suite != Suite.quick,
+                 "--device": device != "cpu"}  # fmt: skip
+        for name, value in given.items():
+            if value:
+                raise UsageError(f"{name} means nothing beside --steady: drop one of them.")
+        from .steady import steady as count
+
+        return count(algo, split(impl), against, format, output, seed)
     execute(
         Request(
             "bench", algo, split(impl), baseline, device, split(dtype), suite, split(workload), "", (), seed,
