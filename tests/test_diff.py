@@ -137,6 +137,22 @@ def test_regressions_come_first_and_the_worst_of_them_before_the_others():
     assert [row.verdict for row in found.rows[3:]] == ["faster", *["same"] * 16]
 
 
+def test_a_regression_comes_before_what_is_worse_and_not_judged():
+    law = {"judged": False}
+    before = record([timing(speed=1.0, **QUIET), baseline()], [law])
+    after = record([timing(speed=0.8, **QUIET), baseline()], [{**law, "verdict": "fail"}])
+    assert [row.verdict for row in compare(before, after).rows[:2]] == ["slower", "worse"]
+
+
+def test_a_difference_has_to_stand_out_among_all_that_are_judged():
+    def many(speed, count):
+        rows = [timing(speed=1.0, **QUIET, workload=f"{n}x64") for n in range(1, count)]
+        return timed(timing(speed=speed, spread=0.03, noise_floor=0.01), *rows)
+
+    alone, among = (compare(many(1.0, count), many(0.93, count), 0.05) for count in (1, 100))
+    assert len(alone.regressions) == 1 and not among.regressions
+
+
 def test_what_only_one_record_tells_of_is_told():
     before = record([timing(), timing("foreach"), baseline()], [{}])
     new = (timing(workload="1000x64"), timing(options={"amsgrad": True}))
@@ -157,6 +173,7 @@ def test_what_only_one_record_tells_of_is_told():
 def test_a_workload_that_changed_is_another_one():
     found = compare(timed(timing()), record([timing(elements=8), baseline()]))
     assert len(found.only_before) == len(found.only_after) == 1
+    assert {row.implementation for row in found.rows} == {"torch-fused"}
 
 
 def test_nothing_in_common_is_no_success():
