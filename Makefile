@@ -3,6 +3,8 @@
 ALGO ?= adam
 ARGS ?=
 OUT ?= evidence
+BASE ?= main
+MACHINE ?= $(shell hostname)
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 
 VENV := .venv
@@ -12,11 +14,11 @@ OLDEST_TRITON := .venv-triton36
 SOURCES := optbench reference impls suites reports tests
 
 .DEFAULT_GOAL := help
-.PHONY: help compare test test-slow lint types wheel steady steady-renew gpu-evidence triton36 clean
+.PHONY: help compare test test-slow lint types wheel steady steady-renew asv asv-compare asv-publish machine gpu-evidence triton36 clean
 
 help:  ## this list
 	@awk -F ':.*##' '/^[a-z0-9-]+:.*##/ {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  variables: ALGO=adam  ARGS='--suite full'  OUT=evidence  PYTHON=python3.11"
+	@echo "  variables: ALGO=adam  ARGS='--suite full'  OUT=evidence  BASE=main  PYTHON=python3.11"
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -62,6 +64,20 @@ steady: $(STAMP)  ## figures without a clock, against those kept in suites/stead
 steady-renew: $(STAMP)  ## keep today's figures without a clock: read the change before committing it
 	@$(COUNT) --format json -o $(STEADY)
 	@git --no-pager diff --stat -- $(STEADY)
+
+# asv makes an environment of its own once, with torch in it, and installs a wheel of each commit there. It measures
+# commits: what is not committed is left out. MACHINE is asv's name for where it runs.
+asv: $(STAMP) machine  ## asv on the current commit; results in .asv/results
+	@$(BIN)/asv run --machine '$(MACHINE)' --show-stderr $(ARGS) 'HEAD^!'
+
+asv-compare: $(STAMP) machine  ## asv on BASE and the current commit: fails where something got worse
+	@$(BIN)/python -m optbench.suites.regressions '$(BASE)' --machine '$(MACHINE)' $(ARGS)
+
+asv-publish: $(STAMP)  ## the site with the history of .asv/results: .asv/html/index.html
+	@$(BIN)/asv publish $(ARGS)
+
+machine: $(STAMP)
+	@$(BIN)/asv machine --yes --machine '$(MACHINE)' >/dev/null
 
 # From a checkout with nothing installed: the current python, unless only .venv has what is needed.
 gpu-evidence:  ## conformance and timing on CUDA; records and report go to OUT

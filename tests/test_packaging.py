@@ -23,7 +23,7 @@ PINS = {
 
 
 def packages():
-    """Every folder that is a package, under its name. What asv runs is none: it runs from the checkout only."""
+    """Every folder that is a package, under its name."""
     for folder, package in FOLDERS.items():
         for path in sorted(file.parent for file in (ROOT / folder).rglob("__init__.py")):
             if "__pycache__" not in path.parts:

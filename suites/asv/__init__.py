@@ -1,0 +1,1 @@
+"""What asv runs, from the checkout: `make asv`."""
