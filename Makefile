@@ -14,7 +14,7 @@ OLDEST_TRITON := .venv-triton36
 SOURCES := optbench reference impls suites reports tests
 
 .DEFAULT_GOAL := help
-.PHONY: help compare test test-slow lint types wheel steady steady-renew asv asv-compare asv-publish machine gpu-evidence triton36 clean
+.PHONY: help compare test test-slow lint types wheel steady steady-renew asv asv-compare asv-publish machine ratio-gate gpu-evidence triton36 clean
 
 help:  ## this list
 	@awk -F ':.*##' '/^[a-z0-9-]+:.*##/ {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,6 +75,9 @@ asv-compare: $(STAMP) machine  ## asv on BASE and the current commit: fails wher
 
 asv-publish: $(STAMP)  ## the site with the history of .asv/results: .asv/html/index.html
 	@$(BIN)/asv publish $(ARGS)
+
+ratio-gate: $(STAMP)  ## the working tree's ratios to torch against BASE's: fails where one is worse, twice
+	@$(BIN)/python -m optbench.suites.ratio_gate '$(BASE)' $(ARGS)
 
 machine: $(STAMP)
 	@$(BIN)/asv machine --yes --machine '$(MACHINE)' >/dev/null

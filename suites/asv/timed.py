@@ -1,7 +1,8 @@
 """Times, as asv follows them: a step's seconds over those of torch.optim's default path, so that less is better.
 
 All times of a commit come from one run, which asv makes once (`setup_cache`): a heat a workload, in one process, every
-implementation in turn with torch's. A benchmark looks its ratio up.
+implementation in turn with torch's, on one thread: where others use the machine too, a second one waits now and then,
+and a ratio says more about that than about a step. A benchmark looks its ratio up.
 """
 
 from __future__ import annotations
@@ -23,8 +24,11 @@ Rows = dict[Key, dict[str, Any]]
 
 def setup_cache() -> Rows:
     """For each (algo, implementation, workload) its row of a run."""
+    from optbench.timing.steady import one_thread
+
     kinds: tuple[Any, ...] = (Optimizers, Matrices, Tables, Averages, Schedulers)
-    return {key: row for kind in kinds for pair in wanted(kind.params) for key, row in _heat(*pair)}
+    with one_thread():
+        return {key: row for kind in kinds for pair in wanted(kind.params) for key, row in _heat(*pair)}
 
 
 setup_cache.timeout = 1200  # type: ignore[attr-defined]
