@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from . import figures, formats, schedules, tables, timings
+from . import figures, formats, schedules, tables, timings, trust
 from .canvas import Canvas
 from .tables import Column, Table
 
@@ -74,6 +74,7 @@ class Run:
     subjects: list[Subject]
     environment: list[tuple[str, str]]
     method: list[str]
+    trust: list[Plot] = field(default_factory=list)
 
 
 def render(records: Sequence[Record], names: Sequence[str] = ()) -> str:
@@ -130,6 +131,8 @@ def _run(record: Record, name: str, prefix: str) -> Run:
     status = {0: "ok", 1: "bad"}.get(summary.get("exit_status"), "open")
     environment = record.get("environment", {})
     results, measurements = record.get("results", []), record.get("measurements", [])
+    # Tells about times only.
+    calibration = environment.get("calibration") if measurements else None
     coverage = record.get("coverage", {})
     subjects = list(dict.fromkeys(row["subject"] for row in [*results, *measurements])) or list(
         record.get("curves") or coverage
@@ -144,8 +147,19 @@ def _run(record: Record, name: str, prefix: str) -> Run:
         status=status if record.get("finished") else "open",
         subjects=[_subject(record, subject, f"{prefix}{formats.slug(subject)}") for subject in subjects],
         environment=_environment(record),
-        method=_method(results, measurements),
+        method=_method(results, measurements) + ([trust.sentence(calibration)] if calibration else []),
+        trust=_trust(calibration, f"{prefix}trust") if calibration else [],
     )
+
+
+def _trust(calibration: Mapping[str, Any], anchor: str) -> list[Plot]:
+    curves = calibration["curves"]
+    return [
+        _plot(trust.errors(curves), f"{anchor}-same", "How far the same code is from itself",
+              [trust.error_table(curves)]),
+        _plot(trust.found(curves), f"{anchor}-found", "Which planted slowdowns are found",
+              [trust.found_table(curves)]),
+    ]  # fmt: skip
 
 
 def _label(environment: Mapping[str, Any]) -> str:

@@ -35,6 +35,11 @@ def bench(
         typer.Option("--against", metavar="FILE", help="With --steady: figures to compare with; exit status 1 if any "
                                                        "is worse. `--steady --format json -o FILE` writes them."),
     ] = None,
+    calibrate: Annotated[
+        bool,
+        typer.Option("--calibrate", help="Try the timer, for eight minutes: how far the same code is from itself, and "
+                                         "which planted slowdowns are found. Later runs here report it."),
+    ] = False,
 ) -> None:  # fmt: skip
     """Time an algorithm's implementations; what computes wrong results is not timed.
 
@@ -44,16 +49,23 @@ def bench(
 
     if against and not steady:
         raise UsageError("--against compares the figures of --steady: add --steady, or see `optbench diff`.")
-    if steady:
-        given = {"--dtype": dtype, "--html": html, "--resume": resume,
-                 "--workload": workload, "--baseline": baseline != "torch-best", "--suite": suite != Suite.quick,
-                 "--device": device != "cpu"}  # fmt: skip
+    if steady or calibrate:
+        mode = "--steady" if steady else "--calibrate"
+        given = {
+            "--calibrate": steady and calibrate, "--dtype": dtype, "--html": html, "--resume": resume,
+            "--workload": workload, "--baseline": baseline != "torch-best", "--suite": suite != Suite.quick,
+            "--device": device != "cpu",
+        }  # fmt: skip
         for name, value in given.items():
             if value:
-                raise UsageError(f"{name} means nothing beside --steady: drop one of them.")
-        from .steady import steady as count
+                raise UsageError(f"{name} means nothing beside {mode}: drop one of them.")
+        if steady:
+            from .steady import steady as count
 
-        return count(algo, split(impl), against, format, output, seed)
+            return count(algo, split(impl), against, format, output, seed)
+        from .calibrate import calibrate as try_the_timer
+
+        return try_the_timer(algo, split(impl), format, output, seed)
     execute(
         Request(
             "bench", algo, split(impl), baseline, device, split(dtype), suite, split(workload), "", (), seed,

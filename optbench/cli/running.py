@@ -48,12 +48,16 @@ def execute(request: Request) -> None:
         workers = stack.enter_context(_crew(request)) if request.check else None
         from optbench.environment import collect
         from optbench.records import Recorder, resume
+        from optbench.trust import recall
 
         from .torch_table import require_device
 
         require_device(request.device)
         earlier = resume(request.resume) if request.resume else None
         environment = collect(request.seed, request.device)
+        calibration = recall(environment) if request.bench else None
+        if calibration:
+            environment["calibration"] = calibration
         record_file = Path(request.output) if request.format == "json" and request.output != "-" else None
         name = f"{request.command}-{request.algo}"
         command = command_line(request)

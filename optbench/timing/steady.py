@@ -1,7 +1,7 @@
 """Figures of a step that no clock decides: the same on a busy machine and on an idle one, so that CI can be exact.
 
-They depend on the versions of torch and (the host's calls) of Python, and on nothing else: torch is held to one thread, values are seeded,
-and caches are warm before anything is counted. Only the CPU's launches are seen.
+They depend on the version of torch, the host's calls on that of Python too, and on nothing else: torch is held to one
+thread, values are seeded, and caches are warm before anything is counted. Only the CPU's launches are seen.
 """
 
 from __future__ import annotations

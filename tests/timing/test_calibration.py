@@ -37,7 +37,7 @@ class FakeClock:
 
 
 def calibrated(
-    noise: Callable[[random.Random, float], float], runs: int = 40, bias: float = 1.0, seconds: float = 5.0
+    noise: Callable[[random.Random, float], float], runs: int = 40, bias: float = 1.0, seconds: float = 2.0
 ) -> Curve:
     """A curve of steps of a millisecond, each made longer as `noise` says; `bias` is the second side's alone."""
     clock, rng = FakeClock(), random.Random(0)
