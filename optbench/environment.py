@@ -177,7 +177,9 @@ def _torch_threads() -> int:
 def _numba_threads() -> int:
     import numba
 
-    return int(numba.get_num_threads())
+    # Not numba.get_num_threads(), which starts Numba's own team: on the OpenMP runtime that both share, it gave torch
+    # as many threads as there are cores, whatever OMP_NUM_THREADS said.
+    return int(numba.config.NUMBA_NUM_THREADS)
 
 
 def _accelerator(device: str) -> dict[str, Any] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -120,3 +121,16 @@ def test_the_last_cache_counts_each_instance_once(tmp_path: Path, monkeypatch: p
 @pytest.mark.parametrize(("text", "size"), [("512", 512), ("32K", 32 << 10), ("1M\n", 1 << 20), ("2G", 2 << 30)])
 def test_sizes_are_read_as_linux_writes_them(text: str, size: int) -> None:
     assert environment.parse_size(text) == size
+
+
+def test_to_ask_changes_nothing() -> None:
+    """Numba's own team, once started, gives torch its number of threads."""
+    script = (
+        "import torch; from optbench.environment import collect; before = torch.get_num_threads(); "
+        "found = collect(0, 'cpu'); print(before, found['torch_threads'], torch.get_num_threads())"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", script], env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    assert run.stdout.split() == ["1", "1", "1"]
