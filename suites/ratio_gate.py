@@ -74,7 +74,7 @@ def measure_trees(base: Path, head: Path, workloads: str = WORKLOADS) -> Measure
             if status not in _USABLE:
                 raise SystemExit(f"optbench bench ended with {status} at {name}.")
             records.append(record)
-        return compare(*records)
+        return compare(records[0], records[1])
 
     return measure
 

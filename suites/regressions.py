@@ -86,7 +86,7 @@ class Pair:
 
     def _times(self, commit: str) -> dict[Benchmark, float | None]:
         """Ratios to torch's time; None where it failed, no number where there is none."""
-        found = {}
+        found: dict[Benchmark, float | None] = {}
         for name, params, values, *_ in self._rows(commit, "timed."):
             keys = [Benchmark(name, each) for each in product(*params)]
             found.update(zip(keys, values or [None] * len(keys), strict=True))
