@@ -20,6 +20,7 @@ from pathlib import Path
 
 from optbench.diff import compare
 from optbench.difference import Difference, Row, describe
+from optbench.timing.calibration import GATE
 
 # Those whose steps are short enough for many rounds of torch's for-loop; asv follows the others.
 ALGOS = "adadelta,adagrad,adam,adamax,adamw,asgd,lion,nadam,radam,rmsprop,rprop,sgd,ema,swa"
@@ -27,6 +28,8 @@ WORKLOADS = "100x64,1x1M"
 # The reference is for readers, and nobody waits for it.
 IMPLEMENTATIONS = "foreach,fused"
 RECORDS = Path(".optbench/ratio-gate")
+# Half of the slowdown that is to be found: measured, half of all tenths are a little less than a tenth.
+THRESHOLD = GATE / 2
 # 1: a judged implementation was refused. The comparison tells whether it was before.
 _USABLE = (0, 1)
 
@@ -74,7 +77,7 @@ def measure_trees(base: Path, head: Path, workloads: str = WORKLOADS) -> Measure
             if status not in _USABLE:
                 raise SystemExit(f"optbench bench ended with {status} at {name}.")
             records.append(record)
-        return compare(records[0], records[1])
+        return compare(records[0], records[1], threshold=THRESHOLD)
 
     return measure
 
