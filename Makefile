@@ -33,8 +33,10 @@ $(STAMP): pyproject.toml constraints.txt
 compare: $(STAMP)  ## check and time ALGO, all implementations; ARGS go to optbench
 	@$(BIN)/optbench compare --algo '$(ALGO)' $(ARGS)
 
+# A process for each core, and one thread in each: tests are small, and two teams of threads would wait for each other.
+# A file's tests stay together, because they share what was compiled for them.
 test: $(STAMP)  ## the tests
-	@$(BIN)/python -m pytest $(ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 test-slow: $(STAMP)  ## the tests that take more than a few seconds
 	@$(BIN)/python -m pytest -m slow $(ARGS)
