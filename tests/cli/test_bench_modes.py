@@ -11,7 +11,7 @@ import torch
 
 from optbench.cli.app import run
 from optbench.errors import EXIT_BROKEN, EXIT_NOTHING_RAN, EXIT_OK, EXIT_USAGE
-from optbench.timing import calibration, steady, trial_runs
+from optbench.timing import steady, trial_runs, workloads
 
 
 @pytest.fixture(autouse=True)
@@ -108,7 +108,7 @@ def test_only_elementwise_steps_are_raced_against_themselves(algo: str, capsys: 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Real steps, few and short: what comes of them says nothing."""
-    monkeypatch.setattr(calibration, "FEWEST_PAIRS", 5)
+    monkeypatch.setitem(workloads.SUITE_SECONDS, "quick", 0.2)
     curves = trial_runs.curves
     monkeypatch.setattr(
         trial_runs, "curves", lambda *arguments, **options: curves(*arguments, **options, runs=2, seconds=0.01)
