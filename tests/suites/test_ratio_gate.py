@@ -5,6 +5,7 @@ from optbench.suites import ratio_gate
 
 from optbench.difference import Difference, Row
 
+ROOT = Path(__file__).resolve().parents[2]
 SLOW = Row("time", "adam", "fused", "1x1M, float32 on cpu", "torch-forloop", 5.0, 4.0, "slower", 0.8, 0.75, 0.85, True)
 OTHER = Row("time", "sgd", "fused", "1x1M, float32 on cpu", "torch-forloop", 1.0, 0.8, "slower", 0.8, 0.7, 0.9, True)
 MORE = Row("figure", "adam", "fused", "1x1M, float32 on cpu", "dispatched ops", 0, 1, "worse", regression=True)
@@ -49,7 +50,9 @@ def test_counted_figures_have_their_own_gate():
     assert ratio_gate.gate(measure) == [] and len(asked) == 1
 
 
-def test_another_commit_is_unpacked(tmp_path):
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="no checkout")
+def test_another_commit_is_unpacked(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
     ratio_gate._unpack("HEAD", tmp_path)
     assert (tmp_path / "optbench" / "__init__.py").is_file()
     with pytest.raises(SystemExit, match="'no-such-branch' is no commit"):
