@@ -1,5 +1,7 @@
 """The ratio gate: what is slower once is timed again, what is slower twice fails."""
 
+from pathlib import Path
+
 import pytest
 from optbench.suites import ratio_gate
 
