@@ -102,6 +102,6 @@ $(OLDEST_TRITON)/.installed: Makefile
 	@$(OLDEST_TRITON)/bin/python -m pip install --quiet --disable-pip-version-check 'triton==3.6.0'
 	@touch $@
 
-clean:  ## everything that make made, but not .venv and .optbench
+clean:  ## everything that make made, but not .venv, .asv and .optbench
 	@rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 	@find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
