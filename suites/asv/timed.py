@@ -8,6 +8,7 @@ and a ratio says more about that than about a step. A benchmark looks its ratio 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,7 +17,7 @@ from optbench.timing import bench
 
 from ._what import MATRICES, NAMES, TABLES, TIERS, VERSION, algos, wanted, workload
 
-_SECONDS = 1.0
+_SECONDS = float(os.environ.get("OPTBENCH_ASV_SECONDS", "1"))
 
 Key = tuple[str, ...]
 Rows = dict[Key, dict[str, Any]]
