@@ -32,6 +32,7 @@ class Benchmark(NamedTuple):
 
     name: str
     params: tuple[str, ...]
+    environment: str = ""
 
     def __str__(self) -> str:
         return f"{self.name}({', '.join(self.params)})"
@@ -102,8 +103,8 @@ class Pair:
     def times(self, commit: str) -> Times:
         """Ratios to torch's time; None where it failed, no number where there is none."""
         found: Times = {}
-        for name, params, values, *_ in self._rows(commit, "timed."):
-            keys = [Benchmark(name, each) for each in product(*params)]
+        for name, params, values, *_, environment in self._rows(commit, "timed."):
+            keys = [Benchmark(name, each, environment) for each in product(*params)]
             found.update(zip(keys, values or [None] * len(keys), strict=True))
         return found
 
