@@ -108,7 +108,10 @@ def step(
         for name, coarse in subject.coarse.items():
             if (worked := dtype_of(coarse)) != dtype:
                 further, _ = _changed_outcomes(subject, options, packed, dtype, worked, judge, seed, indices[0])
-                wide_out[name] = torch.cat([wide_out[name], further[name][1:]])
+                # What is computed in it are products of matrices, which spread one element's rounding over all.
+                moves = (further[name][1:] - further[name][:1]).abs()
+                spread = moves.max() if moves.numel() else 0.0
+                wide_out[name] = torch.cat([wide_out[name], further[name][1:], wide_out[name][:1] + spread])
         parts = {
             name: _quantities(values, narrow_out[name], packed.param if name == "param" else None, dtype, chosen)
             for name, values in wide_out.items()
