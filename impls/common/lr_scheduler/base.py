@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.optimizer import Optimizer
 
-from .groups import Group, copied, exchange, read, write
+from .groups import Group, copied, exchange, read, standing, write
 
 
 class LRSchedulerBase(LRScheduler):
@@ -143,12 +143,12 @@ class LRSchedulerBase(LRScheduler):
         if count == len(groups):
             self._floats, self._last_lr = rates, [*rates]
         else:
-            held = [copied(group["lr"]) for group in groups]
+            held = standing(groups)
             # `exchange` compares by identity, so that a tensor further on does no harm
             self._floats, self._last_lr = held if type(held[0]) is float else (), [*held]
 
     def _go_on(self, known: Sequence[float], evidence: Any) -> tuple[list[float], int]:
-        """One step from where the groups stand; the rates, and how many of the groups held what was written last."""
+        """One step from where the groups stand; the rates, and how many of the groups hold them as floats."""
         groups, epoch = self.optimizer.param_groups, self.last_epoch
         rates: list[float] = []
         count = 0
@@ -159,13 +159,14 @@ class LRSchedulerBase(LRScheduler):
             count = exchange(groups, known, rates)
             self._evidence = proof if on_curve else None
         if count < len(groups):
-            standing, spacings = read(groups[count:])
-            standing[:0] = known[:count]
+            found, spacings = read(groups[count:])
+            found[:0] = known[:count]
             if spacings is not None:
                 spacings[:0] = [2.0**-52] * count
             # not in place: a tier may keep the list that it gave
-            rates = [*rates[:count], *self._advance(epoch, standing, spacings)[count:]]
+            rates = [*rates[:count], *self._advance(epoch, found, spacings)[count:]]
             write(groups[count:], rates[count:])
+            count = len(groups) if spacings is None else count
             on_curve = self.closed and spacings is None and rates == self._curve(epoch)
             self._evidence = self._proof(epoch, evidence) if on_curve else None
         return rates, count

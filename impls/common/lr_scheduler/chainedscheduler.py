@@ -6,7 +6,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.optimizer import Optimizer
 
 from .composite import CompositeBase
-from .groups import copied
+from .groups import standing
 
 
 class ChainedSchedulerBase(CompositeBase):
@@ -23,10 +23,10 @@ class ChainedSchedulerBase(CompositeBase):
         self._check_parts(schedulers, optimizer)
         self._schedulers = schedulers
         self.optimizer = optimizer or schedulers[0].optimizer
-        self._last_lr = [copied(group["lr"]) for group in self.optimizer.param_groups]
+        self._last_lr = standing(self.optimizer.param_groups)
 
     def step(self) -> None:  # type: ignore[override]
         """Go to the next epoch: every part steps, in order."""
         for part in self._schedulers:
             part.step()
-        self._last_lr = [copied(group["lr"]) for group in self.optimizer.param_groups]
+        self._last_lr = standing(self.optimizer.param_groups)

@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.optimizer import Optimizer
 
 from .base import LRSchedulerBase
-from .groups import copied, write
+from .groups import standing, write
 
 
 class CompositeBase(LRSchedulerBase):
@@ -78,7 +78,7 @@ def begin(scheduler: LRScheduler, *, later: bool = False) -> None:
         # each goes on from what the one before has set
         for part in parts[1:]:
             begin(part)
-    scheduler._last_lr = [copied(group["lr"]) for group in scheduler.optimizer.param_groups]
+    scheduler._last_lr = standing(scheduler.optimizer.param_groups)
 
 
 def rewind(scheduler: LRScheduler) -> None:
@@ -109,7 +109,7 @@ def place(scheduler: LRScheduler, epoch: int, *, alone: bool = True) -> None:
     else:
         for part in parts:
             place(part, epoch, alone=alone and len(parts) == 1)
-    scheduler._last_lr = [copied(group["lr"]) for group in scheduler.optimizer.param_groups]
+    scheduler._last_lr = standing(scheduler.optimizer.param_groups)
 
 
 def base_rates(scheduler: LRScheduler) -> list[Any]:

@@ -11,16 +11,27 @@ from torch.optim.optimizer import Optimizer
 Group = dict[str, Any]
 
 
+def standing(groups: Sequence[Group]) -> list[Any]:
+    """The rates that stand there; tensors copied, so that they do not move with the groups'."""
+    rates = [group["lr"] for group in groups]
+    return rates if _floats(rates) else [copied(rate) for rate in rates]
+
+
 def read(groups: Sequence[Group]) -> tuple[list[float], list[float] | None]:
     """The rates as floats, and the relative spacing of the numbers that keep them; None where those are float64."""
     rates = [group["lr"] for group in groups]
-    if not set(map(type, rates)) - {float}:
+    if _floats(rates):
         return rates, None
     return [float(rate) for rate in rates], [_spacing(rate) for rate in rates]
 
 
 def write(groups: Sequence[Group], rates: Sequence[Any], name: str = "lr") -> None:
     """Set a value of each group: a tensor's in place."""
+    # each line counts, where there are thousands of groups
+    if _floats([group[name] for group in groups]):
+        for group, rate in zip(groups, rates, strict=True):
+            group[name] = rate
+        return
     for group, rate in zip(groups, rates, strict=True):
         group[name] = placed(group[name], rate)
 
@@ -78,6 +89,10 @@ def one_for_all(name: str, values: Sequence[Any]) -> Any:
     if any(value is not values[0] and value != values[0] for value in values):
         raise ValueError(f"no {name} is known for a new parameter group, as those of the others differ: {values}")
     return copied(values[0])
+
+
+def _floats(values: Sequence[Any]) -> bool:
+    return not set(map(type, values)) - {float}
 
 
 def _spacing(rate: Any) -> float:

@@ -6,7 +6,7 @@ from typing import Any
 from torch.optim.optimizer import Optimizer
 
 from .base import LRSchedulerBase
-from .groups import Group, copied, per_group, placed
+from .groups import Group, copied, per_group, placed, write
 
 
 class MomentumCycleBase(LRSchedulerBase):
@@ -40,15 +40,14 @@ class MomentumCycleBase(LRSchedulerBase):
         return lowest, highest
 
     def _write_momenta(self, momenta: Sequence[Any]) -> None:
-        # each line counts, where there are thousands of groups
-        for group, momentum in zip(self.optimizer.param_groups, momenta, strict=True):
-            if self.use_beta1:
-                betas = group["betas"]
-                first = momentum if type(betas[0]) is float else placed(betas[0], momentum)
-                group["betas"] = (first, *betas[1:])
-            else:
-                old = group["momentum"]
-                group["momentum"] = momentum if type(old) is float else placed(old, momentum)
+        groups = self.optimizer.param_groups
+        if not self.use_beta1:
+            write(groups, momenta, "momentum")
+            return
+        for group, momentum in zip(groups, momenta, strict=True):
+            betas = group["betas"]
+            first = momentum if type(betas[0]) is float else placed(betas[0], momentum)
+            group["betas"] = (first, *betas[1:])
 
     def _settle(self, given: bool) -> None:
         super()._settle(given)

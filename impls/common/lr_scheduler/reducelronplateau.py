@@ -8,7 +8,7 @@ from torch.optim import lr_scheduler
 from torch.optim.optimizer import Optimizer
 
 from .base import LRSchedulerBase, check, check_optimizer
-from .groups import copied, write
+from .groups import standing, write
 
 
 class ReduceLROnPlateauBase(LRSchedulerBase, lr_scheduler.ReduceLROnPlateau):
@@ -54,7 +54,7 @@ class ReduceLROnPlateauBase(LRSchedulerBase, lr_scheduler.ReduceLROnPlateau):
         self.threshold = threshold
         self.threshold_mode = threshold_mode
         self.mode_worse = inf if mode == "min" else -inf
-        self._last_lr = [copied(group["lr"]) for group in optimizer.param_groups]
+        self._last_lr = standing(optimizer.param_groups)
         self._reset()
 
     def _is_better(self, a: float, best: float) -> bool:
@@ -90,7 +90,7 @@ class ReduceLROnPlateauBase(LRSchedulerBase, lr_scheduler.ReduceLROnPlateau):
             self._reduce_lr(epoch)
             self.cooldown_counter = self.cooldown
             self.num_bad_epochs = 0
-        self._last_lr = [copied(group["lr"]) for group in self.optimizer.param_groups]
+        self._last_lr = standing(self.optimizer.param_groups)
 
     def _reduce_lr(self, epoch: int) -> None:
         groups = self.optimizer.param_groups
