@@ -116,7 +116,7 @@ WRONG = [
     ("check --algo adam --device GPU!", "--device 'GPU!' is no torch device"),
     ("check --algo adam -k (a", "-k '(a' cannot be read"),
     ("bench --algo adam --workload 1x", "unknown workload '1x'"),
-    ("bench --algo steplr --workload 1x16M", "does not fit: a scheduler is timed on parameter groups: 1group, "),
+    ("bench --algo steplr --workload 1x16M", "does not fit: a scheduler is timed on parameter groups: 1000groups, "),
     ("compare --algo ema -w 1000x64/autograd", "does not fit: an averager is timed on tensors without gradients"),
     ("bench --algo adam --workload 100groups", "does not fit: an optimizer is timed on tensors with gradients"),
     ("bench --algo steplr --dtype bfloat16", "--dtype bfloat16: steplr takes float64."),
