@@ -10,7 +10,7 @@ from optbench.timing.workloads import WORKLOADS, check, parse, select
 
 
 def test_a_scheduler_is_timed_on_groups():
-    assert [workload.groups for workload in select((), "quick", "scheduler")] == [1, 100, 1000, 10_000]
+    assert [workload.groups for workload in select((), "quick", "scheduler")] == [1000, 1, 100, 10_000]
     assert parse("7groups").groups == parse("7group").groups == 7
     assert parse("1groups").name == "1group" == WORKLOADS["1group"].name
     assert not parse("100groups").fits("optimizer") and not parse("100groups").fits("averager")
