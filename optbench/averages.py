@@ -11,14 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from optbench import means, registry
-from optbench.case import Case
-from optbench.checker import Checker
 from optbench.error import Quantity, real, real_dtype
 from optbench.errors import NothingToRun
 from optbench.problem import Placed, exact, generator
 from optbench.registry import Implementation
-from optbench.subjects import Subject
-from optbench.trial import Unsupported
+from optbench.trial_base import TrialBase, Unsupported
 from optbench.weights import Source, tensors, value
 
 CLASS, MODULE = "AveragedModel", "swa_utils"
@@ -140,24 +137,8 @@ class Run:
 
 
 @dataclass
-class Trial:
-    """One law's work on one case of one implementation.
-
-    Args:
-        subject: "swa" or "ema".
-        implementation: what is judged.
-        case: what it is judged on; its variant may name the averaging function's kind, see `arguments`.
-        checker: takes the comparisons.
-        state_alias: foreign attribute -> the name it goes by here: `module`, `update_parameters`.
-        options: the options that foreign code takes, None for any.
-    """
-
-    subject: Subject
-    implementation: Implementation
-    case: Case
-    checker: Checker
-    state_alias: Mapping[str, str]
-    options: frozenset[str] | None = None
+class Trial(TrialBase):
+    """One law's work on one case of one averager, whose averaging function the variant may name: see `arguments`."""
 
     @property
     def average(self) -> means.Average:
@@ -250,10 +231,6 @@ class Trial:
     def update(self, averager: Any, model: nn.Module) -> None:
         """Take the model as it is into the average."""
         getattr(averager, self._own("update_parameters"))(model)
-
-    def takes(self, option: str) -> bool:
-        """Whether the implementation under test has this argument."""
-        return self.options is None or option in self.options
 
     def run(
         self,

@@ -50,7 +50,7 @@ def check(task: Task, implementation: Implementation | None = None) -> Result:
         implementation: the implementation itself, where it is not the registry's.
     """
     from optbench.checker import Checker
-    from optbench.trial import Unsupported
+    from optbench.trial_base import Unsupported
 
     implementation = implementation or registry.find(task.implementation)
     entry = laws.entries()[task.law]

@@ -12,13 +12,11 @@ from typing import Any
 import torch
 
 from optbench import formulas, registry
-from optbench.case import Case
-from optbench.checker import Checker
 from optbench.registry import Implementation
-from optbench.subjects import Subject, load
+from optbench.subjects import load
 from optbench.subjects._declare import REQUIRED
 from optbench.subjects._schedule import Each, Part, Plain
-from optbench.trial import Unsupported
+from optbench.trial_base import TrialBase, Unsupported
 
 # Two groups of different rates, which no power of two hides roundings of.
 LRS = (0.3, 0.05)
@@ -27,24 +25,8 @@ METRICS = (1.0, 0.9, 0.95, 0.9, 0.97, 0.91, 0.93, 0.5, 0.6, 0.55, 0.52, 0.51, 0.
 
 
 @dataclass
-class Trial:
-    """One law's work on one case of one implementation.
-
-    Args:
-        subject: the scheduler's declaration.
-        implementation: what is judged.
-        case: what it is judged on.
-        checker: takes the comparisons.
-        state_alias: foreign state names, which no law about schedulers needs.
-        options: the options that foreign code takes, None for any.
-    """
-
-    subject: Subject
-    implementation: Implementation
-    case: Case
-    checker: Checker
-    state_alias: Mapping[str, str]
-    options: frozenset[str] | None = None
+class Trial(TrialBase):
+    """One law's work on one case of one scheduler."""
 
     @property
     def plain_torch(self) -> Implementation:
@@ -54,10 +36,6 @@ class Trial:
     @property
     def composite(self) -> bool:
         return "schedulers" in self.subject.defaults
-
-    def takes(self, option: str) -> bool:
-        """Whether the implementation under test has this option."""
-        return self.options is None or option in self.options
 
     def full(self, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """All options of the case, or these, as the formulas take them.

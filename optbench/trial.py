@@ -12,17 +12,13 @@ from torch import Tensor
 
 from optbench import joint, oracle, registry
 from optbench.case import Case
-from optbench.checker import Checker
 from optbench.error import Quantity, real_dtype
 from optbench.error import quantity as quantity_of
 from optbench.oracle import After, Before
 from optbench.problem import RESUME_AFTER, Placed, Problem, exact
 from optbench.registry import Implementation
-from optbench.subjects import Subject, load
-
-
-class Unsupported(Exception):
-    """The implementation documents that it does not take this case; the message is the reason."""
+from optbench.subjects import load
+from optbench.trial_base import TrialBase, Unsupported
 
 
 class StateUnknown(Exception):
@@ -103,24 +99,8 @@ class Run:
 
 
 @dataclass
-class Trial:
-    """One law's work on one case of one implementation.
-
-    Args:
-        subject: the algorithm's declaration.
-        implementation: what is judged.
-        case: what it is judged on.
-        checker: takes the comparisons.
-        state_alias: foreign state name -> declared name.
-        options: the options that foreign code takes, None for any.
-    """
-
-    subject: Subject
-    implementation: Implementation
-    case: Case
-    checker: Checker
-    state_alias: Mapping[str, str]
-    options: frozenset[str] | None = None
+class Trial(TrialBase):
+    """One law's work on one case of one optimizer."""
 
     def __post_init__(self) -> None:
         self.problem = Problem(self.case)
@@ -130,10 +110,6 @@ class Trial:
     def judge(self) -> str:
         """The implementation whose float64 run is the oracle here."""
         return oracle.judge_for(self.implementation.name, self.subject)
-
-    def takes(self, option: str) -> bool:
-        """Whether the implementation under test has this option."""
-        return self.options is None or option in self.options
 
     def build(self, params: Any, options: Mapping[str, Any], implementation: Implementation | None = None) -> Any:
         """An optimizer of the implementation under test, or of another.

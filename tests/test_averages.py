@@ -17,7 +17,7 @@ from optbench.conformance import Plan
 from optbench.errors import NothingToRun, UsageError
 from optbench.law import Scope
 from optbench.registry import IMPLEMENTATIONS, Implementation
-from optbench.trial import Unsupported
+from optbench.trial_base import Unsupported
 from optbench.weights import Source, tensors, value
 
 TORCH = IMPLEMENTATIONS["torch-forloop"]

@@ -17,7 +17,7 @@ from optbench.conformance import Plan
 from optbench.registry import Implementation
 from optbench.schedules import Trial
 from optbench.subjects._schedule import Constant, Each, Part, Plain, Power
-from optbench.trial import Unsupported
+from optbench.trial_base import Unsupported
 
 SCHEDULERS = [subject.name for subject in subjects.select("schedulers")]
 LAWS = [name for name, entry in laws.entries().items() if entry.law.kind == "scheduler"]

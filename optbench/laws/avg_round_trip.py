@@ -59,7 +59,7 @@ def check(trial: Trial) -> None:
 
 def _interchanged(trial: Trial) -> None:
     from optbench import registry
-    from optbench.trial import Unsupported
+    from optbench.trial_base import Unsupported
 
     direction, _, name = trial.case.variant.partition(" ")
     if trial.implementation.target:

@@ -65,7 +65,7 @@ def _exception(name: str) -> type[Exception]:
 
 
 def _expect(trial: Trial, params: Any, options: dict[str, Any], error: type[Exception], names: str) -> None:
-    from optbench.trial import Unsupported
+    from optbench.trial_base import Unsupported
 
     try:
         trial.build(params, options)

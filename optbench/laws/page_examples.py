@@ -40,7 +40,7 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
 
 def check(trial: Trial) -> None:
     from optbench import page
-    from optbench.trial import Unsupported
+    from optbench.trial_base import Unsupported
 
     if trial.implementation.target:
         raise Unsupported("the page's examples need a whole package of optimizers, schedulers and averagers")

@@ -122,7 +122,7 @@ def _composite(
     Raises:
         Unsupported: foreign code that no composite can tell the optimizer of.
     """
-    from optbench.trial import Unsupported
+    from optbench.trial_base import Unsupported
 
     if trial.implementation.target and not all(hasattr(part, "optimizer") for part in parts):
         raise Unsupported("it has no attribute `optimizer`, which composites ask of their parts")

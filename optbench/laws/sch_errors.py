@@ -95,7 +95,7 @@ def _expect(
     trial: Trial, optimizer: Any, options: dict[str, Any], errors: tuple[type[Exception], ...], names: str,
     last_epoch: int = -1,
 ) -> None:  # fmt: skip
-    from optbench.schedules import Unsupported
+    from optbench.trial_base import Unsupported
 
     wanted = " or ".join(error.__name__ for error in errors)
     legal = {} if "schedulers" in options else trial.case.options

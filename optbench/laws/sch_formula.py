@@ -82,7 +82,7 @@ def check(trial: Trial) -> None:
 
 def _at_any_epoch(trial: Trial, run: Run, last: int, among: Sequence[int]) -> None:
     """In no order, and a step from there; and what the scheduler says of any epoch without going there."""
-    from optbench.trial import Unsupported
+    from optbench.trial_base import Unsupported
 
     if not run.jumps:
         raise Unsupported("its step takes no epoch")

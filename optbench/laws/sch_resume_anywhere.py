@@ -44,7 +44,7 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
 
 
 def check(trial: Trial) -> None:
-    from optbench.trial import Unsupported
+    from optbench.trial_base import Unsupported
 
     last = trial.last(min(trial.horizon() + 3, _LONGEST))
     variant = trial.case.variant

@@ -20,7 +20,6 @@ from optbench.averages import Trial
 from optbench.case import Case
 from optbench.checker import Checker
 from optbench.error import real, real_dtype
-from optbench.errors import NothingToRun, UsageError
 from optbench.problem import dtype_of, generator
 from optbench.registry import Implementation
 from optbench.results import Measurement
@@ -28,14 +27,13 @@ from optbench.subjects import Subject
 from optbench.timing import device
 from optbench.timing.bench import BenchPlan
 from optbench.timing.contest import TWIN, Contest, Observe, names_of
-from optbench.timing.entrant import Refused, one_line
+from optbench.timing.entrant import Refused, building, one_line
 from optbench.timing.gate import Pass
 from optbench.timing.probe import Tally, impostor, watch
 from optbench.timing.roof import DeviceRoof, HostRoof
 from optbench.timing.sample import SAMPLE, Sample
 from optbench.timing.timer import Contestant
 from optbench.timing.workloads import Workload
-from optbench.trial import Unsupported
 
 # What the model's weights are multiplied by at the updates that are judged: powers of two, so that they stay exact.
 _SCALES = (1.0, -0.5, 2.0)
@@ -91,15 +89,9 @@ class Entrant:
 
     def __init__(self, trial: Trial, model: nn.Module, shared: list[Tensor] | None) -> None:
         self.trial, self.model, self.taken = trial, model, 0
-        try:
+        with building():
             self.averager: Any = trial.build(model)
             self.averages: list[Tensor] = list(trial.module(self.averager).parameters())
-        except UsageError:
-            raise
-        except (NothingToRun, Unsupported) as error:
-            raise Refused(str(error)) from error
-        except Exception as error:
-            raise Refused(f"it cannot be built: {one_line(error)}") from error
         for own, tensor in zip(self.averages, shared or (), strict=False):
             own.data = tensor.copy_(own.detach())
         self.step = self._step()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from optbench.errors import NothingToRun, UsageError
 from optbench.registry import Implementation
 from optbench.subjects import Subject
 from optbench.timing.arena import Arena
+from optbench.trial_base import Unsupported
 
 _FIRST_CALLS: dict[tuple[str, str, str, str], float | None] = {}
 
@@ -119,13 +121,20 @@ class Entrant:
 
 def build(implementation: Implementation, subject: Subject, params: list[Tensor], options: Mapping[str, Any]) -> Any:
     """The optimizer, or `Refused` with what its constructor said."""
-    try:
+    with building():
         if implementation.target:
             return _build_foreign(implementation, subject, params, options)
         return registry.build(implementation, subject.class_name, params, options)
+
+
+@contextlib.contextmanager
+def building() -> Iterator[None]:
+    """Turn what goes wrong where a contestant is built into `Refused`; a mistake of the user's stays one."""
+    try:
+        yield
     except (Refused, UsageError):
         raise
-    except NothingToRun as error:
+    except (NothingToRun, Unsupported) as error:
         raise Refused(str(error)) from error
     except Exception as error:
         raise Refused(f"it cannot be built: {one_line(error)}") from error

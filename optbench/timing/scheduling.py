@@ -14,17 +14,15 @@ from optbench import formulas
 from optbench.case import Case
 from optbench.checker import Checker
 from optbench.courses import course
-from optbench.errors import NothingToRun, UsageError
 from optbench.registry import Implementation
 from optbench.results import Measurement
 from optbench.schedules import Trial
 from optbench.subjects import Subject
 from optbench.timing.bench import BenchPlan
 from optbench.timing.contest import TWIN, Contest, Observe, names_of
-from optbench.timing.entrant import Refused, one_line
+from optbench.timing.entrant import Refused, building, one_line
 from optbench.timing.timer import Contestant
 from optbench.timing.workloads import Workload
-from optbench.trial import Unsupported
 
 # Longer than any sample: a schedule that is over says nothing about one that goes on.
 EPOCHS = 4096
@@ -75,14 +73,8 @@ class Entrant:
         """Start again from the first epoch."""
         self.optimizer = optimizer_of(self.groups, self.trial.case.device)
         self.taken = 0
-        try:
+        with building():
             self.scheduler = self.trial.build(self.optimizer)
-        except UsageError:
-            raise
-        except (NothingToRun, Unsupported) as error:
-            raise Refused(str(error)) from error
-        except Exception as error:
-            raise Refused(f"it cannot be built: {one_line(error)}") from error
         # Schedulers warn where the optimizer has not stepped before them.
         self.optimizer.step()
         self._step = self.scheduler.step
