@@ -25,6 +25,8 @@ class Law:
         grade: reported as a grade, never broken.
         host: about what the host keeps and passes on, not about kernels. In the quick suite an interpreter, which
             shares the host's code with the compiled path, leaves these to that path, unless it is named.
+        formula: it takes the subject's rule to judge by: the oracle, another tier, or torch's own class. A law without
+            is asked of optimizers that nobody declared, too.
     """
 
     id: str
@@ -35,6 +37,7 @@ class Law:
     kind: str = "optimizer"
     grade: bool = False
     host: bool = False
+    formula: bool = True
 
 
 @dataclass(frozen=True)
