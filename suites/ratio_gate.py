@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import os
 import subprocess
 import sys
 import tarfile
@@ -29,13 +28,6 @@ ALGOS = "adadelta,adagrad,adam,adamax,adamw,asgd,lion,nadam,radam,rmsprop,rprop,
 WORKLOADS = "100x64,1x1M"
 # The reference is for readers, and nobody waits for it.
 IMPLEMENTATIONS = "foreach,fused"
-# glibc maps large blocks anew or keeps them, as a process's history has it, and a for-loop's temporaries then cost
-# three times as much or not. Here they are kept, as in asv.conf.json.
-MALLOC = {
-    "MALLOC_MMAP_THRESHOLD_": "33554432",
-    "MALLOC_TRIM_THRESHOLD_": "2147483647",
-    "MALLOC_TOP_PAD_": "67108864",
-}
 RECORDS = Path(".optbench/ratio-gate")
 # Half of the slowdown that is to be found: measured, half of all tenths are a little less than a tenth.
 THRESHOLD = GATE / 2
@@ -82,7 +74,7 @@ def measure_trees(base: Path, head: Path, workloads: str = WORKLOADS) -> Measure
             what = ["--algo", algos, "--impl", IMPLEMENTATIONS, "--workload", workloads, "--baseline", "torch"]
             command = [sys.executable, "-m", "optbench", "bench", *what, "--format", "json", "-o", str(record)]
             # -m puts the tree before everything that is installed.
-            status = subprocess.run(command, cwd=tree, env=os.environ | MALLOC, check=False).returncode
+            status = subprocess.run(command, cwd=tree, check=False).returncode
             if status not in _USABLE:
                 raise SystemExit(f"optbench bench ended with {status} at {name}.")
             records.append(record)

@@ -62,6 +62,7 @@ class Contest:
 
     def __init__(self, plan: BenchPlan, subject: Subject, workload: Workload, observe: Observe) -> None:
         self.plan, self.subject, self.workload, self.observe = plan, subject, workload, observe
+        device.keep_memory()
         self.threads, self.load = device.pin_threads(), device.load_average()
         self.everyone = bench.contestants(plan, subject.kind)
         self.refused: dict[str, str] = {}

@@ -59,8 +59,3 @@ def test_another_commit_is_unpacked(tmp_path, monkeypatch):
     assert (tmp_path / "optbench" / "__init__.py").is_file()
     with pytest.raises(SystemExit, match="'no-such-branch' is no commit"):
         ratio_gate._unpack("no-such-branch", tmp_path)
-
-
-def test_both_gates_hold_the_allocator_alike():
-    text = (ROOT / "asv.conf.json").read_text(encoding="utf-8")
-    assert all(f'"{name}": ["{value}"]' in text for name, value in ratio_gate.MALLOC.items())

@@ -1,5 +1,8 @@
 """The accelerator's stopwatch, on a device that only notes what it is told."""
 
+import platform
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -89,3 +92,27 @@ def test_free_memory_is_known_or_none() -> None:
     free = device.free_bytes("cpu")
     assert free is None or free > 1 << 20
     assert device.free_bytes("nosuchdevice") is None
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another allocator")
+def test_memory_that_was_freed_is_kept() -> None:
+    code = """
+import resource, torch
+from optbench.timing import device
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        torch.zeros(1 << 22, dtype=torch.uint8)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+mapped = faults()
+assert device.keep_memory()
+faults()
+kept = faults()
+print(mapped, kept)
+"""
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    mapped, kept = map(int, said.split())
+    # 1,024 pages each, touched anew twenty times, or not at all.
+    assert kept < 100 < mapped
