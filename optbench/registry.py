@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from optbench import subjects
+from optbench import installed, subjects
 from optbench.case import AsTensor, Case
 from optbench.errors import NothingToRun, unknown
 
@@ -220,11 +220,12 @@ def select(names: list[str], device: str = "cpu") -> list[Implementation]:
     """The implementations that take part in a run.
 
     Args:
-        names: what `--impl` said: names of this table, `module:Class` or `path.py:Class`; empty: every default one.
+        names: what `--impl` said: names of this table, of entry points, `module:Class` or `path.py:Class`; empty: every
+            default one.
         device: a torch device; on other devices than the CPU `fused-triton` is `fused`.
 
     Raises:
-        UsageError: a name that is neither in the table nor of the form `where:Class`.
+        UsageError: a name that is neither in the table nor an entry point's nor of the form `where:Class`.
     """
     if names:
         return [find(name) for name in dict.fromkeys(names)]
@@ -237,12 +238,20 @@ def select(names: list[str], device: str = "cpu") -> list[Implementation]:
 
 
 def find(name: str) -> Implementation:
-    """One implementation by name, or a foreign class by `module:Class` or `path.py:Class`."""
+    """One implementation by name, or a foreign class by `module:Class`, `path.py:Class` or an entry point's name.
+
+    Raises:
+        UsageError: none of these, or an entry point that names no class.
+    """
     if name in IMPLEMENTATIONS:
         return IMPLEMENTATIONS[name]
     if ":" in name:
         return Implementation(name, "foreign code", target=name, worker=True)
-    raise unknown("implementation", name, IMPLEMENTATIONS, "optbench list impls")
+    offer = installed.find(name)
+    if offer:
+        return Implementation(name, f"{offer.target} of {offer.package}", target=offer.target, worker=True)
+    names = [*IMPLEMENTATIONS, *(offer.name for offer in installed.offers())]
+    raise unknown("implementation", name, names, "optbench list impls")
 
 
 def judged(implementation: Implementation, named: list[str]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +10,7 @@ import typer
 
 from . import options
 from .tables import grid
-from .terminal import width, wrap
+from .terminal import note, width, wrap
 
 if TYPE_CHECKING:
     from optbench.registry import Implementation
@@ -28,8 +29,8 @@ def listing(
 ) -> None:
     """List algorithms, implementations, laws and workloads.
 
-    `list impls` prints torch.optim's own table, live for --device, with what ours offer beside it: it alone imports
-    torch, and takes seconds.
+    `list impls` prints the implementations at hand, at once, and then torch.optim's own table, live for --device, with
+    what ours offer beside it: that alone imports torch, and takes seconds.
     """
     if what == What.impls:
         _implementations(device)
@@ -71,19 +72,35 @@ def _workloads(indent: str = "") -> None:
     _rows([[name, suite[name], workload.meaning] for name, workload in WORKLOADS.items()], indent)
 
 
-def _implementation_names(indent: str = "") -> None:
+def _implementation_names(indent: str = "", device: str = "") -> None:
+    """Ours, torch's, and what installed packages offer; on a device what runs them. What is wrong there is a note."""
+    from optbench import installed
     from optbench.registry import IMPLEMENTATIONS
 
-    _rows([[name, item.summary] for name, item in IMPLEMENTATIONS.items()], indent)
+    offers = installed.offers(IMPLEMENTATIONS)
+    rows = [
+        [name, item.summary + (f" ({item.backend_on(device)})" if device else "")]
+        for name, item in IMPLEMENTATIONS.items()
+    ]
+    _rows(rows + [[each.name, f"{each.target} of {each.package}"] for each in offers if not each.problem], indent)
+    for each in offers:
+        if each.problem:
+            note(f"optbench: entry point {each.name!r}: {each.problem}")
 
 
 def _implementations(device: str) -> None:
+    """The implementations' names, and which of torch.optim's classes they offer."""
     from optbench.registry import IMPLEMENTATIONS
+
+    _implementation_names(device=device)
+    print(wrap("Foreign code: --impl package.module:Class or path/file.py:Class.", width()))
+    # Before torch is imported, which takes seconds.
+    sys.stdout.flush()
 
     from .torch_table import require_device, torch_paths
 
     require_device(device)
-    print(f"torch.optim on {device}, and ours beside it")
+    print(f"\ntorch.optim on {device}, and ours beside it")
     ours = [item for item in IMPLEMENTATIONS.values() if item.ours and item.name != "fused-triton"]
     rows = [["", "torch's", "has", "has", *("ours:" if number == 0 else "" for number in range(len(ours)))]]
     rows.append(["", "default", "foreach", "fused", *(item.name for item in ours)])
@@ -100,11 +117,6 @@ def _implementations(device: str) -> None:
         paths = ", ".join(item.name for item in theirs if _offers(item, class_name, module))
         rows.append([class_name, paths, *_offered(ours, class_name, module)])
     print("\n".join(grid(rows)))
-    print()
-    for item in IMPLEMENTATIONS.values():
-        backend = item.backend_on(device)
-        print(wrap(f"{item.name:<14} {item.summary} ({backend})", width(), " " * 15))
-    print(wrap("Foreign code: --impl package.module:Class or path/file.py:Class.", width()))
 
 
 def _not_in_torch() -> list[str]:

@@ -40,9 +40,11 @@ def _algos(incomplete: str) -> list[str]:
 
 
 def _impls(incomplete: str) -> list[str]:
+    from optbench import installed
     from optbench.registry import IMPLEMENTATIONS
 
-    return [name for name in IMPLEMENTATIONS if name.startswith(incomplete)]
+    names = (*IMPLEMENTATIONS, *(each.name for each in installed.offers(IMPLEMENTATIONS) if not each.problem))
+    return [name for name in names if name.startswith(incomplete)]
 
 
 def _laws(incomplete: str) -> list[str]:
