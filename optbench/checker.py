@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -75,6 +76,17 @@ class Checker:
             at = tuple(wrong.nonzero()[0].tolist())
             self._fail(f"{what}: {int(wrong.sum())} of {wrong.numel()} elements differ, the first at {list(at)}: "
                        f"got {a[at].item():.9g}, want {b[at].item():.9g}")  # fmt: skip
+
+    def alike(self, what: str, actual: Mapping[str, object], expected: Mapping[str, object]) -> None:
+        """Quantities of the same names, each equal to the last bit."""
+        changed = next((name for name in [*expected, *actual] if (name in actual) != (name in expected)), "")
+        self.true(f"{what}, what is kept", not changed, f"{changed} is {'new' if changed in actual else 'gone'}")
+        for name in (each for each in expected if each in actual):
+            ours, theirs = actual[name], expected[name]
+            if isinstance(ours, Tensor) and isinstance(theirs, Tensor):
+                self.equal(f"{what}, {name}", ours, theirs)
+            else:
+                self.same(f"{what}, {name}", ours, theirs)
 
     def close(self, what: str, actual: Tensor, quantity: Quantity, dtype: torch.dtype) -> None:
         """A tensor within the cap of the scaled error of the oracle's.

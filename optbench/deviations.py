@@ -6,6 +6,7 @@ import fnmatch
 
 from optbench.deviation import Deviation
 from optbench.deviations_schedulers import ROWS as SCHEDULERS
+from optbench.deviations_state import ROWS as STATE
 from optbench.results import Result
 
 _STRIDES = (
@@ -462,6 +463,7 @@ assert norm.running_mean.tolist() == [0.0, 0.0]
         cases=("empty_loader",),
     ),
     *SCHEDULERS,
+    *STATE,
 )
 
 

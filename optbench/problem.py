@@ -35,6 +35,8 @@ SHAPES: dict[str, tuple[Shape, ...]] = {
     "blocks": ((4095,), (4096,), (4097,)),
     "large": ((16383,), (16385,), (65537,)),
     "many": tuple((i % 7 + 1,) for i in range(40)),
+    # One that several threads share, on either side of it small ones.
+    "parallel": ((33,), ((1 << 17) + 29,), (40, 24)),
 }
 
 # Placing a tensor whose memory holds more than the tensor: what lies around it must keep this value.
@@ -190,6 +192,10 @@ class Problem:
             self._grads[i, k] = self._draw_grad(i, k) if there else None
         return self._grads[i, k]
 
+    def neighbour(self, label: int) -> Problem:
+        """The same with every number moved by about a spacing, up or down as the label decides."""
+        return _Neighbour(self.case, label)
+
     def place_param(self, values: Tensor) -> Placed:
         """The values as a leaf parameter in the case's dtype, layout and device."""
         placed = self._place_param(values.to(device=self.case.device, dtype=self.dtype))
@@ -254,3 +260,16 @@ class Problem:
 
     def _round(self, values: Tensor) -> Tensor:
         return values.to(self.dtype).to(wide(self.dtype))
+
+
+class _Neighbour(Problem):
+    """A problem beside another."""
+
+    def __init__(self, case: Case, label: int) -> None:
+        self._label = label
+        super().__init__(case)
+
+    def _draw(self, what: str, i: int, k: int, scale: float) -> Tensor:
+        values = super()._draw(what, i, k, scale)
+        up = torch.rand(values.shape, generator=generator(self.case.seed, "beside", self._label, what, i, k)) < 0.5
+        return self._round(values * (1 + torch.finfo(self.dtype).eps * (2.0 * up - 1)))

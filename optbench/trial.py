@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optbench import joint, oracle, registry
+from optbench import joint, nested, oracle, registry
 from optbench.case import Case
 from optbench.error import Quantity, real_dtype
 from optbench.error import quantity as quantity_of
@@ -70,6 +70,16 @@ class Run:
         kept = self.optimizer.state.get(self.params[i], {})
         alias = self.trial.state_alias
         return {alias.get(name, name): value for name, value in kept.items() if value is not None}
+
+    def held(self) -> dict[str, Any]:
+        """A copy of all state and all parameters, by name; state first, so that the first wrong quantity is named."""
+        found: dict[str, Any] = {}
+        for i in range(len(self.params)):
+            for name, entry in self.state(i).items():
+                found |= {f"{name}{path} of parameter {i}": leaf for path, leaf in nested.leaves(entry)}
+        found |= {f"parameter {i}": param for i, param in enumerate(self.params)}
+        values: dict[str, Any] = nested.copied(found)
+        return values
 
     def before(self, i: int, k: int) -> Before:
         """Parameter `i` as it now stands and its gradient of step `k`, as the oracle's input."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import averaging, schedules, wraps
+from . import averaging, schedules, state_wraps, wraps
 from .fault import Fault
 
 __all__ = ["FAULTS", "Fault"]
@@ -204,6 +204,27 @@ FAULTS: tuple[Fault, ...] = (
         "state_dict calls the first moment m",
         "adam", "foreach", "opt.interchange", "state entries",
         wrap=wraps.state_renamed,
+    ),
+    Fault(
+        "adam-overflow-ignored-after-unscale",
+        "an overflow is ignored where the gradients were unscaled before the step",
+        "adam", "fused", "opt.amp_skip", "which is skipped",
+        shipped_in="pytorch#95781",
+        wrap=state_wraps.overflow_ignored_after_unscale,
+    ),
+    Fault(
+        "sgd-momentum-of-a-skipped-step",
+        "a first step that is skipped leaves a momentum buffer",
+        "sgd", "fused", "opt.amp_skip", "momentum_buffer of parameter",
+        shipped_in="torch 2.13, fused SGD",
+        wrap=state_wraps.momentum_of_a_skipped_step,
+    ),
+    Fault(
+        "adam-unscaled-into-grad",
+        "the step writes the unscaled gradient into the caller's",
+        "adam", "fused", "opt.amp_skip", "gradient of parameter",
+        shipped_in="torch 2.13, fused on CPU",
+        wrap=state_wraps.unscaled_into_grad,
     ),
     *averaging.FAULTS,
     *schedules.FAULTS,

@@ -56,6 +56,7 @@ x = x + t*d, with t from a strong-Wolfe line search if line_search_fn""",
         Exempt("opt.groups", "group_joins_late", _ONE_GROUP),
         Exempt("opt.shapes", "all_zero", "a vector without elements has no largest gradient"),
         Exempt("opt.replaced", "add_param_group", _ONE_GROUP),
+        Exempt("opt.amp_skip", "", "torch.amp.GradScaler takes no closure"),
         Exempt("opt.replaced", "gradient_at_the_same_address", "its gradients are those that the closure makes"),
     ),
 )  # fmt: skip

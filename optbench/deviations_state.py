@@ -1,0 +1,65 @@
+"""Where torch.optim itself breaks a law of what is kept, shared and skipped. Our tiers keep the law."""
+
+from __future__ import annotations
+
+from optbench.deviation import Deviation
+
+ROWS: tuple[Deviation, ...] = (
+    Deviation(
+        "D-052",
+        "sgd",
+        "opt.amp_skip",
+        "torch-fused",
+        "a first step that GradScaler skips leaves uninitialised memory as momentum, and the next step uses it",
+        "a skipped step makes no state",
+        """\
+import torch
+p = torch.ones(4, requires_grad=True)
+p.grad = torch.ones(4)
+optimizer = torch.optim.SGD([p], lr=0.1, momentum=0.9, fused=True)
+optimizer.grad_scale, optimizer.found_inf = torch.tensor(1.0), torch.tensor(1.0)
+torch.use_deterministic_algorithms(True)  # fills new memory with NaN
+optimizer.step()
+torch.use_deterministic_algorithms(False)
+del optimizer.found_inf; optimizer.step()
+assert p.isnan().all()
+""",
+        cases=("overflow_at_step_1 momentum=0.9",),
+    ),
+    Deviation(
+        "D-053",
+        "adagrad adam adamw sgd",
+        "opt.amp_skip",
+        "torch-fused",
+        "the fused CPU kernels write the unscaled gradient into .grad, though only where no step is skipped",
+        ".grad is never written, also when unscaling",
+        """\
+import torch
+p = torch.ones(4, requires_grad=True)
+p.grad = torch.full((4,), 8.0)
+optimizer = torch.optim.Adam([p], fused=True)
+optimizer.grad_scale, optimizer.found_inf = torch.tensor(4.0), torch.tensor(0.0)
+optimizer.step()
+assert p.grad.tolist() == [2.0, 2.0, 2.0, 2.0]
+""",
+        cases=("/scaled,", "told_by_hand"),
+    ),
+    Deviation(
+        "D-054",
+        "adam adamw",
+        "opt.amp_skip",
+        "torch-fused",
+        "a first step that GradScaler skips makes the state: zeros, and a counter at 0",
+        "a skipped step makes no state",
+        """\
+import torch
+p = torch.ones(4, requires_grad=True)
+p.grad = torch.ones(4)
+optimizer = torch.optim.Adam([p], fused=True)
+optimizer.grad_scale, optimizer.found_inf = None, torch.tensor(1.0)
+optimizer.step()
+assert sorted(optimizer.state[p]) == ["exp_avg", "exp_avg_sq", "step"]
+""",
+        cases=("unscaled_before",),
+    ),
+)
