@@ -13,6 +13,7 @@ from optbench import laws, pairwise, registry, subjects
 from optbench.case import Case
 from optbench.checking import LACKS, TIME_LIMIT, Task, check, check_isolated, one_line, result_of
 from optbench.errors import UsageError
+from optbench.expected import Expectations
 from optbench.keyword import matches
 from optbench.law import Scope
 from optbench.registry import Implementation
@@ -39,6 +40,7 @@ class Plan:
         keyword: `-k`'s expression over `law[case]`.
         seed: seeds values and perturbations; in the full suite further cases too.
         require_torch: judge foreign code on the level "torch" too.
+        expected: failures that the owner of the judged implementations expects.
     """
 
     algo: str = "all"
@@ -50,6 +52,7 @@ class Plan:
     keyword: str = ""
     seed: int = 0
     require_torch: bool = False
+    expected: Expectations | None = None
 
     @property
     def scope(self) -> Scope:
@@ -145,12 +148,13 @@ def _run(
         if not (done and done(task.law, task.case.subject, task.implementation, task.case.id))
     ]
     yield from _missing(plan, about)
+    own = {item.name for item in chosen if registry.judged(item, list(plan.implementations))}
     # Closed before the workers are, or its threads would start them again.
     with contextlib.closing(_results(asked, workers)) as results:
         for count, result in enumerate(results, 1):
             if progress:
                 progress(Progress(count, len(asked), f"{result.subject} {result.law} {result.implementation}"))
-            yield result
+            yield plan.expected.judge(result) if plan.expected and result.implementation in own else result
 
 
 def _workers(item: Implementation, device: str, count: int) -> list[Worker]:
@@ -262,7 +266,7 @@ def coverage(plan: Plan, results: Iterable[Result]) -> dict[str, dict[str, Any]]
         not_run = {
             result.case
             for result in mine
-            if result.verdict in ("skip", "crash", "error") and result.implementation in ran_any
+            if _did_not_run(result) and result.implementation in ran_any
         }
         ran = {result.case for result in mine} - not_run
         combined, forbidden = entry.module.factors(subject, plan.scope)
@@ -279,6 +283,10 @@ def coverage(plan: Plan, results: Iterable[Result]) -> dict[str, dict[str, Any]]
             "pairs": [[pair.first, pair.second, pair.covered, pair.total] for pair in pairs],
         }
     return found
+
+
+def _did_not_run(result: Result) -> bool:
+    return result.verdict in ("skip", "crash", "error") or (result.verdict == "xfail" and not result.comparisons)
 
 
 def reproduce(plan: Plan, law: str, case: Case, implementation: str) -> str:

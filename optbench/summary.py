@@ -63,12 +63,12 @@ class Cell:
 
     @property
     def symbol(self) -> str:
-        """✗ broken, ~ precision lost (or a grade not reached), – nothing ran, ✓ kept."""
+        """✗ broken, ~ precision lost (or a grade not reached), (✗) broken as expected, – nothing ran, ✓ kept."""
         if self.broken:
             return "~" if self.grade else "✗"
         if not self.ran:
             return "–"
-        return "~" if self.counts.get("precision") else "✓"
+        return "~" if self.counts.get("precision") else "(✗)" if self.counts.get("xfail") else "✓"
 
     @property
     def known(self) -> str:
@@ -206,15 +206,15 @@ def _kept(ran: Sequence[Result], rules: Rules, laws: int, cases: int) -> str:
     if not ran:
         return "only grades were asked for, which nothing can break"
     names = list(dict.fromkeys(result.implementation for result in ran))
-    ours = all(name in rules.ours for name in names)
-    if len(names) == 1:
-        who, verb = names[0], "keeps"
-    elif ours:
-        who, verb = f"our {len(names)}", "keep"
-    else:
-        who, verb = _listed(names), "keep"
-    every = f"all {laws} laws" if laws > 1 else next(result.law for result in ran)
-    return f"{who} {verb} {every} in {_plural(cases, 'case')}"
+    who = f"our {len(names)}" if len(names) > 1 and all(name in rules.ours for name in names) else _listed(names)
+    keep, break_ = ("keeps", "breaks") if len(names) == 1 else ("keep", "break")
+    expected = [result for result in ran if result.verdict == "xfail"]
+    broken = list(dict.fromkeys(result.law for result in expected))
+    said = f"{break_} {_listed(broken)} in {_plural(len(expected), 'case')} as expected" if expected else ""
+    if len(broken) == laws:
+        return f"{who} {said}"
+    every = f"{laws - len(broken)} of {laws} laws" if expected else f"all {laws} laws" if laws > 1 else ran[0].law
+    return f"{who} {keep} {every} in {_plural(cases, 'case')}" + (f" and {said}" if said else "")
 
 
 def _torch_grade(results: Sequence[Result], rules: Rules) -> str:

@@ -64,6 +64,18 @@ def test_every_broken_law_is_named():
     assert "fused breaks opt.layouts in 1 of 1 case and opt.pure in 1 of 1 case; foreach breaks opt.layouts" in sentence
 
 
+def test_expected_failures_are_told_and_never_counted_as_kept():
+    failing = [result("opt.pure", FOREIGN, "xfail", case=case) for case in "ab"]
+    rows = [result(implementation=FOREIGN), result("opt.shapes", FOREIGN)]
+    assert summarise([*rows, *failing], RULES).sentence == (
+        "OK: mine.py:Mine keeps 2 of 3 laws in 4 cases and breaks opt.pure in 2 cases as expected."
+    )
+    summary = summarise(failing, RULES)
+    assert (summary.sentence, summary.exit_status) == ("OK: mine.py:Mine breaks opt.pure in 2 cases as expected.", 0)
+    ours = [result(implementation=name, verdict="xfail") for name in sorted(OURS)]
+    assert summarise(ours, RULES).sentence == "OK: our 3 break opt.layouts in 3 cases as expected."
+
+
 @pytest.mark.parametrize("verdict", ["precision", "xfail", "skip"])
 def test_verdicts_that_break_nothing(verdict):
     summary = summarise([result(case="other"), result(verdict=verdict, comparisons=verdict != "skip")], RULES)

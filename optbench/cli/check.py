@@ -16,6 +16,7 @@ def check(
     law: options.LawOption = None,
     seed: options.Seed = 0,
     require: options.RequireOption = None,
+    expect: options.Expect = None,
     format: options.FormatOption = Format.table,
     output: options.Output = "-",
     html: options.Html = None,
@@ -30,6 +31,6 @@ def check(
     execute(
         Request(
             "check", algo, split(impl), "torch-best", device, split(dtype), suite, (), keyword, split(law), seed,
-            format, output, html, resume, require is not None, bench=False,
+            format, output, html, resume, require is not None, bench=False, expect=expect,
         )
     )  # fmt: skip

@@ -24,6 +24,7 @@ def compare(
     law: options.LawOption = None,
     seed: options.Seed = 0,
     require: options.RequireOption = None,
+    expect: options.Expect = None,
     format: options.FormatOption = Format.table,
     output: options.Output = "-",
     html: options.Html = None,
@@ -39,5 +40,6 @@ def compare(
         Request(
             "compare", algo, split(impl), baseline, device, split(dtype), suite, split(workload), keyword, split(law),
             seed, format, output, html, resume, require is not None, not no_check, not no_bench,
+            expect,
         )
     )  # fmt: skip

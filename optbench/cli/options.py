@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from optbench.errors import NothingToRun, UsageError, unknown
+
+if TYPE_CHECKING:
+    from optbench.expected import Expectations
 
 _GROUPS = ("optimizers", "schedulers", "averaging")
 DTYPES = ("float32", "float64", "bfloat16", "float16", "complex64", "complex128")
@@ -114,6 +117,12 @@ RequireOption = Annotated[
     Require | None, typer.Option("--require", help="Judge foreign code as a drop-in for torch.optim too.")
 ]
 
+Expect = Annotated[
+    Path | None,
+    typer.Option("--expect", metavar="FILE",
+                 help="TOML file of the failures that the judged implementations' owner expects, each with a reason."),
+]  # fmt: skip
+
 
 def split(values: Sequence[str] | None) -> tuple[str, ...]:
     """The values of a repeatable option that also takes commas, each once."""
@@ -144,6 +153,7 @@ class Request:
         require_torch: `--require torch`.
         check: whether laws are checked.
         bench: whether anything is timed.
+        expect: the file of expected failures.
     """
 
     command: str
@@ -164,6 +174,7 @@ class Request:
     require_torch: bool = False
     check: bool = True
     bench: bool = True
+    expect: Path | None = None
 
     @property
     def timed_dtype(self) -> str:
@@ -199,6 +210,7 @@ class Request:
             raise UsageError(f"--device {self.device!r} is no torch device: write cpu, cuda or cuda:1.")
         keyword.matches(self.keyword, "")
         laws.select(self.laws)
+        self.expectations()
         if self.bench:
             kinds = dict.fromkeys(subject.kind for subject in algorithms)
             workloads.check(self.workloads, self.suite, kinds)
@@ -206,6 +218,16 @@ class Request:
         if self.format in ("junit", "github") and not self.check:
             raise UsageError(f"--format {self.format} tells about laws, and this run checks none: drop --no-check.")
         self._validate_files()
+
+    def expectations(self) -> Expectations | None:
+        """What the file of expected failures declares."""
+        from optbench import expected, laws
+
+        if self.expect is None:
+            return None
+        if not self.check:
+            raise UsageError("--expect tells about laws, and this run checks none: drop --no-check.")
+        return expected.load(self.expect, laws.entries())
 
     def _validate_files(self) -> None:
         for option, path in (("-o", None if self.output == "-" else Path(self.output)), ("--html", self.html)):
@@ -232,4 +254,5 @@ class Request:
             "require_torch": self.require_torch,
             "check": self.check,
             "bench": self.bench,
+            "expect": None if self.expect is None else str(self.expect),
         }

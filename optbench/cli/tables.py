@@ -10,9 +10,10 @@ from optbench.summary import Cell, count
 
 from .terminal import paint, wrap
 
-_SYMBOL_COLOUR = {"✓": "green", "✗": "red", "~": "yellow", "–": "dim"}
+_SYMBOL_COLOUR = {"✓": "green", "✗": "red", "~": "yellow", "(✗)": "yellow", "–": "dim"}
 _VERDICT_COLOUR = {"faster": "green", "slower": "red", "unsure": "yellow", "same": ""}
 _LEGEND = "✓ kept in n cases   ✗ broken in k of n   ~ precision lost, or grade not reached   – nothing to check"
+_EXPECTED = "   (✗) broken as its owner expects"
 _MESSAGES = 6
 
 
@@ -61,7 +62,8 @@ def conformance(results: Sequence[Result], columns: int, grades: frozenset[str],
         rows += [[law, *(_cell(cells.get((law, name))) for name in block)] for law in laws]
         gap = 2 if _width(rows, 2) <= columns else 1
         lines += [*grid(rows, gap, colours=_SYMBOL_COLOUR, enabled=colour), ""]
-    lines += [paint(line, "dim", colour) for line in wrap(_LEGEND, columns).splitlines()]
+    legend = _LEGEND + (_EXPECTED if any(cell.counts.get("xfail") for cell in cells.values()) else "")
+    lines += [paint(line, "dim", colour) for line in wrap(legend, columns).splitlines()]
     context = [name for name in names if name not in judged]
     if context:
         said = f"{', '.join(context)}: context, which changes no exit status"
@@ -108,6 +110,8 @@ def _cell(cell: Cell | None) -> str:
         return f"{cell.symbol} {cell.broken}/{cell.ran}"
     if cell.symbol == "~":
         return f"~ {cell.counts['precision']}/{cell.ran}"
+    if cell.symbol == "(✗)":
+        return f"(✗) {cell.counts['xfail']}/{cell.ran}"
     return f"✓ {cell.ran}"
 
 

@@ -63,6 +63,31 @@ def test_each_gets_the_verdict_it_deserves(folder, capsys):
     assert all("--impl mine.py:Wrong" in row["reproduce"] for row in seen["Wrong"])
 
 
+EXPECTED = """
+    [[expected]]
+    law = "opt.shapes"
+    subject = "sgd"
+    case = "float32/scalars*"
+    reason = "the rate is off on purpose"
+"""
+
+
+def test_what_the_owner_expects_to_fail_breaks_nothing_and_has_to_fail(folder, capsys):
+    (folder / "expected.toml").write_text(textwrap.dedent(EXPECTED))
+    chosen = ["--law", "opt.shapes", "-k", "float32 and (zero_first or scalars)", "--expect", "expected.toml"]
+    arguments = ["check", "--algo", "sgd", "--impl", "mine.py:Wrong,mine.py:Right", *chosen, "--format", "json"]
+    assert run(arguments) == 1
+    record = json.loads(capsys.readouterr().out)
+    seen = {(row["implementation"][8:], row["case"].split("/")[1]): row["verdict"] for row in record["results"]}
+    assert seen == {
+        ("Wrong", "scalars"): "xfail", ("Wrong", "zero_first"): "fail",
+        ("Right", "scalars"): "xpass", ("Right", "zero_first"): "pass",
+    }  # fmt: skip
+    assert record["command"].endswith("--expect expected.toml")
+    sentence = record["summary"]["sentence"]
+    assert "mine.py:Wrong breaks opt.shapes in 1 of 2 cases; mine.py:Right breaks opt.shapes in 1 of 2" in sentence
+
+
 @pytest.mark.parametrize(
     ("target", "said"),
     [

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from optbench import laws
 from optbench.cli.app import run
 from optbench.errors import NothingToRun, UsageError
 from optbench.records import read
@@ -85,6 +86,54 @@ def test_a_law_that_compared_nothing_fails_the_run(fakes, capsys):
     assert capsys.readouterr().out.splitlines()[-1] == "BROKEN: opt.pure made no comparison."
     # A case chosen by name leaves the other laws out on purpose.
     assert run(["check", "--algo", "adam", "-k", "opt.layouts[strided]"]) == 0
+
+
+EXPECTED = '[[expected]]\nlaw = "opt.layouts"\nsubject = "adam"\ncase = "{}"\nreason = "why"\n'
+
+
+def test_expected_failures_are_told_in_every_format(fakes, capsys):
+    Path("expected.toml").write_text(EXPECTED.format("strided"))
+    fakes.results[0] = replace(fakes.results[0], verdict="xfail", message="expected, why: parameter 0 is off")
+    arguments = ["compare", "--no-bench", "--algo", "adam", *LAWS, "--expect", "expected.toml"]
+    sentence = "OK: fused keeps 1 of 2 laws in 2 cases and breaks opt.layouts in 1 case as expected."
+    assert run([*arguments, "--html", "report.html"]) == 0
+    out = capsys.readouterr().out
+    assert "opt.layouts  (✗) 1/1\n" in out and out.splitlines()[-1] == sentence
+    assert fakes.plan.expected.source == "expected.toml"
+    html = Path("report.html").read_text()
+    assert "broken, as its owner declares" in html and "expected, why: parameter 0 is off" in html
+    assert run([*arguments, "--format", "junit"]) == 0
+    junit = capsys.readouterr().out
+    assert '<skipped message="expected, why: parameter 0 is off" />' in junit and "<failure" not in junit
+    assert run([*arguments, "--format", "github"]) == 0
+    assert capsys.readouterr().out == f"::notice title=optbench::{sentence}\n"
+
+
+def test_an_expected_failure_that_passes_is_an_error_everywhere(fakes, capsys):
+    fakes.results[0] = replace(fakes.results[0], verdict="xpass", message="it passes")
+    arguments = ["compare", "--no-bench", "--algo", "adam", *LAWS]
+    assert run([*arguments, "--html", "report.html"]) == 1
+    assert "✗ fused breaks opt.layouts: [strided] it passes" in capsys.readouterr().out
+    assert "kept, although its owner declares it broken" in Path("report.html").read_text()
+    assert run([*arguments, "--format", "junit"]) == 1
+    assert '<failure message="it passes" type="xpass">' in capsys.readouterr().out
+    assert run([*arguments, "--format", "github"]) == 1
+    assert "::error title=fused breaks opt.layouts (adam)::" in capsys.readouterr().out
+
+
+def test_expected_failures_of_no_case_are_told_where_every_case_ran(fakes, capsys):
+    Path("expected.toml").write_text(EXPECTED.format("nowhere"))
+    # Where a part of the laws is asked, nobody can tell.
+    assert run(["check", "--algo", "adam", *LAWS, "--expect", "expected.toml"]) == 0
+    assert capsys.readouterr().err == ""
+    fakes.results = [result(law=law) for law in laws.entries()]
+    assert run(["check", "--algo", "adam", "--expect", "expected.toml"]) == 0
+    assert capsys.readouterr().err == (
+        "--expect 'expected.toml': entry 1 (opt.layouts, adam, nowhere) is about no case of this run: strike it, "
+        "or mend it.\n"
+    )
+    assert run(["check", "--algo", "adam", "--expect", "none.toml"]) == 2
+    assert capsys.readouterr().err == "optbench: --expect 'none.toml': there is no such file.\n"
 
 
 def test_rows_stand_in_order_however_they_came(fakes, capsys):

@@ -49,12 +49,20 @@ def test_too_many_columns_become_two_tables():
         (["pass", "fail", "crash", "skip"], "✗ 2/3"),
         (["pass", "precision"], "~ 1/2"),
         (["skip"], "–"),
-        (["pass", "xfail"], "✓ 2"),
+        (["pass", "xfail"], "(✗) 1/2"),
+        (["xfail", "xpass"], "✗ 1/2"),
+        (["xfail", "precision"], "~ 1/2"),
     ],
 )
 def test_cells(verdicts, cell):
     rows = [result(case=str(number), verdict=verdict) for number, verdict in enumerate(verdicts)]
     assert " ".join(table(conformance(rows, 80, NONE))["opt.layouts"]) == cell
+
+
+def test_the_legend_tells_of_expected_failures_where_there_are_some():
+    said = "(✗) broken as its owner expects"
+    assert said in " ".join(conformance([result(verdict="xfail")], 80, NONE))
+    assert said not in " ".join(conformance([result()], 80, NONE))
 
 
 def test_a_grade_that_is_not_reached_is_no_cross():
