@@ -202,6 +202,6 @@ def view_as_real(value: Any) -> Any:
 def _cloned(value: Any) -> Any:
     if isinstance(value, Tensor):
         return value.clone()
-    if isinstance(value, list):
-        return [_cloned(item) for item in value]
+    if isinstance(value, list | tuple):
+        return type(value)([_cloned(item) for item in value])
     return {name: _cloned(item) for name, item in value.items()} if isinstance(value, dict) else value

@@ -63,9 +63,9 @@ class Adafactor(AdafactorBase):
                 state = self.state[param]
                 if not state:
                     state.update(self._init_state(param, group))
-                step, *moments = (value for value in state.values())
+                moments = [state[name] for name in ("row_var", "col_var", "variance") if name in state]
                 key = (param.dtype, param.device, grad.dtype, *[moment.dtype for moment in moments])
-                buckets[key].append((step, param, grad, *moments))
+                buckets[key].append((state["step"], param, grad, *moments))
             for (dtype, *_), rows in buckets.items():
                 steps, *columns = zip(*rows, strict=True)
                 eps1 = torch.finfo(dtype).eps if group["eps"][0] is None else group["eps"][0]

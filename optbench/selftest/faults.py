@@ -123,7 +123,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "adam-load-shares-storage",
         "load_state_dict keeps the very tensors it was given",
-        "adam", "foreach", "opt.round_trip", "exp_avg",
+        "adam", "foreach", "opt.snapshot", "has memory of its own",
         shipped_in="pytorch#196083",
         wrap=wraps.load_shares_storage,
     ),
@@ -204,6 +204,24 @@ FAULTS: tuple[Fault, ...] = (
         "state_dict calls the first moment m",
         "adam", "foreach", "opt.interchange", "state entries",
         wrap=wraps.state_renamed,
+    ),
+    Fault(
+        "adam-counts-outside-its-state",
+        "what decides the bias corrections is an attribute, which no checkpoint holds",
+        "adam", "foreach", "opt.round_trip", "step of parameter",
+        wrap=state_wraps.counts_outside_its_state,
+    ),
+    Fault(
+        "sgd-state-dict-copied",
+        "state_dict gives copies of the state",
+        "sgd", "reference", "opt.snapshot", "is the optimizer's own",
+        wrap=state_wraps.state_dict_copied,
+    ),
+    Fault(
+        "adam-rate-shared-with-its-checkpoint",
+        "a tensor lr that was loaded is the checkpoint's own",
+        "adam", "reference", "opt.snapshot", "group['lr']",
+        wrap=state_wraps.rate_shared_with_its_checkpoint,
     ),
     Fault(
         "adam-overflow-ignored-after-unscale",

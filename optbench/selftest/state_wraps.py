@@ -43,3 +43,34 @@ def unscaled_into_grad(cls: type[Any]) -> type[Any]:
         return result
 
     return _around_step(cls, step)
+
+
+def counts_outside_its_state(cls: type[Any]) -> type[Any]:
+    def step(self: Any, original: Any) -> Any:
+        self._taken = getattr(self, "_taken", 0) + 1
+        result = original()
+        for state in self.state.values():
+            state["step"].clamp_(max=self._taken)
+        return result
+
+    return _around_step(cls, step)
+
+
+def state_dict_copied(cls: type[Any]) -> type[Any]:
+    import copy
+
+    class Faulty(cls):  # type: ignore[misc, valid-type]
+        def state_dict(self) -> Any:
+            return copy.deepcopy(super().state_dict())
+
+    return Faulty
+
+
+def rate_shared_with_its_checkpoint(cls: type[Any]) -> type[Any]:
+    class Faulty(cls):  # type: ignore[misc, valid-type]
+        def load_state_dict(self, state_dict: Any) -> None:
+            super().load_state_dict(state_dict)
+            for group, given in zip(self.param_groups, state_dict["param_groups"], strict=True):
+                group["lr"] = given["lr"]
+
+    return Faulty

@@ -159,3 +159,19 @@ def test_versions_checkpoints_and_copies():
     check_interchange("Adafactor", VALUES, stream(VALUES), weight_decay=0.1)
     for duplicate in (copy.deepcopy, lambda value: pickle.loads(pickle.dumps(value))):
         check_copy_goes_on_alone("Adafactor", VALUES, stream(VALUES), duplicate)
+
+
+def test_the_order_of_the_states_entries_means_nothing():
+    def go_on(order):
+        params = parameters(VALUES)
+        optimizer = foreach.Adafactor(params, lr=0.3)
+        for row in stream(VALUES, steps=4):
+            for param, grad in zip(params, row, strict=True):
+                param.grad = grad.clone()
+                state = optimizer.state[param]
+                optimizer.state[param] = dict(order(list(state.items())))
+            optimizer.step()
+        return params
+
+    for ours, turned in zip(go_on(list), go_on(reversed), strict=True):
+        assert torch.equal(ours, turned)
