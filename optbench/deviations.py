@@ -28,6 +28,11 @@ p.grad = torch.arange(6.0).reshape(3, 2).t()
 torch.optim.SGD([p], lr=1.0, fused=True).step()
 assert not torch.equal(p.detach(), -p.grad)
 """,
+        effect="wrong result",
+        proof="""\
+Its own for-loop and foreach give -grad here: an element's update depends on that element alone, wherever it
+lies.
+""",
         cases=_STRIDES,
     ),
     Deviation(
@@ -45,6 +50,11 @@ p.grad = torch.ones(8)[::2]
 torch.optim.SGD([p], lr=1.0, fused=True).step()
 assert buffer.tolist() == [-1, -1, -1, -1, 0, 0, 0, 0]
 """,
+        effect="memory damaged",
+        proof="""\
+Its own for-loop updates the four elements of the view and nothing else; here two of them stay as they were, and
+two elements that belong to somebody else are overwritten.
+""",
         cases=("strided",),
     ),
     Deviation(
@@ -61,6 +71,12 @@ p.grad = torch.ones(3)
 torch.optim.SGD([p], lr=1.0, fused=True).step()
 assert p._version == 0
 """,
+        effect="wrong result",
+        proof="""\
+Autograd's documentation promises an error where a tensor saved for backward was changed in place, and finds it
+by this counter. The for-loop and foreach raise it; after a fused step a stale backward gives gradients of the
+new weights.
+""",
     ),
     Deviation(
         "D-004",
@@ -75,6 +91,11 @@ p = torch.ones(16, dtype=torch.bfloat16, requires_grad=True)
 p.grad = torch.ones(16, dtype=torch.bfloat16)
 torch.optim.SGD([p], lr=0.5, fused=True).step()
 assert torch.equal(p.detach(), torch.ones(16, dtype=torch.bfloat16))
+""",
+        effect="wrong result",
+        proof="""\
+The page of SGD lists float16 and bfloat16 for fused=True, and its own for-loop gives 0.5 here. Tensors below 16
+elements are updated, so the vectorised part of the kernel computes a result and never stores it.
 """,
         cases=("bfloat16", "float16"),
         upstream="pytorch#191763",
@@ -93,6 +114,11 @@ p.grad = torch.ones(3)
 torch.optim.SGD([p], lr=1.0, momentum=0.5, nesterov=True, foreach=True).step()
 assert p.grad.tolist() == [1.5, 1.5, 1.5]
 """,
+        effect="input changed",
+        proof="""\
+The for-loop leaves .grad as it was, and so does foreach itself with any weight decay, with maximize, or without
+nesterov, where it works on a copy. Gradients that are accumulated over steps go wrong.
+""",
         cases=("nesterov=True",),
     ),
     Deviation(
@@ -108,6 +134,11 @@ p = torch.ones(1, dtype=torch.float64, requires_grad=True)
 p.grad = torch.zeros(1, dtype=torch.float64)
 torch.optim.AdamW([p], lr=torch.tensor(0.0625), weight_decay=0.3, foreach=False).step()
 assert abs(p.item() - (1 - 0.0625 * 0.3)) > 1e-9
+""",
+        effect="digits lost",
+        proof="""\
+The tensor 0.0625 is exact, and as a float the same rate gives all digits of float64: only the type of lr
+differs.
 """,
         cases=("float64 lr=tensor",),
     ),
@@ -129,6 +160,11 @@ try: optimizer.step()
 except TypeError as error: refused = error
 assert "NoneType" in str(refused)
 """,
+        effect="raises",
+        proof="""\
+The for-loop and foreach take a parameter whose first gradient comes late, and so does fused SGD in an optimizer
+of its own: that a parameter starts is decided for the whole group here.
+""",
         cases=("late momentum=0.9", "state.pop"),
     ),
     Deviation(
@@ -146,6 +182,11 @@ try: torch.optim.Adam([p], capturable=True, foreach=False).step()
 except AssertionError as error: refused = error
 assert "capturable" in str(refused)
 """,
+        effect="convention",
+        proof="""\
+The documentation of capturable says that tensors are capturable on accelerators only; the refusal is
+documented, its moment (the first step, not the constructor) is not.
+""",
         cases=("capturable=True",),
     ),
     Deviation(
@@ -160,6 +201,11 @@ assert "capturable" in str(refused)
 import math
 beta2, exact = 0.999, -math.expm1(2 * math.log(0.999))
 assert abs((1 - beta2**2) - exact) / exact > 30 * 2**-52
+""",
+        effect="digits lost",
+        proof="""\
+Cancellation: 1 - x with x near 1 keeps the absolute error of x, while -expm1(t*log(beta2)) is right to the last
+digit in the same precision.
 """,
         cases=("float64",),
     ),
@@ -180,6 +226,12 @@ saved = first.state_dict()
 second.load_state_dict(saved)
 assert second.state[p]["momentum_buffer"] is saved["state"][0]["momentum_buffer"]
 """,
+        effect="input changed",
+        proof="""\
+load_state_dict copies the groups deeply, and its helper for the state is documented as a deep copy; where dtype
+and device fit already nothing is copied. Of two optimizers that share a checkpoint each moves the other's
+state.
+""",
         cases=("loaded",),
         upstream="pytorch#196083",
     ),
@@ -195,6 +247,11 @@ import torch
 p = torch.ones(1, requires_grad=True)
 optimizer = torch.optim.Adagrad([{"params": [p], "initial_accumulator_value": 0.5}])
 assert optimizer.state[p]["sum"].item() == 0.0
+""",
+        effect="wrong result",
+        proof="""\
+Every constructor argument is an option of a group by the documentation of per-parameter options, and the group
+holds 0.5 here: the sum starts from the default nevertheless.
 """,
         cases=("per-group_options",),
     ),
@@ -215,6 +272,11 @@ second.load_state_dict(first.state_dict())
 assert first.state[p]["eta"].dtype == torch.float32
 assert second.state[p]["eta"].dtype == torch.bfloat16
 """,
+        effect="digits lost",
+        proof="""\
+The state is float32 before it is saved and bfloat16 after it is loaded: a resumed run differs from one that was
+never interrupted. Only the entry called step is spared the cast to the parameter's dtype.
+""",
         cases=("resumed", "torch.save"),
     ),
     Deviation(
@@ -232,6 +294,11 @@ try: torch.optim.Adafactor([p], foreach=False).step()
 except ZeroDivisionError as error: refused = error
 assert "division by zero" in str(refused)
 """,
+        effect="raises",
+        proof="""\
+An empty parameter has nothing to update; Adam, SGD and the others step over it. The mean square of no elements
+is divided by their number.
+""",
     ),
     Deviation(
         "D-014",
@@ -247,6 +314,11 @@ p = buffer[2].requires_grad_()
 p.grad = torch.ones(()).to_sparse(0)
 torch.optim.SparseAdam([p], lr=1.0).step()
 assert buffer.nonzero().tolist() == [[4]]
+""",
+        effect="memory damaged",
+        proof="""\
+The parameter is element 2 of the buffer, and element 4 is written. The cause is add_ of a sparse tensor to a
+0-dimensional view, which counts the view's offset twice; with a view of one dimension the right element moves.
 """,
         cases=("strided",),
     ),
@@ -267,6 +339,11 @@ optimizer.state[p]["ax"].fill_(1e6)
 optimizer.step()
 assert not torch.equal(optimizer.state[p]["ax"], p)
 """,
+        effect="digits lost",
+        proof="""\
+While mu is 1 the average is the parameter, which the for-loop copies for that reason; x + 1*(p - x) is p only
+up to the rounding of x, here of 1e6.
+""",
     ),
     Deviation(
         "D-016",
@@ -282,6 +359,11 @@ p.grad = torch.full((2, 2), 8.0, dtype=torch.bfloat16)
 optimizer = torch.optim.Muon([p], momentum=0.5, nesterov=False)
 optimizer.step()
 assert optimizer.state[p]["momentum_buffer"].tolist() == [[0.5, 0.5], [0.5, 0.5]]
+""",
+        effect="wrong result",
+        proof="""\
+The first momentum buffer is (1 - 0.5)*8 = 4, as in float32, where .bfloat16() makes the copy that div_ is then
+free to change. All later steps average gradients with a matrix of norm 1.
 """,
         cases=("bfloat16 nesterov=False",),
     ),
@@ -300,6 +382,10 @@ try: torch.optim.Muon([p]).step()
 except ZeroDivisionError as error: refused = error
 assert "division by zero" in str(refused)
 """,
+        effect="raises",
+        proof="""\
+A matrix without elements has nothing to update, and one without rows is stepped over.
+""",
         cases=("zero",),
     ),
     Deviation(
@@ -317,6 +403,11 @@ try: torch.optim.LBFGS([p]).step(lambda: 1.0)
 except RuntimeError as error: refused = error
 assert "view size is not compatible" in str(refused)
 """,
+        effect="raises",
+        proof="""\
+Every other optimizer takes a gradient of any strides, and the gradient of a convolution's weight in
+channels_last has such; the parameter itself is read by views of its own shape.
+""",
         cases=("transposed", "channels_last", "unlike", "strided", "expanded"),
     ),
     Deviation(
@@ -332,6 +423,11 @@ optimizer = copy.deepcopy(torch.optim.LBFGS([torch.zeros(2, requires_grad=True)]
 try: optimizer.step(lambda: 1.0)
 except AttributeError as error: refused = error
 assert "_params" in str(refused)
+""",
+        effect="raises",
+        proof="""\
+copy.deepcopy and pickle work for every other optimizer: what Optimizer.__getstate__ keeps is groups, state and
+defaults, and LBFGS keeps its parameters beside them.
 """,
         cases=("deepcopy", "pickle"),
     ),
@@ -349,6 +445,11 @@ try: mean([torch.tensor([2])], [torch.tensor([4])], torch.tensor(1))
 except RuntimeError as error: refused = error
 assert "addcdiv" in str(refused)
 """,
+        effect="raises",
+        proof="""\
+get_swa_avg_fn, which computes the same average, takes these buffers. BatchNorm's num_batches_tracked is one, so
+that use_buffers=True fails at the second update of the models that its documentation names.
+""",
         cases=("use_buffers=True",),
     ),
     Deviation(
@@ -364,6 +465,11 @@ mean, averaged = torch.optim.swa_utils.get_swa_avg_fn(), torch.tensor([0])
 for n in range(1, 100):
     averaged.copy_(mean(averaged, torch.tensor([n]), n))
 assert averaged.item() == 0
+""",
+        effect="wrong result",
+        proof="""\
+The mean of 1 to 99 is 50. What is kept is cut off to whole numbers at each update, so that nothing below 1 ever
+adds up; use_buffers=True is documented to average all buffers.
 """,
         cases=("use_buffers=True",),
     ),
@@ -382,6 +488,11 @@ for _ in range(10_000):
     ema([averaged], [torch.ones(1, dtype=torch.bfloat16)], torch.tensor(1))
 assert averaged.item() <= 0.5
 """,
+        effect="digits lost",
+        proof="""\
+After 10,000 updates towards 1 the average is 1 - 0.999**10000, which is 0.99995; in bfloat16 it stops where one
+update is below half a unit of the last place.
+""",
     ),
     Deviation(
         "D-023",
@@ -397,6 +508,11 @@ mean = torch.optim.swa_utils.get_swa_multi_avg_fn()
 mean([averaged], [torch.ones(1, dtype=torch.float64)], torch.tensor(2))
 assert 1e-9 < abs(averaged.item() - 1 / 3) < 1e-7
 """,
+        effect="digits lost",
+        proof="""\
+Its own get_swa_avg_fn gives 1/3 to the last digit of float64: here the weight 1/(n + 1) passes through a
+float32 tensor.
+""",
         cases=("float64", "other_dtypes"),
     ),
     Deviation(
@@ -411,6 +527,11 @@ import pickle, torch
 try: pickle.dumps(torch.optim.swa_utils.get_ema_multi_avg_fn(0.9))
 except (AttributeError, pickle.PicklingError) as error: refused = error
 assert "local" in str(refused)
+""",
+        effect="raises",
+        proof="""\
+AveragedModel is a module, and modules can be pickled, also this one with avg_fn=None: the function is defined
+inside another function, where an object of a class would do.
 """,
         cases=("pickle",),
     ),
@@ -428,6 +549,12 @@ try: torch.optim.swa_utils.update_bn(["no tensor"], norm)
 except Exception: pass
 assert norm.momentum is None and norm.training
 """,
+        effect="state lost",
+        proof="""\
+The function sets momentum and mode for the time of its own pass. An exception, such as the end of memory,
+leaves the model in a state that nobody asked for: with momentum None the statistics of later training are other
+ones.
+""",
         cases=("raises",),
     ),
     Deviation(
@@ -444,6 +571,11 @@ model[1].eval()
 torch.optim.swa_utils.update_bn([torch.randn(4, 2)], model)
 assert model[1].training
 """,
+        effect="state lost",
+        proof="""\
+A frozen part, put in evaluation mode by the user, trains after update_bn: train(was_training) sets all
+submodules to the mode of the outermost.
+""",
         cases=("mixed_modes",),
     ),
     Deviation(
@@ -459,6 +591,11 @@ norm = torch.nn.BatchNorm1d(2)
 norm.running_mean.fill_(3.0)
 torch.optim.swa_utils.update_bn([], norm)
 assert norm.running_mean.tolist() == [0.0, 0.0]
+""",
+        effect="state lost",
+        proof="""\
+The statistics are reset before the first batch is asked for; an empty loader, as of an iterator that is used
+up, says nothing about the data, and nothing tells that they are gone.
 """,
         cases=("empty_loader",),
     ),

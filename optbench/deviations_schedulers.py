@@ -17,6 +17,11 @@ optimizer = torch.optim.SGD([{"params": [p], "initial_lr": 1.0, "lr": 0.1}])
 torch.optim.lr_scheduler.StepLR(optimizer, step_size=3, last_epoch=2)
 assert abs(optimizer.param_groups[0]["lr"] - 0.01) < 1e-9
 """,
+        effect="wrong result",
+        proof="""\
+The rate 0.1 is what a run has at epoch 3, where last_epoch=2 resumes; ExponentialLR and LinearLR leave the rate
+of a resumed run as it is, for this very reason, by a comment in their source.
+""",
         cases=("last_epoch",),
         upstream="pytorch#102261",
     ),
@@ -36,6 +41,11 @@ second.load_state_dict(first.state_dict())
 make(second).load_state_dict(scheduler.state_dict())
 assert (first.param_groups[0]["lr"], second.param_groups[0]["lr"]) == (0.5, 0.25)
 """,
+        effect="convention",
+        proof="""\
+The documentation of LRScheduler warns that a constructor overwrites the rates, and asks to build schedulers
+before Optimizer.load_state_dict. Other orders are not supported.
+""",
         cases=("load_optimizer,_build",),
     ),
     Deviation(
@@ -52,6 +62,11 @@ parts = [torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma) for gamma in (
 torch.optim.lr_scheduler.SequentialLR(optimizer, parts, [4], last_epoch=2)
 assert (optimizer.param_groups[0]["lr"], parts[0].last_epoch) == (1.0, 0)
 """,
+        effect="wrong result",
+        proof="""\
+last_epoch is documented as the index of the last epoch; ExponentialLR, given it, goes on from there. The rate
+of a run at epoch 3 is 0.125, and 1 is the rate at epoch 0.
+""",
         cases=("last_epoch",),
     ),
     Deviation(
@@ -67,6 +82,11 @@ p = torch.zeros(1, requires_grad=True)
 optimizer = torch.optim.SGD([{"params": [p], "initial_lr": 1.0, "lr": 0.5}])
 torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=2, T_mult=2, last_epoch=3)
 assert optimizer.param_groups[0]["lr"] == 1.0
+""",
+        effect="wrong result",
+        proof="""\
+With T_0=2 and T_mult=2 the second cycle goes from epoch 2 to epoch 5; the constructor's step to epoch 4 is in
+its middle, where step(4) of an unresumed scheduler gives 0.5.
 """,
         cases=("last_epoch",),
     ),
@@ -86,6 +106,11 @@ optimizer.step()
 scheduler.step()
 assert optimizer.param_groups[0]["lr"] == 0.25
 """,
+        effect="wrong result",
+        proof="""\
+last_epoch is documented as the index of the last epoch, and of two schedulers that resume at the same epoch
+those of torch.optim.lr_scheduler go on from there. Here the annealing starts anew.
+""",
         cases=("last_epoch",),
     ),
     Deviation(
@@ -102,6 +127,11 @@ optimizer = torch.optim.SGD([{"params": [p], "initial_lr": 0.004, "lr": 0.05}], 
 try: torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.1, total_steps=10, last_epoch=2)
 except KeyError as error: refused = error
 assert "max_lr" in str(refused)
+""",
+        effect="raises",
+        proof="""\
+The bounds are arguments of the constructor, and it is given them; it reads them from the groups, which hold
+them only where the optimizer was loaded from a run with this very scheduler.
 """,
         cases=("last_epoch",),
     ),
@@ -122,6 +152,11 @@ try: scheduler.step()
 except ValueError as error: refused = error
 assert "zip()" in str(refused)
 """,
+        effect="raises",
+        proof="""\
+add_param_group is documented for fine-tuning, where layers are unfrozen in the middle of a run; StepLR,
+ExponentialLR, CosineAnnealingLR and others go on.
+""",
         cases=("group_joins_late",),
     ),
     Deviation(
@@ -139,6 +174,11 @@ optimizer.step()
 try: scheduler.step()
 except ZeroDivisionError as error: refused = error
 assert "zero" in str(refused)
+""",
+        effect="raises",
+        proof="""\
+The constructor takes the value; OneCycleLR and CosineAnnealingWarmRestarts refuse lengths of 0 with a
+ValueError, and for a factor of 0 the documentation says that 0 is legal.
 """,
         cases=("step_size=0", "T_max=0", "factor=0"),
     ),
@@ -158,6 +198,11 @@ for _ in range(4):
     scheduler.step()
 assert optimizer.param_groups[0]["lr"] == 1.0
 """,
+        effect="wrong result",
+        proof="""\
+Its own closed form, step(epoch), decays at the first epoch after 1.5. The documentation asks for whole numbers,
+and the constructor takes others without a word.
+""",
         cases=("=2.5",),
     ),
     Deviation(
@@ -174,6 +219,11 @@ scheduler = torch.optim.lr_scheduler.LinearLR(optimizer, start_factor=0.5, total
 optimizer.step()
 scheduler.step()
 assert optimizer.param_groups[0]["lr"] == 0.5
+""",
+        effect="wrong result",
+        proof="""\
+The multiplication is documented to last until total_iters is reached, which it is at once; its own step(epoch)
+raises ZeroDivisionError for LinearLR and PolynomialLR.
 """,
         cases=("total_iters=0",),
     ),
@@ -192,6 +242,11 @@ for _ in range(5):
     optimizer.step()
     scheduler.step()
 assert 0 < abs(optimizer.param_groups[0]["lr"]) < 1e-16
+""",
+        effect="digits lost",
+        proof="""\
+The documentation says that the factor at the end is end_factor, 0 here, and its own step(epoch) gives 0; the
+recursion leaves -7.4e-19, and a negative rate ascends.
 """,
         cases=("end_factor=0",),
     ),
@@ -212,6 +267,11 @@ optimizer.step()
 scheduler.step()
 assert optimizer.param_groups[0]["lr"] == 1.0
 """,
+        effect="convention",
+        proof="""\
+No documentation promises that a state dict survives JSON, whose keys are strings; pickle and torch.save keep
+it.
+""",
         cases=("json",),
     ),
     Deviation(
@@ -228,6 +288,11 @@ try: torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.5)
 except ValueError as error: refused = error
 assert "1.5" not in str(refused)
 """,
+        effect="convention",
+        proof="""\
+The type of the error is right, and the message tells what is legal; the value is left out, which other
+constructors name.
+""",
     ),
     Deviation(
         "D-041",
@@ -242,6 +307,11 @@ optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
 try: torch.optim.lr_scheduler.CyclicLR(optimizer, 0.01, 0.1, mode="square")
 except ValueError: pass
 assert optimizer.param_groups[0]["lr"] == 0.01
+""",
+        effect="input changed",
+        proof="""\
+A constructor that raises has made nothing, yet the optimizer trains on with other rates than before: arguments
+are written to the groups one by one, before the last of them is checked.
 """,
     ),
     Deviation(
@@ -258,6 +328,11 @@ inner = schedulers.SequentialLR(optimizer, [schedulers.ExponentialLR(optimizer, 
 optimizer.step()
 schedulers.SequentialLR(optimizer, [inner], [])
 assert inner.last_epoch == 1
+""",
+        effect="wrong result",
+        proof="""\
+SequentialLR takes back the steps that its parts made when they were built, and steps the first one again; of a
+composite it takes back the parts and not the composite's own counter.
 """,
         cases=("nested_first", "nested_alone", "chained_first"),
         upstream="pytorch#196243",
@@ -279,6 +354,11 @@ try: outer.step()
 except NotImplementedError as error: refused = error
 assert isinstance(refused, NotImplementedError)
 """,
+        effect="raises",
+        proof="""\
+Composites are accepted by the constructor, and work as the first part. At a milestone the part's _update_lr is
+called, which SequentialLR and ChainedScheduler inherit without a get_lr.
+""",
         cases=("nested_second", "chained_second"),
     ),
     Deviation(
@@ -294,6 +374,11 @@ optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0, moment
 torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
 torch.optim.lr_scheduler.CyclicLR(optimizer, base_lr=0.01, max_lr=0.1)
 assert optimizer.param_groups[0]["lr"] == 1.0
+""",
+        effect="wrong result",
+        proof="""\
+The documentation calls base_lr the initial rate, and that is what the rate is where CyclicLR is built first;
+base_lrs is set after the first rate has been computed from initial_lr.
 """,
         cases=("built_after_another", "changed_before"),
     ),
@@ -311,6 +396,11 @@ try: torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.1, total_steps=2, p
 except ZeroDivisionError as error: refused = error
 assert "zero" in str(refused)
 """,
+        effect="raises",
+        proof="""\
+OneCycleLR documents pct_start between 0 and 1 and checks it; CyclicLR documents whole numbers, and both
+constructors answer with the division that went wrong, of which the message names no argument.
+""",
         cases=("step_size_up=0", "pct_start"),
     ),
     Deviation(
@@ -327,6 +417,11 @@ scheduler = torch.optim.lr_scheduler.CyclicLR(optimizer, base_lr=0.01, max_lr=0.
 saved = scheduler.state_dict()
 scheduler.load_state_dict(saved)
 assert "_scale_fn_custom" not in saved
+""",
+        effect="input changed",
+        proof="""\
+LambdaLR and SequentialLR put the entry back that they take out, by a comment in their source to prevent this
+very effect; here it is missing, and loading a second time raises KeyError.
 """,
         cases=("/state_dict",),
     ),
@@ -346,6 +441,11 @@ for _ in range(5):
     scheduler.step()
 assert optimizer.param_groups[0]["lr"] < -0.01
 """,
+        effect="wrong result",
+        proof="""\
+total_steps is documented as the number of steps in the cycle, and a step beyond raises ValueError; the
+comparison is off by one, so that one more step is computed from a phase that is over, beyond the bounds.
+""",
         cases=("anneal_strategy=linear",),
     ),
     Deviation(
@@ -362,6 +462,11 @@ scheduler = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=
 optimizer.step()
 scheduler.step(111)
 assert optimizer.param_groups[0]["lr"] == 0.0
+""",
+        effect="wrong result",
+        proof="""\
+Cycles begin at epochs 0, 1, 11 and 111, where the rate is the initial one: a run step by step has it there. The
+logarithm of 1000 to base 10 comes out as 2.9999999999999996.
 """,
         cases=("T_mult",),
     ),
@@ -382,6 +487,11 @@ with warnings.catch_warnings(record=True) as told:
     scheduler.step()
 assert not told
 """,
+        effect="no warning",
+        proof="""\
+Every other scheduler warns, as the documentation of the call order says; this one has a step of its own, which
+leaves the check out.
+""",
         cases=("scheduler_first",),
     ),
     Deviation(
@@ -401,6 +511,11 @@ for _ in range(999):
     scheduler.step()
 assert abs(optimizer.param_groups[0]["lr"] / math.sin(math.pi / 2000) ** 2 - 1) > 5e-12
 """,
+        effect="digits lost",
+        proof="""\
+(1 + cos x)/2 is cos(x/2)**2, which has no cancellation: near x = pi the sum of 1 and nearly -1 keeps the
+absolute error.
+""",
         cases=("a_long_way",),
     ),
     Deviation(
@@ -416,6 +531,11 @@ betas = (torch.tensor(0.9), torch.tensor(0.999))
 optimizer = torch.optim.Adam([torch.zeros(1, requires_grad=True)], lr=1.0, betas=betas, foreach=False)
 torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.1, total_steps=10)
 assert isinstance(optimizer.param_groups[0]["betas"][0], float)
+""",
+        effect="state lost",
+        proof="""\
+Adam's own constructor refuses betas of which one is a float and one a tensor, which is what it is left with; a
+rate that is a tensor is written in place by the same scheduler.
 """,
         cases=("tensor_betas",),
     ),

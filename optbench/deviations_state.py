@@ -24,6 +24,11 @@ torch.use_deterministic_algorithms(False)
 del optimizer.found_inf; optimizer.step()
 assert p.isnan().all()
 """,
+        effect="memory damaged",
+        proof="""\
+A step that is skipped is documented to leave parameters alone, and the first step after it starts the momentum
+anew. The buffer is allocated before the kernel returns early, and counts as started.
+""",
         cases=("overflow_at_step_1 momentum=0.9",),
     ),
     Deviation(
@@ -42,6 +47,11 @@ optimizer.grad_scale, optimizer.found_inf = torch.tensor(4.0), torch.tensor(0.0)
 optimizer.step()
 assert p.grad.tolist() == [2.0, 2.0, 2.0, 2.0]
 """,
+        effect="convention",
+        proof="""\
+GradScaler.step is documented to unscale gradients unless they are already, and without the fused path that
+happens in .grad, too.
+""",
         cases=("/scaled,", "told_by_hand"),
     ),
     Deviation(
@@ -59,6 +69,10 @@ optimizer = torch.optim.Adam([p], fused=True)
 optimizer.grad_scale, optimizer.found_inf = None, torch.tensor(1.0)
 optimizer.step()
 assert sorted(optimizer.state[p]) == ["exp_avg", "exp_avg_sq", "step"]
+""",
+        effect="convention",
+        proof="""\
+The state is what a state of no steps is: the next step gives what the first one would have given.
 """,
         cases=("unscaled_before",),
     ),
