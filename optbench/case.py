@@ -27,12 +27,13 @@ class Case:
         dtype: storage dtype of the parameters, "float32".
         layout: name in `optbench.layouts`.
         moment: when gradients are there and what happens between steps, a name in `optbench.problem`.
-        shapes: name of a set of shapes in `optbench.problem`.
+        shapes: name of a set of shapes in `optbench.problem`, or the shapes themselves: "3x4,0,scalar".
         stream: name of a gradient stream in `optbench.problem`.
         steps: number of optimizer steps.
         device: a torch device.
         seed: seeds parameters, gradients and perturbations.
         variant: what else a law varies, by name.
+        drawn: no law lists it: hypothesis drew it, or a failure was reduced to it. Its id tells its steps, too.
     """
 
     subject: str
@@ -46,6 +47,7 @@ class Case:
     device: str = "cpu"
     seed: int = 0
     variant: str = ""
+    drawn: bool = False
 
     @property
     def id(self) -> str:
@@ -54,7 +56,7 @@ class Case:
         defaults = ["", "contiguous", "every step", "mixed", "normal"]
         named = [part for part, default in zip(parts, defaults, strict=True) if part != default]
         options = ",".join(f"{name}={format_value(value)}" for name, value in sorted(self.options.items()))
-        named += [text for text in (self.variant, options) if text]
+        named += [text for text in (f"{self.steps} steps" if self.drawn else "", self.variant, options) if text]
         return "/".join(named).replace(" ", "_")
 
 

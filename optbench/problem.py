@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -38,6 +38,9 @@ SHAPES: dict[str, tuple[Shape, ...]] = {
     # One that several threads share, on either side of it small ones.
     "parallel": ((33,), ((1 << 17) + 29,), (40, 24)),
 }
+
+# A shape without dimensions, as a case's text has it.
+SCALAR = "scalar"
 
 # Placing a tensor whose memory holds more than the tensor: what lies around it must keep this value.
 CANARY = 7.0
@@ -157,12 +160,36 @@ def generator(*labels: object) -> torch.Generator:
     return torch.Generator().manual_seed(zlib.crc32(repr(labels).encode()))
 
 
-def shapes_of(name: str, dimensions: int | None) -> tuple[Shape, ...]:
-    """The shapes of that name, as matrices where `dimensions` is 2: all but the last dimension become one."""
+def shapes_of(name: str, dimensions: int | None = None) -> tuple[Shape, ...]:
+    """The shapes of that name, as matrices where `dimensions` is 2: all but the last dimension become one.
+
+    Args:
+        name: of a set of shapes, or the shapes themselves.
+        dimensions: as a declaration has it.
+
+    Example:
+        >>> shapes_of("3x4,0,scalar")
+        ((3, 4), (0,), ())
+    """
+    shapes = SHAPES[name] if name in SHAPES else tuple(map(_shape, name.split(",")))
     if dimensions is None:
-        return SHAPES[name]
+        return shapes
     assert dimensions == 2
-    return tuple((math.prod(shape[:-1]), shape[-1]) if len(shape) > 1 else (*shape, 1, 1)[:2] for shape in SHAPES[name])
+    return tuple((math.prod(shape[:-1]), shape[-1]) if len(shape) > 1 else (*shape, 1, 1)[:2] for shape in shapes)
+
+
+def _shape(text: str) -> Shape:
+    return () if text == SCALAR else tuple(map(int, text.split("x")))
+
+
+def shapes_text(shapes: Iterable[Shape]) -> str:
+    """The shapes as a case's text; `shapes_of` reads it.
+
+    Example:
+        >>> shapes_text([(3, 4), (0,), ()])
+        '3x4,0,scalar'
+    """
+    return ",".join("x".join(map(str, shape)) or SCALAR for shape in shapes)
 
 
 class Problem:

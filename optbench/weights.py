@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from optbench.case import Case
-from optbench.problem import LAYOUTS, SHAPES, Placed, dtype_of, generator, wide
+from optbench.problem import LAYOUTS, Placed, dtype_of, generator, shapes_of, wide
 
 # What a model "beside other dtypes" has, too.
 OTHERS = ("float32", "bfloat16", "float64", "complex64")
@@ -37,7 +37,7 @@ class Source(nn.Module):
     def __init__(self, case: Case, placed: list[Placed]) -> None:
         super().__init__()
         dtype = dtype_of(case.dtype)
-        chosen = [(shape, dtype) for shape in SHAPES[case.shapes]]
+        chosen = [(shape, dtype) for shape in shapes_of(case.shapes)]
         if case.variant == "other dtypes":
             chosen += [((7,), dtype_of(other)) for other in OTHERS]
         place = LAYOUTS[case.layout][0]
