@@ -5,16 +5,50 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from optbench.error import CANCELLATION_LIMIT, PRECISION_LIMIT, Quantity, real, scaled, worst
+from optbench.finding import Finding, place
 from optbench.results import Verdict
 
 EPS = sys.float_info.epsilon
 # What a scheduler's rate may differ from its formula's, relative to it.
 RATE_TOLERANCE = 1e-12
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A comparison that failed.
+
+    Args:
+        what: names the quantity, "step 2, exp_avg of parameter 0".
+        message: what is wrong with it.
+        actual: the tensor that was compared, where it was one.
+        index: where in it.
+        got, want: the numbers there.
+        error: by how much, scaled.
+        allowed: how far they may be apart; None: not at all.
+        shown: the same fact as an expression of plain Python over `params` and `optimizer`.
+    """
+
+    what: str
+    message: str
+    actual: Tensor | None = None
+    index: tuple[int, ...] | None = None
+    got: float | None = None
+    want: float | None = None
+    error: float | None = None
+    allowed: float | None = None
+    shown: str = ""
+
+    @property
+    def finding(self) -> Finding:
+        """Where and by how much, as a record has it."""
+        numbers = {"index": None if self.index is None else list(self.index), "got": self.got, "want": self.want}
+        return {**place(self.what), **numbers, "error": self.error}
 
 
 class Checker:
@@ -33,6 +67,7 @@ class Checker:
         self.cap: float | None = None
         self.failures: list[str] = []
         self.failed = 0
+        self.first: Failure | None = None
         self.imprecise: list[str] = []
 
     @property
@@ -51,31 +86,35 @@ class Checker:
         more = (self.failed if self.failures else len(self.imprecise)) - 1
         return (lines[0] + (f" (and {more} more)" if more > 0 else "")) if lines else ""
 
-    def true(self, what: str, fact: bool, detail: str = "") -> None:
-        """A fact that has to hold."""
+    def true(self, what: str, fact: bool, detail: str = "", shown: str = "") -> None:
+        """A fact that has to hold; `shown` is the same fact as an expression of plain Python."""
         self.comparisons += 1
         if not fact:
-            self._fail(f"{what}: {detail}" if detail else what)
+            self._fail(Failure(what, f"{what}: {detail}" if detail else what, shown=shown))
 
     def same(self, what: str, actual: object, expected: object) -> None:
         """Two plain values that have to be equal."""
-        self.true(what, actual == expected, f"got {actual!r}, want {expected!r}")
+        self.comparisons += 1
+        if actual != expected:
+            got, want = (float(value) if isinstance(value, (int, float)) else None for value in (actual, expected))
+            self._fail(Failure(what, f"{what}: got {actual!r}, want {expected!r}", got=got, want=want))
 
     def equal(self, what: str, actual: Tensor, expected: Tensor) -> None:
         """Two tensors that have to be equal to the last bit, with the same dtype and shape; NaN equals NaN."""
         if actual.shape != expected.shape or actual.dtype != expected.dtype:
             self.comparisons += 1
-            self._fail(f"{what}: got {_kind(actual)}, want {_kind(expected)}")
+            self._fail(Failure(what, f"{what}: got {_kind(actual)}, want {_kind(expected)}", actual))
             return
         self.comparisons += max(1, actual.numel())
-        if actual.layout is not torch.strided:
-            actual, expected = actual.to_dense(), expected.to_dense()
-        a, b = real(actual.detach()).cpu(), real(expected.detach()).cpu()
+        dense, wanted = (tensor.detach().to_dense() for tensor in (actual, expected))
+        a, b = real(dense).cpu(), real(wanted).cpu()
         wrong = ~((a == b) | (a.isnan() & b.isnan())) if a.is_floating_point() else a != b
         if bool(wrong.any()):
             at = tuple(wrong.nonzero()[0].tolist())
-            self._fail(f"{what}: {int(wrong.sum())} of {wrong.numel()} elements differ, the first at {list(at)}: "
-                       f"got {a[at].item():.9g}, want {b[at].item():.9g}")  # fmt: skip
+            got, want = a[at].item(), b[at].item()
+            message = (f"{what}: {int(wrong.sum())} of {wrong.numel()} elements differ, the first at {list(at)}: "
+                       f"got {got:.9g}, want {want:.9g}")  # fmt: skip
+            self._fail(Failure(what, message, actual, at, float(got), float(want)))
 
     def alike(self, what: str, actual: Mapping[str, object], expected: Mapping[str, object]) -> None:
         """Quantities of the same names, each equal to the last bit."""
@@ -100,7 +139,8 @@ class Checker:
         value = real(actual.detach()).cpu()
         if value.shape != quantity.expected.shape:
             self.comparisons += 1
-            self._fail(f"{what}: shape {list(value.shape)}, want {list(quantity.expected.shape)}")
+            shapes = f"shape {list(value.shape)}, want {list(quantity.expected.shape)}"
+            self._fail(Failure(what, f"{what}: {shapes}", actual))
             return
         self.comparisons += max(1, value.numel())
         error = scaled(value, quantity)
@@ -108,9 +148,9 @@ class Checker:
         if self.error is None or largest > self.error:
             self.error, self.cap = largest, quantity.cap
         if quantity.cap < largest <= CANCELLATION_LIMIT and dtype is torch.float64:
-            self.imprecise.append(_describe(what, value, error, quantity))
+            self.imprecise.append(_worst(what, actual, value, error, quantity).message)
         elif largest > quantity.cap:
-            self._fail(_describe(what, value, error, quantity))
+            self._fail(_worst(what, actual, value, error, quantity))
         elif largest > PRECISION_LIMIT:
             self.imprecise.append(
                 f"{what}: scaled error {largest:.3g}, where the reference in {dtype} has {quantity.honest:.3g}"
@@ -128,25 +168,29 @@ class Checker:
         if self.error is None or not error <= self.error:
             self.error, self.cap = error, cap
         if not error <= cap:
-            self._fail(f"{what}: got {actual!r}, want {expected!r}")
+            message = f"{what}: got {actual!r}, want {expected!r}"
+            allowed = relative * abs(expected)
+            self._fail(Failure(what, message, None, None, actual, expected, error, allowed))
 
-    def _fail(self, message: str) -> None:
+    def _fail(self, failure: Failure) -> None:
         self.failed += 1
         if not self.failures:
-            self.failures.append(message)
+            self.first = failure
+            self.failures.append(failure.message)
 
 
 def _kind(tensor: Tensor) -> str:
     return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
 
 
-def _describe(what: str, value: Tensor, error: Tensor, quantity: Quantity) -> str:
+def _worst(what: str, actual: Tensor, value: Tensor, error: Tensor, quantity: Quantity) -> Failure:
     ranked = error.nan_to_num(nan=torch.inf, posinf=torch.inf)
-    at = tuple(torch.unravel_index(ranked.argmax(), ranked.shape)) if error.dim() else ()
-    position = [int(index) for index in at]
+    at = tuple(int(i) for i in torch.unravel_index(ranked.argmax(), ranked.shape)) if error.dim() else ()
     wrong = int((ranked > quantity.cap).sum())
-    return (
-        f"{what}: scaled error {float(ranked[at]):.3g} (cap {quantity.cap:.3g}) "
-        f"in {wrong} of {error.numel()} elements, worst at {position}: "
-        f"got {float(value[at]):.9g}, want {float(quantity.expected[at]):.9g}"
+    worst_error, got, want = float(ranked[at]), float(value[at]), float(quantity.expected[at])
+    message = (
+        f"{what}: scaled error {worst_error:.3g} (cap {quantity.cap:.3g}) "
+        f"in {wrong} of {error.numel()} elements, worst at {list(at)}: "
+        f"got {got:.9g}, want {want:.9g}"
     )
+    return Failure(what, message, actual, at, got, want, worst_error, quantity.cap * float(quantity.unit[at]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -49,6 +49,19 @@ def check(task: Task, implementation: Implementation | None = None) -> Result:
         task: the law, the case, and the implementation's name.
         implementation: the implementation itself, where it is not the registry's.
     """
+    return attempt(task, implementation)[0]
+
+
+def attempt(
+    task: Task, implementation: Implementation | None = None, watch: Callable[[Any], None] | None = None
+) -> tuple[Result, Any]:
+    """As `check`; and the law's trial, None where the case does not concern the implementation.
+
+    Args:
+        task: as for `check`.
+        implementation: as for `check`.
+        watch: called with the trial before the law is.
+    """
     from optbench.checker import Checker
     from optbench.trial_base import Unsupported
 
@@ -59,12 +72,15 @@ def check(task: Task, implementation: Implementation | None = None) -> Result:
     reason = _refusal(implementation, task)
     verdict: Verdict = "skip"
     message = reason or ""
+    trial = None
     if reason is None:
         subject = subjects.load(task.case.subject)
         trial = _trial(subject.kind)(subject, implementation, task.case, checker, dict(task.state), task.options)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
+                if watch:
+                    watch(trial)
                 entry.check(trial)
             verdict, message = checker.verdict, checker.message
             if entry.law.grade and verdict == "fail" and checker.comparisons:
@@ -76,14 +92,15 @@ def check(task: Task, implementation: Implementation | None = None) -> Result:
             if checker.failures:
                 # What was wrong before it raised says more than how it raised.
                 verdict, message = "fail", f"{checker.message}; then {message}"
-    result = result_of(task, verdict, message, implementation)
-    return replace(
-        result,
+    result = replace(
+        result_of(task, verdict, message, implementation),
         comparisons=checker.comparisons,
         error_ulp=checker.error,
         cap_ulp=checker.cap,
         seconds=time.perf_counter() - started,
+        finding=checker.first.finding if checker.first and verdict != "skip" else None,
     )
+    return result, trial
 
 
 def _trial(kind: subjects.Kind) -> Any:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import re
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from optbench import laws, pairwise, registry, subjects
+from optbench import case_ids, laws, pairwise, registry, subjects
 from optbench.case import Case
 from optbench.checking import LACKS, TIME_LIMIT, Task, check, check_isolated, one_line, result_of
 from optbench.errors import UsageError
 from optbench.expected import Expectations
 from optbench.keyword import matches
 from optbench.law import Scope
+from optbench.localise import Localiser
 from optbench.registry import Implementation
 from optbench.results import Result
 from optbench.subjects import Subject
@@ -240,11 +242,21 @@ def _missing(plan: Plan, about: Mapping[str, Mapping[str, Any]]) -> Iterator[Res
 
 
 def cases(entry: laws.Entry, subject: Subject, plan: Plan) -> list[Case]:
-    """The cases of a law that the plan's expression selects; cases that repeat one another count once."""
+    """The cases of a law that the plan's expression selects; cases that repeat one another count once.
+
+    A whole `law[case]` need not be listed by the law: it names what was drawn, or what a failure was reduced to.
+    """
     found: dict[str, Case] = {}
     for case in entry.cases(subject, plan.scope):
         found.setdefault(case.id, case)
-    return [case for case in found.values() if matches(plan.keyword, f"{entry.law.id}[{case.id}]")]
+    chosen = [case for case in found.values() if matches(plan.keyword, f"{entry.law.id}[{case.id}]")]
+    named = re.fullmatch(r"([\w.]+)\[(\S+)\]", plan.keyword)
+    if named and not chosen and named[1] == entry.law.id:
+        like = Case(subject.name, device=plan.device, seed=plan.seed)
+        listed = entry.cases(subject, replace(plan.scope, suite="full", dtypes=DTYPES))
+        parsed = case_ids.parse(named[2], subject, like, listed)
+        return [parsed] if parsed else []
+    return chosen
 
 
 def coverage(plan: Plan, results: Iterable[Result]) -> dict[str, dict[str, Any]]:
@@ -311,6 +323,7 @@ def _results(asked: Sequence[Task], workers: Mapping[str, Sequence[Worker]]) -> 
     """Results of the tasks, workers running beside this process."""
     results: queue.Queue[Result | BaseException] = queue.Queue()
     stop = threading.Event()
+    localised = Localiser()
     expected = 0
     for name, each in workers.items():
         left: queue.SimpleQueue[Task] = queue.SimpleQueue()
@@ -319,11 +332,11 @@ def _results(asked: Sequence[Task], workers: Mapping[str, Sequence[Worker]]) -> 
                 left.put(task)
         expected += left.qsize()
         for worker in each:
-            threading.Thread(target=_serve, args=(left, worker, results, stop), daemon=True).start()
+            threading.Thread(target=_serve, args=(left, worker, results, stop, localised), daemon=True).start()
     try:
         for task in asked:
             if task.implementation not in workers:
-                yield check(task)
+                yield localised(task, check(task))
             while not results.empty():
                 expected -= 1
                 yield _raised(results.get())
@@ -344,6 +357,7 @@ def _serve(
     worker: Worker,
     results: queue.Queue[Result | BaseException],
     stop: threading.Event,
+    localised: Localiser,
 ) -> None:
     crashes = 0
     while not stop.is_set():
@@ -356,7 +370,7 @@ def _serve(
             results.put(result_of(task, "crash", message, registry.find(task.implementation)))
             continue
         try:
-            result = check_isolated(task, worker)
+            result = localised(task, check_isolated(task, worker), worker)
         except BaseException as error:
             results.put(error)
             return

@@ -34,6 +34,7 @@ class Result:
         deviation: id of the row in the table of deviations that explains the failure, or None.
         reproduce: the command that reruns this very case.
         seconds: wall time of the check.
+        finding: the first wrong quantity as plain data, see `optbench.finding`; None where nothing was wrong.
     """
 
     law: str
@@ -51,6 +52,7 @@ class Result:
     deviation: str | None = None
     reproduce: str = ""
     seconds: float = 0.0
+    finding: dict[str, Any] | None = None
 
     @property
     def broken(self) -> bool:

@@ -12,13 +12,17 @@ from torch import Tensor
 
 from optbench import joint, nested, oracle, registry
 from optbench.case import Case
-from optbench.error import Quantity, real_dtype
+from optbench.error import Quantity, real, real_dtype
 from optbench.error import quantity as quantity_of
 from optbench.oracle import After, Before
 from optbench.problem import RESUME_AFTER, Placed, Problem, exact
 from optbench.registry import Implementation
+from optbench.scene import Lie, Scene
 from optbench.subjects import load
 from optbench.trial_base import TrialBase, Unsupported
+
+# Wrong steps that are kept: enough to tell one mistake from another.
+_SCENES = 6
 
 
 class StateUnknown(Exception):
@@ -45,6 +49,7 @@ class Run:
         self.grads: list[Placed | None] = [None] * len(self.params)
         self.given: list[Tensor | None] = [None] * len(self.params)
         self._at = 0
+        trial.runs.append(self)
         self.optimizer = trial.build(self.params, self.options)
 
     def give(self, k: int) -> None:
@@ -113,6 +118,8 @@ class Trial(TrialBase):
     """One law's work on one case of one optimizer."""
 
     def __post_init__(self) -> None:
+        self.runs: list[Run] = []
+        self.former: Sequence[Before] = ()
         self.problem = Problem(self.case)
         self.dtype = real_dtype(self.problem.dtype)
 
@@ -167,7 +174,7 @@ class Trial(TrialBase):
 
     def compare(self, run: Run, i: int, before: Before | None, after: After | None, what: str) -> None:
         """Judge parameter `i` after a step: its state entries first, so that the first wrong quantity is named."""
-        state = run.state(i)
+        state, failed = run.state(i), self.checker.failed
         if after is None:
             assert before is not None
             self.checker.equal(f"{what}, parameter {i}, which has no gradient", run.params[i].cpu(),
@@ -188,6 +195,24 @@ class Trial(TrialBase):
             counted = float(state["step"]) if "step" in state else None
             self.checker.same(f"{what}, step of parameter {i}", counted, float(after.step))
         self.checker.close(f"{what}, parameter {i}", run.params[i], after.quantities["param"], self.dtype)
+        if before is not None and self.checker.failed > failed and len(self.scenes) < _SCENES:
+            self.scenes.append(self.scene(run, i, before, after))
+
+    def scene(self, run: Run, i: int, before: Before, after: After) -> Scene:
+        """The step of parameter `i` that was taken last, with what the oracle has to say of it."""
+        state, placed = run.state(i), run.grads[i]
+        names = [name for name in self.subject.tensor_names(run.options) if name in state]
+        tensors = {"param": run.params[i], **{name: state[name] for name in names}}
+        lies = tensors if placed is None or self.problem.sparse else {**tensors, "grad": placed.tensor}
+        return Scene(
+            self.subject, dict(run.options), before, after,
+            observed={name: real(exact(tensor)) for name, tensor in tensors.items()},
+            counted=float(state["step"]) if "step" in state and self.subject.counter else None,
+            dtype=self.problem.dtype, judge=self.judge, seed=self.case.seed,
+            lies={name: Lie.of(tensor) for name, tensor in lies.items()},
+            others=tuple(other.options for other in self.runs if other.options != run.options),
+            former=self.former[i] if i < len(self.former) else None,
+        )  # fmt: skip
 
     def _keeps(self, name: str, i: int, state: Mapping[str, Any], what: str) -> bool:
         """Whether the state has the entry, which counts as a fault where it has not."""
@@ -257,8 +282,21 @@ class Trial(TrialBase):
             for i, (quantity, _) in enumerate(outcomes):
                 if not quantity:
                     continue
+                failed = self.checker.failed
                 self.checker.close(f"step {k + 1} (state not synchronised), parameter {i}", run.params[i],
                                    quantity["param"], self.dtype)  # fmt: skip
+                if self.checker.failed > failed and len(self.scenes) < _SCENES:
+                    self.scenes.append(self._blind_scene(run, i, k))
+
+    def _blind_scene(self, run: Run, i: int, k: int) -> Scene:
+        """Parameter `i` from its first step on, of which nothing was judged but the parameter after step `k`."""
+        grads = [grad for grad in (self.problem.grad(i, j) for j in range(k + 1)) if grad is not None]
+        before = Before(self.problem.start[i], grads[0])
+        (after,) = oracle.step(self.subject, run.options, [before], self.problem.dtype, self.judge, self.case.seed)
+        assert after is not None
+        seen = {"param": real(exact(run.params[i]))}
+        return Scene(self.subject, dict(run.options), before, after, seen, None, self.problem.dtype, self.judge,
+                     self.case.seed, blind=True, then=tuple(grads[1:]))  # fmt: skip
 
     def rollout(self, *judged: int) -> list[list[tuple[dict[str, Quantity], dict[str, Tensor]]]]:
         """What parameters and state have to be after these steps (from 0) of one unsynchronised run."""

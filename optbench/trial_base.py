@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from optbench.case import Case
 from optbench.checker import Checker
@@ -26,6 +27,7 @@ class TrialBase:
         checker: takes the comparisons.
         state_alias: foreign name -> declared name: of optimizers' state, and of an averager's attributes.
         options: the options that foreign code takes, None for any.
+        scenes: what came out wrong, with all that is needed to find out why; see `optbench.diagnosis`.
     """
 
     subject: Subject
@@ -34,6 +36,7 @@ class TrialBase:
     checker: Checker
     state_alias: Mapping[str, str]
     options: frozenset[str] | None = None
+    scenes: list[Any] = field(default_factory=list)
 
     def takes(self, option: str) -> bool:
         """Whether the implementation under test has this option."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from optbench.finding import told
 from optbench.results import Measurement, Result
 from optbench.summary import Cell, count
 
@@ -120,7 +121,7 @@ def _width(rows: Sequence[Sequence[str]], gap: int) -> int:
 
 
 def _messages(cells: Mapping[tuple[str, str], Cell], judged: set[str], columns: int, colour: bool) -> list[str]:
-    """What judged implementations broke, with the command that reruns its first case; the others in short."""
+    """What judged implementations broke, with the command that reruns its smallest case; the others in short."""
     broken = [(law, name, cell) for (law, name), cell in cells.items() if cell.symbol == "✗"]
     lines: list[str] = []
     own = [item for item in broken if item[1] in judged]
@@ -130,8 +131,9 @@ def _messages(cells: Mapping[tuple[str, str], Cell], judged: set[str], columns: 
         said = " ".join(first.message.split())
         text = f"✗ {name} breaks {law}{_known(cell)}: [{first.case}] {said or first.verdict}"
         lines += ["", *(paint(line, "red", colour) for line in wrap(text, columns, "  ").splitlines())]
-        if first.reproduce:
-            lines.append(f"  {first.reproduce}")
+        lines += [f"  {line}" for line in wrap(told(first.finding), columns - 2).splitlines()]
+        command = (first.finding or {}).get("reproduce") or first.reproduce
+        lines += [f"  {command}"] if command else []
     if len(own) > _MESSAGES:
         lines += ["", f"… and {len(own) - _MESSAGES} more: the report and the record have all."]
     others: dict[str, list[str]] = {}

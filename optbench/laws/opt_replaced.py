@@ -31,9 +31,12 @@ def check(trial: Trial) -> None:
     run = trial.run()
     for k in range(2):
         run.step(k)
+    if not trial.subject.closure:
+        trial.former = [run.before(i, 2) for i in range(len(run.params))]
     _EVENTS[trial.case.variant](trial, run)
     for k in range(2, trial.case.steps):
         trial.judge_next(run, k, f"step {k + 1}, after {trial.case.variant}")
+        trial.former = ()
 
 
 def _new_data(trial: Trial, run: Run) -> None:

@@ -81,6 +81,18 @@ def test_a_broken_law_exits_1_and_says_how_to_rerun(fakes, capsys):
     assert out.splitlines()[-1].startswith("BROKEN: fused breaks opt.layouts in 1 of 2 cases; first: adam")
 
 
+def test_a_broken_law_tells_what_makes_it_appear_and_how_to_see_the_smallest_case(fakes, capsys):
+    finding = {"options": {"weight_decay": "0.1"}, "likely": "decay decoupled", "reproduce": "optbench check -k 'x[1]'"}
+    fakes.results.append(result(case="transposed", verdict="fail", message="parameter 0: wrong", finding=finding))
+    assert run(["check", "--algo", "adam", *LAWS]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    at = lines.index("✗ fused breaks opt.layouts: [transposed] parameter 0: wrong")
+    assert lines[at + 1] == "  Appears with weight_decay=0.1. Likely: decay decoupled."
+    assert lines[at + 2] == "  optbench check -k 'x[1]'"
+    (path,) = records()
+    assert read(path)["results"][-1]["finding"] == finding
+
+
 def test_a_law_that_compared_nothing_fails_the_run(fakes, capsys):
     assert run(["check", "--algo", "adam", "--law", "opt.layouts,opt.version,opt.pure"]) == 1
     assert capsys.readouterr().out.splitlines()[-1] == "BROKEN: opt.pure made no comparison."

@@ -1,0 +1,117 @@
+"""Localises a failure: which case is the smallest, which option makes it appear, which class of mistake it likely is.
+
+Importing this needs no torch.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+from optbench import registry, subjects
+from optbench.case import Case, format_value
+from optbench.checking import TIME_LIMIT, Task, attempt, check, check_isolated
+from optbench.finding import NOWHERE, Finding, manner
+from optbench.registry import Implementation
+from optbench.results import Result
+from optbench.worker import Worker, WorkerCrash, WorkerError
+
+# An interpreter takes seconds for a case, and a process that died has to import torch again.
+_SLOW_BUDGET = 8
+_HUNG = "no answer within"
+
+
+class Localiser:
+    """Localises the first failure of each law, subject and implementation of a run; others are left as they are."""
+
+    def __init__(self) -> None:
+        self._seen: set[tuple[str, str, str]] = set()
+
+    def __call__(self, task: Task, result: Result, worker: Worker | None = None) -> Result:
+        """The result, with a whole finding if it is a failure of a kind that is new in this run."""
+        key = (result.law, result.subject, result.implementation)
+        known = result.deviation is not None and not result.judged
+        if not result.broken or known or key in self._seen:
+            return result
+        self._seen.add(key)
+        return localise(task, result, worker)
+
+
+def localise(
+    task: Task, result: Result, worker: Worker | None = None, implementation: Implementation | None = None
+) -> Result:
+    """A broken result with a whole finding.
+
+    Args:
+        task: what was checked.
+        result: what came of it.
+        worker: the process to check in; None: this one.
+        implementation: the implementation itself, where it is not the registry's.
+    """
+    check_one: Callable[[Task], Result] = partial(check, implementation=implementation)
+    if worker is not None:
+        check_one = partial(check_isolated, worker=worker)
+    smallest = task.case if _HUNG in result.message else _smallest(task, result, check_one, implementation)
+    asked = again(task, smallest)
+    found = {**NOWHERE, **(result.finding or {}), "options": _made_by(smallest)}
+    if result.verdict != "crash":
+        found |= _looked_at(asked, task.case, worker, implementation)
+    return replace(result, finding={**found, "case": smallest.id, "reproduce": asked.reproduce})
+
+
+def again(task: Task, case: Case) -> Task:
+    """The same task on another case, with the command that reruns it."""
+    command = task.reproduce.replace(f"[{task.case.id}]", f"[{case.id}]")
+    return replace(task, case=case, reproduce=re.sub(r"--seed \d+", f"--seed {case.seed}", command))
+
+
+def look(task: Task, larger: Case, implementation: Implementation | None = None) -> Finding:
+    """What a failing case shows, checked here and now: the first wrong quantity, and what it likely is.
+
+    Args:
+        task: the smallest case.
+        larger: the case that it was reduced from, whose numbers tell one mistake from another.
+        implementation: the implementation itself, where it is not the registry's.
+    """
+    from optbench import diagnosis
+
+    result, trial = attempt(task, implementation)
+    trials = [trial] if larger == task.case else [trial, attempt(replace(task, case=larger), implementation)[1]]
+    return {**(result.finding or {}), "likely": diagnosis.likely(task.law, trials)}
+
+
+def _looked_at(task: Task, larger: Case, worker: Worker | None, implementation: Implementation | None) -> Finding:
+    if worker is None:
+        return look(task, larger, implementation)
+    try:
+        found: Finding = worker.call(f"{__name__}:look", task, larger, timeout=TIME_LIMIT)
+    except (WorkerCrash, WorkerError):
+        return {}
+    return found
+
+
+def _smallest(
+    task: Task, result: Result, check_one: Callable[[Task], Result], implementation: Implementation | None
+) -> Case:
+    from optbench import reduction
+
+    def fails(case: Case) -> bool:
+        other = check_one(again(task, case))
+        return (other.verdict, manner(other.message)) == (result.verdict, manner(result.message))
+
+    subject = subjects.load(task.case.subject)
+    item = implementation or registry.find(task.implementation)
+    slow = result.verdict == "crash" or item.interpreted_on(task.case.device)
+    return reduction.reduced(task.case, subject, fails, _SLOW_BUDGET if slow else reduction.BUDGET)
+
+
+def _made_by(case: Case) -> dict[str, str]:
+    """What is not as usual about a case: options unlike what every case has, dtype, layout, moment."""
+    usual = subjects.load(case.subject).base
+    options = {name: value for name, value in case.options.items() if name not in usual or usual[name] != value}
+    plain = Case(case.subject)
+    rest = {name: getattr(case, name) for name in ("dtype", "layout", "moment")}
+    unlike = {name: value for name, value in rest.items() if value != getattr(plain, name)}
+    return {name: format_value(value) for name, value in (options | unlike).items()}
