@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 # What a reader has to know first, the worst first. A convention is a difference that nobody is wrong about.
 Effect = Literal[
@@ -16,8 +16,7 @@ Effect = Literal[
     "no warning",
     "convention",
 ]
-EFFECTS: tuple[Effect, ...] = get_args(Effect)
-MEANINGS: dict[Effect, str] = {
+MEANINGS: dict[str, str] = {
     "memory damaged": "memory is written that belongs to somebody else, or read before anybody wrote it",
     "wrong result": "a parameter, its state, a rate or an average is wrong, and nothing tells",
     "input changed": "what the caller handed over, or still owns, is changed",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import fnmatch
+import shlex
 
+from optbench import registry, subjects
 from optbench.deviation import Deviation
 from optbench.deviations_schedulers import ROWS as SCHEDULERS
 from optbench.deviations_state import ROWS as STATE
@@ -12,6 +14,9 @@ from optbench.results import Result
 _STRIDES = (
     "expanded_grad", "grad_unlike", "param_unlike", "grad_strided", "param_strided", "other_strides", "same_address",
 )  # fmt: skip
+
+# What the scripts were written for.
+TORCH = "2.13"
 
 TABLE: tuple[Deviation, ...] = (
     Deviation(
@@ -615,6 +620,27 @@ def explain(result: Result) -> Deviation | None:
         ):
             return row
     return None
+
+
+def selection(row: Deviation) -> tuple[str, str, str, str]:
+    """What shows a row: an algorithm, an implementation, a law (or a glob of some), and the `-k` of its cases."""
+    algorithm, implementation = (
+        next(name for glob in globs.split() for name in known if fnmatch.fnmatchcase(name, glob))
+        for globs, known in ((row.subjects, subjects.NAMES), (row.implementations, registry.IMPLEMENTATIONS))
+    )
+    return algorithm, implementation, row.laws.split()[0], " and ".join(row.cases[0].split()) if row.cases else ""
+
+
+def command(row: Deviation) -> str:
+    """The command that shows a row.
+
+    Example:
+        >>> command(TABLE[2])
+        'optbench check --algo adagrad --impl torch-fused --law opt.version'
+    """
+    algorithm, implementation, law, keyword = selection(row)
+    words = ["optbench", "check", "--algo", algorithm, "--impl", implementation, "--law", law]
+    return shlex.join([*words, *(["-k", keyword] if keyword else [])])
 
 
 def _any(globs: str, name: str) -> bool:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import fnmatch
+from typing import get_args
 
 import pytest
 
 from optbench import deviations, laws, registry, subjects
+from optbench.deviation import MEANINGS, Effect
 from optbench.deviations import TABLE
 from optbench.results import Result
 
@@ -36,6 +38,11 @@ def test_rows_name_what_exists(row: deviations.Deviation) -> None:
     ):
         for glob in globs.split():
             assert fnmatch.filter(known, glob), glob
+
+
+def test_every_effect_has_a_meaning() -> None:
+    assert tuple(MEANINGS) == get_args(Effect)
+    assert {row.effect for row in TABLE} <= set(MEANINGS)
 
 
 def test_a_row_explains_its_own_cases_only() -> None:

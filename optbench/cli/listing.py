@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import options
+from . import deviations, options
 from .tables import grid
 from .terminal import note, width, wrap
 
@@ -21,19 +22,29 @@ class What(StrEnum):
     impls = "impls"
     laws = "laws"
     workloads = "workloads"
+    deviations = "deviations"
 
 
 def listing(
     what: Annotated[What | None, typer.Argument(help="One of them; all, where absent.")] = None,
     device: options.Device = "cpu",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="With `deviations`: their page, in Markdown.")
+    ] = None,
 ) -> None:
-    """List algorithms, implementations, laws and workloads.
+    """List algorithms, implementations, laws, workloads, and deviations: where torch.optim breaks a law.
 
     `list impls` prints the implementations at hand, at once, and then torch.optim's own table, live for --device, with
     what ours offer beside it: that alone imports torch, and takes seconds.
     """
+    if output:
+        _page(what, output)
+        return
     if what == What.impls:
         _implementations(device)
+        return
+    if what == What.deviations:
+        _rows(deviations.lines(), "")
         return
     sections = {What.algos: _algos, What.laws: _laws, What.workloads: _workloads}
     if what:
@@ -43,6 +54,19 @@ def listing(
         print(name.value.capitalize() if name != What.impls else "Impls (`optbench list impls` prints torch's own too)")
         section("  ")
         print()
+    print("Deviations: where torch.optim breaks a law, see `optbench list deviations`")
+
+
+def _page(what: What | None, output: Path) -> None:
+    from optbench.errors import UsageError
+    from optbench.records import write_text
+
+    from .report import render_deviations
+
+    if what != What.deviations:
+        raise UsageError(f"-o {str(output)!r}: only deviations have a page: `optbench list deviations -o FILE`.")
+    write_text(output, render_deviations())
+    print(output)
 
 
 def _rows(rows: list[list[str]], indent: str) -> None:

@@ -64,3 +64,22 @@ def render(records: list[dict[str, object]], names: list[str]) -> str:
     except ImportError as error:
         raise NothingToRun(f"the report needs {error.name}, which is not installed here.") from error
     return render_html(records, names)
+
+
+def render_deviations() -> str:
+    """The table of deviations as a Markdown page.
+
+    Raises:
+        NothingToRun: a package that reports need is missing.
+    """
+    from dataclasses import asdict
+
+    from optbench.deviation import MEANINGS
+    from optbench.deviations import TABLE, TORCH, command
+    from optbench.errors import NothingToRun
+
+    try:
+        from optbench.reports.deviations import render as render_page
+    except ImportError as error:
+        raise NothingToRun(f"the page needs {error.name}, which is not installed here.") from error
+    return render_page([{**asdict(row), "command": command(row)} for row in TABLE], MEANINGS, TORCH)

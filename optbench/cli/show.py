@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from . import deviations
 from .options import _algos, _laws
 from .terminal import width, wrap
 
@@ -37,25 +38,33 @@ _FORMS = {
 
 
 def _names(incomplete: str) -> list[str]:
-    return [*_algos(incomplete), *_laws(incomplete)]
+    from optbench.deviations import TABLE
+
+    return [*_algos(incomplete), *_laws(incomplete), *(row.id for row in TABLE if row.id.startswith(incomplete))]
 
 
 def show(
-    name: Annotated[str, typer.Argument(metavar="ALGORITHM|LAW", autocompletion=_names, help="adam, or opt.layouts.")],
+    name: Annotated[
+        str, typer.Argument(metavar="ALGORITHM|LAW|DEVIATION", autocompletion=_names, help="adam, opt.layouts, D-005.")
+    ],
     source: Annotated[Source | None, typer.Option("--source", "-s", help="Print the file of that tier.")] = None,
 ) -> None:
-    """Show an algorithm's rule, papers, options, state and source; or a law and why it is there.
+    """Show an algorithm's rule, papers, options, state and source; a law; or where torch breaks one, with its script.
 
     Example: optbench show adam --source reference
     """
     from optbench import laws, subjects
+    from optbench.deviations import TABLE
     from optbench.errors import UsageError, unknown
 
     everything = laws.entries()
+    rows = {row.id: row for row in TABLE}
+    if source and (name in everything or name.upper() in rows):
+        raise UsageError(f"--source {source.value}: {name} has no such source; only algorithms have.")
     if name in everything:
-        if source:
-            raise UsageError(f"--source {source.value}: a law has no such source; its file is optbench/laws/.")
         _show_law(name)
+    elif name.upper() in rows:
+        deviations.show(rows[name.upper()])
     elif name.lower() in subjects.NAMES:
         subject = subjects.load(name.lower())
         if source:
@@ -63,7 +72,7 @@ def show(
         else:
             _show_subject(subject)
     else:
-        raise unknown("algorithm or law", name, [*subjects.NAMES, *everything], "optbench list")
+        raise unknown("algorithm, law or deviation", name, [*subjects.NAMES, *everything, *rows], "optbench list")
 
 
 def source_path(subject: Subject, tier: str) -> Path:

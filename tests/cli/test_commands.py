@@ -72,8 +72,10 @@ LIGHT = [
     ["list", "algos"],
     ["list", "laws"],
     ["list", "workloads"],
+    ["list", "deviations"],
     *(["show", name] for name in subjects.NAMES),
     ["show", "opt.layouts"],
+    ["show", "D-005"],
     ["show", "adam", "--source", "reference"],
 ]
 
@@ -133,8 +135,10 @@ WRONG = [
     ("compare", "Missing option '--algo' / '-a'. Try `optbench compare --help`."),
     ("compare --algoo adam", "No such option: --algoo"),
     ("compaer", "No such command 'compaer'"),
-    ("show opt.layotus", "unknown algorithm or law 'opt.layotus': did you mean 'opt.layouts'?"),
-    ("show opt.layouts --source fused", "a law has no such source"),
+    ("show opt.layotus", "unknown algorithm, law or deviation 'opt.layotus': did you mean 'opt.layouts'?"),
+    ("show opt.layouts --source fused", "opt.layouts has no such source; only algorithms have."),
+    ("show d-005 --source fused", "d-005 has no such source"),
+    ("list laws -o x.md", "-o 'x.md': only deviations have a page"),
     ("report none.json -o x.html", "there is no record none.json"),
     ("diff none.json none.json", "there is no record none.json"),
     ("diff none.json none.json --threshold 10", "--threshold '10' is no part: write 10% or 0.1."),
