@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass, replace
 from typing import Any
 
-from optbench import case_ids, laws, pairwise, registry, subjects
+from optbench import case_ids, laws, pairwise, peers, registry, subjects
 from optbench.case import Case
 from optbench.checking import LACKS, TIME_LIMIT, Task, check, check_isolated, one_line, result_of
 from optbench.errors import UsageError
@@ -185,21 +185,16 @@ def tasks(
     """What a plan asks for, implementation innermost, so that all share a case's oracle."""
     named = list(plan.implementations)
     found = []
-    kinds = {name: (facts["kind"],) for name, facts in (about or {}).items()}
     for declared in subjects.select(plan.algo):
-        # Foreign code may lack options: then nobody's cases have them, and all share the same oracle.
-        taken = [
-            set(facts["options"])
-            for facts in (about or {}).values()
-            if facts["options"] is not None and facts["kind"] == declared.kind
-        ]
-        subject = declared.limited(set(declared.defaults).intersection(*taken)) if taken else declared
+        takers = _takers(declared, chosen, about or {})
+        subject = _common(declared, [facts for _, facts in takers])
         for entry in laws.select(plan.laws):
             if entry.law.kind != subject.kind:
                 continue
-            for case in cases(entry, subject, plan):
-                for item in (each for each in chosen if subject.kind in kinds.get(each.name, each.kinds)):
-                    facts = (about or {}).get(item.name, {})
+            for case in cases(entry, subject, plan) if takers else ():
+                for item, facts in takers:
+                    if not peers.agrees(facts, declared.complete(case.options)):
+                        continue
                     options = facts.get("options")
                     judged = registry.judged(item, named)
                     if item.target and entry.law.level == "torch" and not plan.require_torch:
@@ -221,22 +216,47 @@ def tasks(
     if not found and not plan.keyword and plan.dtypes:
         takes = dict.fromkeys(dtype for subject in subjects.select(plan.algo) for dtype in subject.dtypes)
         raise UsageError(f"--dtype {','.join(plan.dtypes)}: {plan.algo} takes {', '.join(takes)}.")
-    if not found and not plan.keyword and kinds:
-        told = ", ".join(f"{name} is of kind {kind}" for name, (kind,) in kinds.items())
+    if not found and not plan.keyword and about:
+        told = "; ".join(peers.told(name, facts) for name, facts in about.items())
         raise UsageError(f"--algo {plan.algo!r} is of another kind: {told}.")
     if not found:
         raise UsageError(f"-k {plan.keyword!r} selects no case: `optbench list laws` shows the laws.")
     return found
 
 
+def _takers(
+    subject: Subject, chosen: Sequence[Implementation], about: Mapping[str, Mapping[str, Any]]
+) -> list[tuple[Implementation, Mapping[str, Any]]]:
+    """The implementations that have a subject, with what foreign code told about its own."""
+    found = []
+    for item in chosen:
+        facts: Mapping[str, Any] | None = {} if subject.kind in item.kinds else None
+        if item.name in about:
+            facts = peers.facts(about[item.name], subject.kind, subject.class_name)
+        if facts is not None:
+            found.append((item, facts))
+    return found
+
+
+def _common(declared: Subject, everyone: Iterable[Mapping[str, Any]]) -> Subject:
+    """A subject without what some of the foreign code lacks: nobody's cases have it, and all share the same oracle."""
+    subject = declared
+    for facts in everyone:
+        if facts.get("options") is not None:
+            subject = subject.limited(set(subject.defaults).intersection(facts["options"]))
+        subject = subject.narrowed(facts.get("only", {}), facts.get("dtypes", ()))
+    return subject
+
+
 def _missing(plan: Plan, about: Mapping[str, Mapping[str, Any]]) -> Iterator[Result]:
     """A skip for each declared option that foreign code lacks."""
     asked = {entry.law.id for entry in laws.select(plan.laws)}
-    for name, facts in about.items():
+    for name, told in about.items():
         for subject in (each for each in subjects.select(plan.algo) if laws.WIDEST[each.kind] in asked):
-            if subject.kind != facts["kind"]:
+            facts = peers.facts(told, subject.kind, subject.class_name)
+            if facts is None or facts["options"] is None:
                 continue
-            for option in () if facts["options"] is None else sorted(set(subject.defaults) - set(facts["options"])):
+            for option in sorted(set(subject.defaults) - set(facts["options"])):
                 task = Task(laws.WIDEST[subject.kind], Case(subject.name, variant=f"option={option}"), name, True, "")
                 yield result_of(task, "skip", LACKS + option, registry.find(name))
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from optbench import peers
 from optbench.adapter import Adapter
 from optbench.errors import UsageError
 from optbench.subjects import Kind
@@ -55,12 +56,19 @@ def load_class(target: str) -> type[Any]:
     return found
 
 
-def load_factory(target: str) -> Callable[..., Any]:
+def load_factory(target: str, class_name: str = "") -> Callable[..., Any]:
     """The class that `--impl` names, taking hyperparameters under their declared names.
+
+    Args:
+        target: as `load_class` has it, or a table.
+        class_name: which of torch's classes it has to stand for, where the target is a table.
 
     Raises:
         UsageError: as `load_class`.
+        NothingToRun: as `peers.factory`.
     """
+    if peers.is_table(target):
+        return peers.factory(target, class_name)
     cls = load_class(target)
     adapter = adapter_of(cls)
     return partial(_construct, cls, adapter) if adapter.options else cls
@@ -126,16 +134,23 @@ def kind_of(cls: type[Any]) -> Kind:
     return "averager" if any(hasattr(cls, name) for name in (_UPDATE, *own)) else "optimizer"
 
 
-def describe(target: str) -> dict[str, Any]:
+def describe(target: str, class_name: str = "") -> dict[str, Any]:
     """What a run needs to know about foreign code, as plain data that a worker process can send.
+
+    Args:
+        target: as `load_factory` has it.
+        class_name: which of torch's classes is meant, where the target is a table; "": all.
 
     Returns:
         {"name": class name, "kind": as of a subject, "options": sorted declared hyperparameters or None,
-        "state": own name -> declared name}
+        "state": own name -> declared name}; of a table, what `peers.describe` says
 
     Raises:
         UsageError: as `load_class`.
+        NothingToRun: as `peers.describe`.
     """
+    if peers.is_table(target):
+        return peers.describe(target, class_name)
     cls = load_class(target)
     options = accepted_options(cls)
     return {

@@ -37,7 +37,8 @@ class Implementation:
         worker: runs in a process of its own, with `environment` set there.
         backend: what runs it, on a device type ("cpu", "cuda"); "*" for all others.
         refuses: documented refusals: (predicate over a case, reason); such a case is a `skip` with that reason.
-        target: "module:Class" or "path.py:Class" of foreign code, judged on math and state.
+        target: "module:Class" or "path.py:Class" of foreign code, judged on math and state; "module:*": a table of what
+            stands for which of torch's classes.
         made: gives what stands under a name of torch.optim and its submodule, for implementations that exist in memory
             only.
         kinds: the kinds of subject that it has.
@@ -89,7 +90,7 @@ class Implementation:
         if self.target:
             from optbench.foreign import load_factory
 
-            return load_factory(self.target)
+            return load_factory(self.target, class_name)
         try:
             module = importlib.import_module(".".join(filter(None, (self.module, "" if self.factory else submodule))))
         except ImportError as error:
@@ -120,6 +121,18 @@ def _tensor_without_capture(case: Case) -> bool:
 
 def _complex(case: Case) -> bool:
     return case.dtype.startswith("complex")
+
+
+def _peer(package: str, project: str = "") -> Implementation:
+    """A package whose classes stand for torch's: foreign code, only when named."""
+    return Implementation(
+        package,
+        f"the classes of {project or package} that stand for torch's; only when named",
+        target=f"optbench.impls.peers.{package}:*",
+        default=False,
+        worker=True,
+        kinds=("optimizer",),
+    )
 
 
 _NEEDS_ACCELERATOR = (_capturable_on_cpu, "torch takes capturable=True on accelerators only")
@@ -204,6 +217,10 @@ IMPLEMENTATIONS: dict[str, Implementation] = {
             refuses=(_NEEDS_ACCELERATOR,),
             kinds=("optimizer",),
         ),
+        _peer("pytorch_optimizer"),
+        _peer("optimi", "torch-optimi"),
+        _peer("timm"),
+        _peer("heavyball"),
     )
 }
 

@@ -229,6 +229,18 @@ class Subject:
             degenerate=tuple(edge for edge in self.degenerate if set(edge) <= set(options)),
         )
 
+    def narrowed(self, only: Mapping[str, tuple[Any, ...]], dtypes: Collection[str] = ()) -> Subject:
+        """The same subject with these values only of some options, the first in every case, and in these dtypes."""
+        fixed = {name: values[0] for name, values in only.items() if name in self.defaults}
+        return replace(
+            self,
+            options=tuple(replace(each, values=only.get(each.name, each.values)) for each in self.options),
+            base={**self.base, **{name: value for name, value in fixed.items() if value != self.defaults[name]}},
+            fullest={**self.fullest, **{name: value for name, value in fixed.items() if name in self.fullest}},
+            eps=only.get("eps", self.eps),
+            dtypes=tuple(dtype for dtype in self.dtypes if dtype in dtypes) if dtypes else self.dtypes,
+        )
+
     def state_names(self, options: Mapping[str, Any]) -> tuple[str, ...]:
         """Names of the per-element state entries that exist under these options."""
         return self._names(options, "element")

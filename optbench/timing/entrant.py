@@ -52,7 +52,7 @@ class Entrant:
         self.name = implementation.name
         self.subject, self.options, self.arena, self.shares = subject, dict(options), arena, shares
         self.optimizer = build(implementation, subject, arena.params, options)
-        self._alias = _alias(implementation)
+        self._alias = _alias(implementation, subject)
 
     def step(self) -> None:
         self.optimizer.step()
@@ -143,12 +143,12 @@ def building() -> Iterator[None]:
 def _build_foreign(
     implementation: Implementation, subject: Subject, params: list[Tensor], options: Mapping[str, Any]
 ) -> Any:
-    from optbench.foreign import accepted_options, load_class
+    from optbench.foreign import describe
 
-    accepted = accepted_options(load_class(implementation.target))
+    accepted = describe(implementation.target, subject.class_name)["options"]
     if accepted is None:
         return registry.build(implementation, subject.class_name, params, options)
-    lacking = sorted(set(options) - accepted)
+    lacking = sorted(set(options).difference(accepted))
     if lacking:
         raise Refused(f"no such option: {', '.join(lacking)}")
     # Its defaults may differ from torch's; the oracle's are torch's. So every option that it takes is given.
@@ -156,12 +156,13 @@ def _build_foreign(
     return registry.build(implementation, subject.class_name, params, given)
 
 
-def _alias(implementation: Implementation) -> Mapping[str, str]:
+def _alias(implementation: Implementation, subject: Subject) -> Mapping[str, str]:
     if not implementation.target:
         return {}
-    from optbench.foreign import adapter_of, load_class
+    from optbench.foreign import describe
 
-    return adapter_of(load_class(implementation.target)).state
+    state: Mapping[str, str] = describe(implementation.target, subject.class_name)["state"]
+    return state
 
 
 def one_line(error: BaseException) -> str:
