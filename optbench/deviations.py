@@ -7,6 +7,7 @@ import shlex
 
 from optbench import registry, subjects
 from optbench.deviation import Deviation
+from optbench.deviations_math import ROWS as MATH
 from optbench.deviations_schedulers import ROWS as SCHEDULERS
 from optbench.deviations_state import ROWS as STATE
 from optbench.results import Result
@@ -287,7 +288,7 @@ never interrupted. Only the entry called step is spared the cast to the paramete
     Deviation(
         "D-013",
         "adafactor",
-        "opt.oracle opt.pure opt.shapes opt.sparse_in_time",
+        "opt.oracle opt.partition opt.pure opt.shapes opt.sparse_in_time",
         "torch-*",
         "Adafactor raises ZeroDivisionError where a parameter has no elements",
         "a parameter without elements counts its steps, and nothing else happens",
@@ -606,6 +607,7 @@ up, says nothing about the data, and nothing tells that they are gone.
     ),
     *SCHEDULERS,
     *STATE,
+    *MATH,
 )
 
 

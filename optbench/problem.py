@@ -15,7 +15,7 @@ from torch import Tensor
 
 from optbench import sparse
 from optbench.case import Case
-from optbench.error import real
+from optbench.error import real, real_dtype
 from optbench.subjects import load
 
 Shape = tuple[int, ...]
@@ -25,6 +25,7 @@ SHAPES: dict[str, tuple[Shape, ...]] = {
     "matrices": ((4, 6), (2, 3, 4, 5), (3, 7)),
     "one": ((40,),),
     "pair": ((24,), (3, 5)),
+    "forms": ((60,), (2, 3, 4, 5), (4, 6)),
     "zero first": ((0,), (7,), (2, 3)),
     "zero middle": ((7,), (0, 4), (2, 3)),
     "zero last": ((7,), (2, 3), (0,)),
@@ -41,6 +42,10 @@ SHAPES: dict[str, tuple[Shape, ...]] = {
 
 # A shape without dimensions, as a case's text has it.
 SCALAR = "scalar"
+
+# The stream "uneven": gradients shrink and grow from step to step, and every second parameter's are tiny.
+UNEVEN = (1.0, 2.0**-8, 1.0, 2.0, 0.5, 4.0)
+TINY = 2.0**-14
 
 # Placing a tensor whose memory holds more than the tensor: what lies around it must keep this value.
 CANARY = 7.0
@@ -109,6 +114,11 @@ def _expanded(values: Tensor) -> Placed:
     return Placed(values[..., :1].clone().expand(values.shape))
 
 
+def _conjugate(values: Tensor) -> Placed:
+    """The conjugate of what stands in memory, which nobody has computed yet; of real numbers, themselves."""
+    return Placed(values.conj().resolve_conj().conj())
+
+
 Placement = Callable[[Tensor], Placed]
 
 # layout -> how a parameter is placed, how its gradient is
@@ -123,6 +133,8 @@ LAYOUTS: dict[str, tuple[Placement, Placement]] = {
     "param_unlike": (_channels_last, _contiguous),
     "grad_strided": (_contiguous, _strided),
     "param_strided": (_strided, _contiguous),
+    "grad_conjugate": (_contiguous, _conjugate),
+    "param_conjugate": (_conjugate, _contiguous),
 }
 
 # moment -> whether parameter i has a gradient at step k (both from 0)
@@ -206,8 +218,11 @@ class Problem:
         self.sparse = subject.sparse
         self.shapes: Sequence[Shape] = shapes_of(case.shapes, subject.dimensions)
         self._place_param, self._place_grad = LAYOUTS[case.layout]
-        self.start = [self._draw("param", i, 0, 1.0) for i in range(len(self.shapes))]
+        # Parameters of the size of denormal gradients show what such a gradient does to them.
+        scale = self._denormal if case.stream == "denormal" else 1.0
+        self.start = [self._draw("param", i, 0, scale) for i in range(len(self.shapes))]
         self._grads: dict[tuple[int, int], Tensor | None] = {}
+        self._curvatures: dict[int, Tensor] = {}
 
     def __len__(self) -> int:
         return len(self.shapes)
@@ -219,9 +234,14 @@ class Problem:
             self._grads[i, k] = self._draw_grad(i, k) if there else None
         return self._grads[i, k]
 
-    def neighbour(self, label: int) -> Problem:
-        """The same with every number moved by about a spacing, up or down as the label decides."""
-        return _Neighbour(self.case, label)
+    def neighbour(self, label: int, worked: torch.dtype | None = None) -> Problem:
+        """The same with every number moved by about a spacing, up or down as the label decides.
+
+        Args:
+            label: which of the neighbours.
+            worked: the dtype by whose spacing gradients move; None: the case's.
+        """
+        return _Neighbour(self.case, label, worked)
 
     def place_param(self, values: Tensor) -> Placed:
         """The values as a leaf parameter in the case's dtype, layout and device."""
@@ -258,19 +278,32 @@ class Problem:
         return closure
 
     def _curvature(self, i: int) -> Tensor:
-        curvature = torch.empty(self.shapes[i], dtype=torch.float64)
-        curvature.uniform_(0.5, 2.0, generator=generator(self.case.seed, "curvature", i))
-        # An expanded gradient has to stay one value a row.
-        return curvature * (self._place_grad is not _expanded)
+        if i not in self._curvatures:
+            curvature = torch.empty(self.shapes[i], dtype=torch.float64)
+            curvature.uniform_(0.5, 2.0, generator=generator(self.case.seed, "curvature", i))
+            # An expanded gradient has to stay one value a row.
+            self._curvatures[i] = curvature * (self._place_grad is not _expanded)
+        return self._curvatures[i]
 
     def _draw_grad(self, i: int, k: int) -> Tensor:
         name, _, scale = self.case.stream.partition("=")
-        values = self._draw("grad", i, k, float(scale) if scale else 1.0)
+        values = self._draw("grad", i, k, self._scale(name, scale, i, k))
         if name == "wide":
             values = self._round(self._widened(values, i, k))
         if self._place_grad is _expanded and values.dim() and values.numel():
             values = values[..., :1].expand(values.shape).clone()
         return sparse.some_rows(values, generator(self.case.seed, "rows", i, k)) if self.sparse else values
+
+    def _scale(self, name: str, scale: str, i: int, k: int) -> float:
+        """The size of a stream's gradients: given, or that of the stream at this step and parameter."""
+        if name == "uneven":
+            return UNEVEN[k % len(UNEVEN)] * (TINY if i % 2 else 1.0)
+        return self._denormal if name == "denormal" else float(scale or 1.0)
+
+    @property
+    def _denormal(self) -> float:
+        """A number that is about a hundredth of the dtype's least normal one."""
+        return torch.finfo(self.dtype).tiny * 2.0**-7
 
     def _widened(self, values: Tensor, i: int, k: int) -> Tensor:
         """Magnitudes over five decades; in float16 over one, so that the squares, times 1 - 0.999, are no denormals."""
@@ -292,11 +325,31 @@ class Problem:
 class _Neighbour(Problem):
     """A problem beside another."""
 
-    def __init__(self, case: Case, label: int) -> None:
-        self._label = label
+    def __init__(self, case: Case, label: int, worked: torch.dtype | None) -> None:
+        self._label, self._worked = label, worked
         super().__init__(case)
 
     def _draw(self, what: str, i: int, k: int, scale: float) -> Tensor:
         values = super()._draw(what, i, k, scale)
         up = torch.rand(values.shape, generator=generator(self.case.seed, "beside", self._label, what, i, k)) < 0.5
-        return self._round(values * (1 + torch.finfo(self.dtype).eps * (2.0 * up - 1)))
+        dtype = self._worked if self._worked and what == "grad" else self.dtype
+        return self._round(values * (1 + torch.finfo(dtype).eps * (2.0 * up - 1)))
+
+
+class Paired(Problem):
+    """A problem of complex numbers as one of real numbers, with a last dimension of real and imaginary part."""
+
+    def __init__(self, whole: Problem) -> None:
+        self.case, self.sparse, self.dtype = whole.case, whole.sparse, real_dtype(whole.dtype)
+        self.shapes = [(*shape, 2) for shape in whole.shapes]
+        self.start = [real(values) for values in whole.start]
+        self._place_param, self._place_grad = LAYOUTS["contiguous"]
+        self._of = whole
+
+    def grad(self, i: int, k: int) -> Tensor | None:
+        """See Problem."""
+        values = self._of.grad(i, k)
+        return None if values is None else real(values)
+
+    def _curvature(self, i: int) -> Tensor:
+        return self._of._curvature(i)[..., None]

@@ -8,7 +8,7 @@ https://arxiv.org/abs/1308.0850, equations 38 to 41.
 Update rule of one element, from v = a = b = 0:
 
     v = alpha*v + (1 - alpha)*g*g
-    a = alpha*a + (1 - alpha)*g                      if centered, and v - a*a takes v's place below
+    a = alpha*a + (1 - alpha)*g                      if centered, and max(v - a*a, 0) takes v's place below
     b = momentum*b + g/(sqrt(v) + eps)
     p = p - lr*b
 
@@ -17,7 +17,8 @@ Where PyTorch departs from the sources:
 - Graves' momentum holds lr*g/sqrt(v): it keeps the lr of each past step, while a change of lr here rescales all of b.
 - alpha is 0.99 by default, where the lecture takes 0.9 and Graves 0.95.
 - weight_decay (added to the gradient) and maximize (g replaced by -g) are in neither.
-- centered: where the gradients hardly vary, v - a*a may round to a number below 0, and its root to NaN.
+- centered: where the gradients hardly vary, v - a*a may round to a number below 0, whose root PyTorch takes: NaN.
+  Here it is 0 then.
 - A step at which a parameter has no gradient leaves its state alone. The steps are counted, which changes nothing.
 - A complex parameter is a pair of real ones: v holds the squares of both parts, not of the modulus.
 """
@@ -54,10 +55,10 @@ def update(
         addcmul_(square_avg.mul_(alpha), grad, grad, 1 - alpha)
 
         # centered: take the mean gradient's square off
-        #   a = alpha*a + (1 - alpha)*g, and v - a*a takes v's place below
+        #   a = alpha*a + (1 - alpha)*g, and max(v - a*a, 0) takes v's place below
         if centered:
             lerp_(grad_avg, grad, 1 - alpha)
-            square_avg = addcmul(square_avg, grad_avg, grad_avg, -1.0)
+            square_avg = addcmul(square_avg, grad_avg, grad_avg, -1.0).clamp(min=0.0)
 
         # denominator
         #   d = sqrt(v) + eps

@@ -50,6 +50,12 @@ def test_a_learning_rate_in_the_fourth_digit_is_caught() -> None:
     assert "fail" in _check(ScaledAdam, "opt.oracle", "adam")
 
 
+def _concerned(law: str, subject: subjects.Subject) -> bool:
+    if law == "opt.complex":
+        return any(dtype.startswith("complex") for dtype in subject.dtypes)
+    return True
+
+
 @pytest.mark.parametrize("law", sorted(laws.entries()))
 def test_every_law_makes_comparisons_in_every_case(law: str) -> None:
     entry = laws.entries()[law]
@@ -58,8 +64,8 @@ def test_every_law_makes_comparisons_in_every_case(law: str) -> None:
         if subject.kind != entry.law.kind:
             continue
         found = conformance.cases(entry, subject, Plan(subject.name))
-        # Some laws of schedulers and averagers are about few of them.
-        assert found or subject.kind != "optimizer", subject.name
+        # Some laws are about few of their kind, those of schedulers and averagers mostly.
+        assert found or subject.kind != "optimizer" or not _concerned(law, subject), subject.name
         asked += len(found)
         for case in found[:: max(1, len(found) // 4)]:
             result = check(Task(law, case, "reference", True, ""))

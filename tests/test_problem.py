@@ -62,6 +62,32 @@ def test_values_are_representable_in_the_tested_dtype() -> None:
             assert torch.equal(grad.to(dtype_of(dtype)).to(grad.dtype), grad)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16", "float16", "complex64"])
+def test_denormal_problems_hold_nothing_else_and_survive_their_dtype(dtype: str) -> None:
+    problem = Problem(Case("adam", dtype=dtype, stream="denormal", shapes="pair"))
+    least = torch.finfo(problem.dtype).tiny
+    for i, values in enumerate(problem.start):
+        grad = problem.grad(i, 0)
+        assert grad is not None
+        for tensor in (values, grad):
+            assert 0 < float(tensor.abs().max()) < least
+            assert torch.equal(tensor, tensor.to(problem.dtype).to(tensor.dtype))
+
+
+def test_uneven_gradients_shrink_and_grow_and_every_second_parameter_s_are_tiny() -> None:
+    problem = Problem(Case("adam", stream="uneven", shapes="forms"))
+    sizes = [[float(grad.abs().mean()) for k in range(4) if (grad := problem.grad(i, k)) is not None] for i in (0, 1)]
+    assert sizes[0][1] < sizes[0][0] / 100 and sizes[0][3] > sizes[0][0]
+    assert all(small < large / 1000 for large, small in zip(*sizes, strict=True))
+
+
+def test_a_conjugate_gradient_is_lazy() -> None:
+    problem = Problem(Case("adam", dtype="complex64", layout="grad_conjugate"))
+    grad = problem.grad(0, 0)
+    assert grad is not None
+    assert problem.place_grad(grad).tensor.is_conj() and not problem.place_param(problem.start[0]).tensor.is_conj()
+
+
 def test_problems_repeat_and_seeds_differ() -> None:
     one, same, other = (Problem(Case("adam", seed=seed)) for seed in (1, 1, 2))
     assert torch.equal(one.start[0], same.start[0])

@@ -53,8 +53,7 @@ def test_every_declared_value_is_legal(name: str) -> None:
     subject = subjects.load(name)
     for option in subject.options:
         for value in option.values:
-            needs = {"momentum": 0.9} if name == "sgd" and option.name == "nesterov" else {}
-            _class(subject)([torch.ones(1, 1)], **materialise({option.name: value, **needs}))
+            _class(subject)([torch.ones(1, 1)], **materialise({option.name: value, **option.needs}))
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

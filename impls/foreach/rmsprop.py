@@ -19,7 +19,7 @@ class RMSprop(RMSpropBase):
     """RMSprop, each operation over all tensors of one device and dtype at once.
 
         v = alpha*v + (1 - alpha)*g*g
-        a = alpha*a + (1 - alpha)*g             (centered: v - a*a under the root, in place of v)
+        a = alpha*a + (1 - alpha)*g             (centered: max(v - a*a, 0) under the root, not v)
         p = p - lr * g/(sqrt(v) + eps)
         b = momentum*b + g/(sqrt(v) + eps)      (momentum: p = p - lr*b)
 
@@ -84,6 +84,8 @@ def _rmsprop(
     if grad_avg is not None:
         torch._foreach_lerp_(grad_avg, grads, 1 - alpha)
         denominators = torch._foreach_addcmul(square_avgs, grad_avg, grad_avg, -1)
+        # rounding may have left less than nothing
+        torch._foreach_clamp_min_(denominators, 0.0)
         torch._foreach_sqrt_(denominators)
     else:
         denominators = torch._foreach_sqrt(square_avgs)

@@ -151,7 +151,9 @@ class LBFGS(LBFGSBase):
         return strong_wolfe(evaluate, start, t, _size(d), limit)
 
     def _real_params(self) -> list[Tensor]:
-        return [torch.view_as_real(param) if param.is_complex() else param for param in self._params]
+        """The parameters as they stand in memory, complex ones as pairs of real numbers."""
+        plain = (param.conj() if param.is_conj() else param for param in self._params)
+        return [torch.view_as_real(param) if param.is_complex() else param for param in plain]
 
     def _flat_grad(self) -> Tensor:
         """All gradients as one vector; zeros where there is none."""
@@ -168,8 +170,13 @@ class LBFGS(LBFGSBase):
     def _move(self, d: Tensor, t: float) -> None:
         """p = p + t*d"""
         params = self._real_params()
-        parts = zip(d.split([param.numel() for param in params]), params, strict=True)
-        torch._foreach_add_(params, [part.view(param.shape) for part, param in parts], alpha=t)
+        parts = d.split([param.numel() for param in params])
+        moves = [part.view(param.shape) for part, param in zip(parts, params, strict=True)]
+        for i, param in enumerate(self._params):
+            if param.is_conj():
+                # what stands in memory moves the other way in its imaginary part
+                moves[i] = moves[i] * moves[i].new_tensor([1.0, -1.0])
+        torch._foreach_add_(params, moves, alpha=t)
 
 
 # What is kept under the first parameter from step to step, in torch's order.

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..common.rmsprop import RMSpropBase
-from .lang import Rule, constexpr, div, rule, sqrt
+from .lang import Rule, constexpr, div, maximum, rule, sqrt
 from .optimizer import FusedOptimizer
 
 
@@ -44,7 +44,8 @@ def update(
     # centered: take the mean gradient's square off
     if CENTERED:
         grad_avg = grad_avg + one_minus_alpha * (grad - grad_avg)
-        variance = square_avg - grad_avg * grad_avg
+        # rounding may leave less than nothing
+        variance = maximum(square_avg - grad_avg * grad_avg, 0.0)
     # denominator
     denominator = sqrt(variance) + eps
     direction = div(grad, denominator)

@@ -34,9 +34,7 @@ def _option_sets(subject: Subject, takes: Callable[[str], bool]) -> list[dict[st
     sets: list[dict[str, object]] = [{}]
     for option in subject.options:
         options = {"lr": 0.03125, option.name: option.values[1]}
-        full = subject.complete(options)
-        legal = all(full[a] != value or full[b] != other for (a, value), (b, other) in subject.forbidden)
-        if legal and takes(option.name) and option.name != "capturable":
+        if subject.legal(options) and takes(option.name) and option.name != "capturable":
             sets.append(options)
     return sets
 

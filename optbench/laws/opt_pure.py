@@ -34,10 +34,9 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
 
 def alone(subject: Subject) -> Iterable[dict[str, object]]:
     """Each option at each value beside defaults, with what it needs: what a second option would hide."""
-    needs = {"nesterov": {"momentum": 0.9}, "dampening": {"momentum": 0.9}}
     for option in subject.options:
         for value in option.values[1:]:
-            yield {**needs.get(option.name, {}), option.name: value}
+            yield {**option.needs, option.name: value}
 
 
 def check(trial: Trial) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import averaging, schedules, state_wraps, wraps
+from . import averaging, math_wraps, schedules, state_wraps, wraps
 from .fault import Fault
 
 __all__ = ["FAULTS", "Fault"]
@@ -243,6 +243,49 @@ FAULTS: tuple[Fault, ...] = (
         "adam", "fused", "opt.amp_skip", "gradient of parameter",
         shipped_in="torch 2.13, fused on CPU",
         wrap=state_wraps.unscaled_into_grad,
+    ),
+    Fault(
+        "adam-maximize-ignored-beside-amsgrad",
+        "maximize does nothing where amsgrad is set",
+        "adam", "foreach", "opt.knobs_alive", "maximize = True",
+        wrap=math_wraps.maximize_ignored_beside_amsgrad,
+    ),
+    Fault(
+        "adam-average-never-read",
+        "the first moment is kept, but every step starts from none",
+        "adam", "fused", "opt.knobs_alive", "exp_avg in the state",
+        wrap=math_wraps.average_never_read,
+    ),
+    Fault(
+        "sgd-last-of-a-group-not-decayed",
+        "weight decay leaves the last parameter of a group out",
+        "sgd", "foreach", "opt.partition", "parameter",
+        wrap=math_wraps.last_of_a_group_not_decayed,
+    ),
+    Fault(
+        "adam-conjugate-bit-overlooked",
+        "a gradient that is a lazy conjugate is taken as it stands in memory",
+        "adam", "foreach", "opt.complex", "exp_avg of parameter",
+        wrap=math_wraps.conjugate_bit_overlooked,
+    ),
+    Fault(
+        "adam-moment-from-fresh-memory",
+        "the first moment starts from whatever was in memory",
+        "adam", "foreach", "opt.deterministic", "exp_avg of parameter",
+        wrap=math_wraps.moment_from_fresh_memory,
+    ),
+    Fault(
+        "rmsprop-variance-below-zero",
+        "centered: the root is taken of a variance that rounding made negative",
+        "rmsprop", "reference", "opt.invariant", "is finite after",
+        shipped_in="torch 2.13",
+        patches=((".clamp(min=0.0)", ""),),
+    ),
+    Fault(
+        "adam-tensors-with-nan-left-alone",
+        "a gradient with one NaN leaves its whole tensor as it was",
+        "adam", "fused", "opt.invariant", "but for element",
+        wrap=math_wraps.tensors_with_nan_left_alone,
     ),
     *averaging.FAULTS,
     *schedules.FAULTS,

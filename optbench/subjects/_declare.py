@@ -49,6 +49,9 @@ class Option:
         meaning: one line.
         settled: a change in the middle of a run is not asked for, because it decides what the constructor or the first
             step makes.
+        needs: options beside which it changes an update.
+        idle: why it changes no number; "" where it does.
+        decays: it moves a parameter whose gradient is zero; at 0 it does not.
     """
 
     name: str
@@ -57,6 +60,9 @@ class Option:
     legal: str
     meaning: str
     settled: bool = False
+    needs: Mapping[str, Any] = field(default_factory=dict)
+    idle: str = ""
+    decays: bool = False
 
 
 Kind = Literal["optimizer", "scheduler", "averager"]
@@ -78,6 +84,8 @@ class StateEntry:
         meaning: one line.
         when: name of the option that must be true (non-zero) for it to exist; None: always.
         reads: whether a step reads it; if not, it costs one pass over memory, not two.
+        idle: why changing it changes no later update; "" where it does.
+        drives: it moves the parameter on when the gradient has become zero.
     """
 
     name: str
@@ -85,6 +93,8 @@ class StateEntry:
     meaning: str
     when: str | None = None
     reads: bool = True
+    idle: str = ""
+    drives: bool = False
 
     @property
     def per_element(self) -> bool:
@@ -149,6 +159,7 @@ class Subject:
         state_at_start: the constructor makes the state, not a parameter's first step.
         rests: options under which a step leaves parameters as they are; None: there are none.
         steps: number of steps in which every branch of the rule is met.
+        results: what a run is for: the parameters, and state entries that are read by the user.
         eps: values of the option `eps` that the law about it tries.
         coarse: quantity -> the dtype in which part of it is computed whatever the storage dtype is.
         cancels: units of float64 that torch's for-loop may itself lose to cancellation (D-009).
@@ -179,6 +190,7 @@ class Subject:
     state_at_start: bool = False
     rests: Mapping[str, Any] | None = field(default_factory=lambda: {"lr": 0.0})
     steps: int = 3
+    results: tuple[str, ...] = ("param",)
     eps: tuple[Any, ...] = (0.0, 1e-8, 1e-3, 1.0)
     coarse: Mapping[str, str] = field(default_factory=dict)
     cancels: float = 256.0
@@ -198,6 +210,26 @@ class Subject:
     def elementwise(self) -> bool:
         """Whether each element's update sees that element alone."""
         return self.sees == "element"
+
+    @property
+    def still(self) -> dict[str, Any]:
+        """Options under which nothing but gradients, and what is left of them in the state, moves a parameter."""
+        return {option.name: 0.0 for option in self.options if option.decays}
+
+    def crowd(self, *left_out: str) -> dict[str, Any]:
+        """Every option at its second value, as far as they are legal together, but what is left out or idle."""
+        chosen: dict[str, Any] = {}
+        for option in self.options:
+            if option.idle or option.name in left_out or len(option.values) < 2:
+                continue
+            if self.legal({**chosen, option.name: option.values[1]}):
+                chosen[option.name] = option.values[1]
+        return chosen
+
+    def legal(self, options: Mapping[str, Any]) -> bool:
+        """Whether no pair of these options, and of the defaults of others, is forbidden."""
+        full = self.complete(options)
+        return not any(full[a] == first and full[b] == second for (a, first), (b, second) in self.forbidden)
 
     @property
     def defaults(self) -> dict[str, Any]:

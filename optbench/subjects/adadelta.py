@@ -25,7 +25,7 @@ p = p - lr*u""",
         WEIGHT_DECAY, CAPTURABLE, MAXIMIZE,
     ),
     state=(
-        StateEntry("step", "counter", "number of steps taken, a 0-d float tensor"),
+        StateEntry("step", "counter", "number of steps taken, a 0-d float tensor", idle="it only counts"),
         StateEntry("square_avg", "element", "running mean of the squared gradient"),
         StateEntry("acc_delta", "element", "running mean of the squared update"),
     ),

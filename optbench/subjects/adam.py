@@ -12,15 +12,17 @@ BETAS = Option("betas", (0.9, 0.999), ((0.9, 0.999), (0.5, 0.8)), "0 <= beta < 1
                "decay rates of the first and second moment")  # fmt: skip
 FLOAT_BETAS = replace(BETAS, legal="0 <= beta < 1")
 EPS = Option("eps", 1e-8, (1e-8, 1e-3), "eps >= 0", "added to the root of the second moment")
-WEIGHT_DECAY = Option("weight_decay", 0, (0, 0.1), "weight_decay >= 0", "L2 penalty, added to the gradient")
+WEIGHT_DECAY = Option("weight_decay", 0, (0, 0.1), "weight_decay >= 0", "L2 penalty, added to the gradient",
+                      decays=True)  # fmt: skip
 AMSGRAD = Option("amsgrad", False, (False, True), "bool", "divide by the running maximum of the second moment",
                  settled=True)  # fmt: skip
 MAXIMIZE = Option("maximize", False, (False, True), "bool", "ascend instead of descend")
-CAPTURABLE = Option("capturable", False, (False, True), "bool", "keep the step counter on the parameter's device")
+CAPTURABLE = Option("capturable", False, (False, True), "bool", "keep the step counter on the parameter's device",
+                    idle="it says where a number is kept")  # fmt: skip
 
 STATE = (
     StateEntry("step", "counter", "number of steps taken, a 0-d float tensor"),
-    StateEntry("exp_avg", "element", "running mean of the gradient"),
+    StateEntry("exp_avg", "element", "running mean of the gradient", drives=True),
     StateEntry("exp_avg_sq", "element", "running mean of the squared gradient"),
     StateEntry("max_exp_avg_sq", "element", "running maximum of exp_avg_sq", when="amsgrad"),
 )
@@ -73,7 +75,8 @@ p = p - lr/(1 - beta1**t) * m / (sqrt(v)/sqrt(1 - beta2**t) + eps)""",
     options=(
         LR, BETAS, EPS,
         WEIGHT_DECAY, AMSGRAD, MAXIMIZE, CAPTURABLE,
-        Option("decoupled_weight_decay", False, (False, True), "bool", "shrink the parameter instead (AdamW)"),
+        Option("decoupled_weight_decay", False, (False, True), "bool", "shrink the parameter instead (AdamW)",
+               needs={"weight_decay": 0.1}),
     ),
     state=STATE,
     illegal=ILLEGAL,

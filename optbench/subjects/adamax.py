@@ -23,7 +23,7 @@ p = p - lr/(1 - beta1**t) * m/u""",
     ),
     state=(
         StateEntry("step", "counter", "number of steps taken, a 0-d float tensor"),
-        StateEntry("exp_avg", "element", "running mean of the gradient"),
+        StateEntry("exp_avg", "element", "running mean of the gradient", drives=True),
         StateEntry("exp_inf", "element", "decayed largest size of the gradient"),
     ),
     illegal=(*refused("lr", "eps", "weight_decay"), *refused_betas()),

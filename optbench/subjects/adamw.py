@@ -21,7 +21,8 @@ v_max = max(v_max, v)                   if amsgrad, which then divides by v_max
 p = p - lr/(1 - beta1**t) * m / (sqrt(v)/sqrt(1 - beta2**t) + eps)""",
     options=(
         LR, BETAS, EPS,
-        Option("weight_decay", 1e-2, (1e-2, 0, 0.3), "weight_decay >= 0", "decay of the parameter, times lr"),
+        Option("weight_decay", 1e-2, (1e-2, 0, 0.3), "weight_decay >= 0", "decay of the parameter, times lr",
+               decays=True),
         AMSGRAD, MAXIMIZE, CAPTURABLE,
     ),
     state=STATE,

@@ -21,8 +21,9 @@ eta = lr/(1 + lambd*lr*t)**alpha
 mu = 1/max(1, t - t0)""",
     options=(
         Option("lr", 1e-2, LR_VALUES, "lr >= 0, a float or a 1-element tensor", "step size at first"),
-        Option("lambd", 1e-4, (1e-4, 0.25), "any", "decay of the parameter and of the rate"),
-        Option("alpha", 0.75, (0.75, 0.5), "any", "power of the rate's decay"),
+        Option("lambd", 1e-4, (1e-4, 0.25), "any", "decay of the parameter and of the rate",
+               decays=True),
+        Option("alpha", 0.75, (0.75, 0.5), "any", "power of the rate's decay", needs={"lambd": 0.25}),
         Option("t0", 1e6, (1e6, 1.0), "any", "step after which averaging starts"),
         WEIGHT_DECAY, MAXIMIZE, CAPTURABLE,
     ),
@@ -35,5 +36,7 @@ mu = 1/max(1, t - t0)""",
     ),
     illegal=refused("lr", "weight_decay"),
     fullest={"t0": 1.0, "lambd": 0.25},
+    # The average is what the algorithm returns; it moves no parameter.
+    results=("param", "ax"),
     steps=5,
 )  # fmt: skip

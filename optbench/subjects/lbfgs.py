@@ -4,6 +4,8 @@ from ._declare import COMPLEX, Exempt, Illegal, Option, Paper, StateEntry, Subje
 from .adam import LR_VALUES
 
 _ONE_GROUP = "LBFGS takes one group of parameters only"
+# Options beside which steps are long enough to be ended by a tolerance, and for pairs to be forgotten.
+_LONG = {"lr": 1, "max_iter": 10, "max_eval": None}
 
 SUBJECT = Subject(
     name="lbfgs",
@@ -23,12 +25,18 @@ t = lr, or min(1, 1/sum(abs(g)))*lr at first
 x = x + t*d, with t from a strong-Wolfe line search if line_search_fn""",
     options=(
         Option("lr", 1, (1, 0.1, LR_VALUES[2]), "lr >= 0, a float or a 1-element tensor", "step size"),
-        Option("max_iter", 20, (2, 4), "an int", "most iterations in a step", settled=True),
-        Option("max_eval", None, (None, 3), "an int; None: max_iter*5/4", "most evaluations in a step"),
-        Option("tolerance_grad", 1e-7, (1e-7, 1e-2), "any", "stop where no gradient is larger"),
-        Option("tolerance_change", 1e-9, (1e-9, 1e-2), "any", "stop where neither value nor parameters change more"),
-        Option("history_size", 100, (100, 2), "an int", "pairs that are kept", settled=True),
-        Option("line_search_fn", None, (None, "strong_wolfe"), "None or 'strong_wolfe'", "how t is found"),
+        Option("max_iter", 20, (2, 4), "an int", "most iterations in a step", settled=True,
+               needs={"max_eval": None}),
+        Option("max_eval", None, (None, 3), "an int; None: max_iter*5/4", "most evaluations in a step",
+               needs={"max_iter": 4}),
+        Option("tolerance_grad", 1e-7, (1e-7, 1e-2), "any", "stop where no gradient is larger",
+               needs={**_LONG, "history_size": 100, "tolerance_change": 1e-9}),
+        Option("tolerance_change", 1e-9, (1e-9, 1e-2), "any", "stop where neither value nor parameters change more",
+               needs={**_LONG, "history_size": 100, "tolerance_grad": 1e-7}),
+        Option("history_size", 100, (100, 2), "an int", "pairs that are kept", settled=True,
+               needs={**_LONG, "tolerance_grad": 1e-7, "tolerance_change": 1e-9}),
+        Option("line_search_fn", None, (None, "strong_wolfe"), "None or 'strong_wolfe'", "how t is found",
+               needs={"lr": 0.1}),
     ),
     state=(
         StateEntry("d", "own", "direction of the last iteration, of all parameters"),
@@ -36,11 +44,12 @@ x = x + t*d, with t from a strong-Wolfe line search if line_search_fn""",
         StateEntry("old_dirs", "own", "list of the kept changes of the gradient"),
         StateEntry("old_stps", "own", "list of the kept steps"),
         StateEntry("ro", "own", "list of the inverses of their products"),
-        StateEntry("al", "own", "list of the recursion's last coefficients", reads=False),
-        StateEntry("H_diag", "own", "scale of the first inverse Hessian"),
+        StateEntry("al", "own", "list of the recursion's last coefficients", reads=False,
+                   idle="each recursion makes its own"),
+        StateEntry("H_diag", "own", "scale of the first inverse Hessian", idle="each pair that is kept brings its own"),
         StateEntry("t", "own", "step length of the last iteration"),
-        StateEntry("prev_loss", "own", "value before the last iteration"),
-        StateEntry("func_evals", "own", "number of evaluations, an int"),
+        StateEntry("prev_loss", "own", "value before the last iteration", idle="each iteration begins by setting it"),
+        StateEntry("func_evals", "own", "number of evaluations, an int", idle="it only counts"),
         StateEntry("n_iter", "own", "number of iterations, an int"),
     ),
     illegal=(Illegal({"lr": -0.5}, "ValueError", "-0.5"), Illegal({"lr": float("nan")}, "ValueError", "nan")),

@@ -23,7 +23,8 @@ p = p - lr*weight_decay*p
 p = p - lr*factor(rows, columns)*X      with the factor of adjust_lr_fn""",
     options=(
         Option("lr", 1e-3, LR_VALUES, "lr >= 0, a float or a 1-element tensor", "step size"),
-        Option("weight_decay", 0.1, (0.1, 0.3), "weight_decay >= 0", "decay of the parameter, times lr"),
+        Option("weight_decay", 0.1, (0.1, 0.3), "weight_decay >= 0", "decay of the parameter, times lr",
+               decays=True),
         Option("momentum", 0.95, (0.95, 0.5), "momentum >= 0", "decay of the buffer"),
         Option("nesterov", True, (True, False), "bool", "look ahead along the buffer"),
         Option("ns_coefficients", (3.4445, -4.775, 2.0315), ((3.4445, -4.775, 2.0315), (2.0, -1.5, 0.5)),
@@ -33,7 +34,7 @@ p = p - lr*factor(rows, columns)*X      with the factor of adjust_lr_fn""",
         Option("adjust_lr_fn", None, (None, "match_rms_adamw", "original"),
                "None, 'original' or 'match_rms_adamw'", "how the rate follows the matrix' shape"),
     ),
-    state=(StateEntry("momentum_buffer", "element", "running mean of the gradient"),),
+    state=(StateEntry("momentum_buffer", "element", "running mean of the gradient", drives=True),),
     illegal=(
         Illegal({"lr": -0.5}, "ValueError", "-0.5"),
         Illegal({"momentum": -0.25}, "ValueError", "-0.25"),

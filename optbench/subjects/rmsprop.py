@@ -19,7 +19,7 @@ g = -g                                  if maximize
 g = g + weight_decay*p                  if weight_decay
 v = alpha*v + (1 - alpha)*g*g
 a = alpha*a + (1 - alpha)*g             if centered
-d = sqrt(v) + eps                       or sqrt(v - a*a) + eps if centered
+d = sqrt(v) + eps                       or sqrt(max(v - a*a, 0)) + eps if centered
 b = momentum*b + g/d                    if momentum
 p = p - lr*(b if momentum else g/d)""",
     options=(
@@ -32,9 +32,9 @@ p = p - lr*(b if momentum else g/d)""",
         CAPTURABLE, MAXIMIZE,
     ),
     state=(
-        StateEntry("step", "counter", "number of steps taken, a 0-d float tensor"),
+        StateEntry("step", "counter", "number of steps taken, a 0-d float tensor", idle="it only counts"),
         StateEntry("square_avg", "element", "running mean of the squared gradient"),
-        StateEntry("momentum_buffer", "element", "decaying sum of scaled gradients", when="momentum"),
+        StateEntry("momentum_buffer", "element", "decaying sum of scaled gradients", when="momentum", drives=True),
         StateEntry("grad_avg", "element", "running mean of the gradient", when="centered"),
     ),
     illegal=refused("lr", "eps", "weight_decay", "momentum", "alpha"),

@@ -1,6 +1,6 @@
 """Rprop's declaration."""
 
-from ._declare import Illegal, Option, Paper, StateEntry, Subject
+from ._declare import Exempt, Illegal, Option, Paper, StateEntry, Subject
 from .adam import CAPTURABLE, LR_VALUES, MAXIMIZE, refused
 
 SUBJECT = Subject(
@@ -22,14 +22,16 @@ g = 0                                   where g*prev < 0
 p = p - s*sign(g)
 prev = g""",
     options=(
-        Option("lr", 1e-2, LR_VALUES, "lr >= 0, a float or a 1-element tensor", "step size at first"),
+        Option("lr", 1e-2, LR_VALUES, "lr >= 0, a float or a 1-element tensor", "step size at first",
+               settled=True),
         Option("etas", (0.5, 1.2), ((0.5, 1.2), (0.3, 1.6)), "0 < eta_minus < 1 < eta_plus",
                "factors of the step size where the sign changed, where it held"),
-        Option("step_sizes", (1e-6, 50), ((1e-6, 50), (2e-3, 0.11)), "any", "smallest and largest step size"),
+        Option("step_sizes", (1e-6, 50), ((1e-6, 50), (2e-3, 0.11)), "any", "smallest and largest step size",
+               needs={"lr": 1e-3}),
         CAPTURABLE, MAXIMIZE,
     ),
     state=(
-        StateEntry("step", "counter", "number of steps taken, a 0-d float tensor"),
+        StateEntry("step", "counter", "number of steps taken, a 0-d float tensor", idle="it only counts"),
         StateEntry("prev", "element", "gradient of the step before, zero where its sign had changed"),
         StateEntry("step_size", "element", "step size of each element"),
     ),
@@ -41,4 +43,5 @@ prev = g""",
     ),
     # With lr 0 the smallest step size is left.
     rests=None,
+    exempt=(Exempt("opt.invariant", "small_rates", "step sizes have a smallest one, below which no rate brings them"),),
 )  # fmt: skip

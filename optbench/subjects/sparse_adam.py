@@ -23,7 +23,7 @@ p = p - lr*sqrt(1 - beta2**t)/(1 - beta1**t) * m/(sqrt(v) + eps)""",
     ),
     state=(
         StateEntry("step", "integer", "number of steps taken, an int"),
-        StateEntry("exp_avg", "element", "running mean of the gradient, where there was one"),
+        StateEntry("exp_avg", "element", "running mean of the gradient, where there was one", drives=True),
         StateEntry("exp_avg_sq", "element", "running mean of the squared gradient, where there was one"),
     ),
     illegal=(

@@ -8,5 +8,5 @@ def rmsprop(p, g, v, a, b, *, lr, alpha, eps, weight_decay, momentum, centered, 
     g = (-g if maximize else g) + weight_decay * p
     v = alpha * v + (1 - alpha) * g**2
     a = alpha * a + (1 - alpha) * g
-    b = momentum * b + g / (sqrt(v - a**2 if centered else v) + eps)
+    b = momentum * b + g / (sqrt(max(v - a**2, 0) if centered else v) + eps)
     return p - lr * b, v, a, b

@@ -1,0 +1,47 @@
+"""opt.complex: a complex number is two real ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from optbench import pairwise
+from optbench.case import Case
+from optbench.law import Law, Scope
+from optbench.subjects import Subject
+
+if TYPE_CHECKING:
+    from optbench.trial import Trial
+
+LAW = Law(
+    id="opt.complex",
+    level="math",
+    statement="a complex parameter moves as its real and imaginary parts do, whatever the options and the layout",
+    catches="a product, a root, a sign or a maximum taken of complex numbers, a conjugate bit that is overlooked",
+    host=True,
+    formula=False,
+)
+
+_LAYOUTS = ("contiguous", "transposed", "strided", "grad_unlike", "grad_conjugate", "param_conjugate")
+
+
+def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
+    dtypes = [dtype for dtype in scope.dtypes if dtype.startswith("complex")]
+    if not dtypes:
+        return
+    factors: dict[str, Sequence[Any]] = {option.name: option.values for option in subject.options if not option.idle}
+    factors |= {"dtype": dtypes, "layout": _LAYOUTS, "moment": ("every step", "late")}
+    for row in pairwise.rows(factors, subject.forbidden, scope.seed if scope.suite == "full" else 0):
+        dtype, layout, moment = row.pop("dtype"), row.pop("layout"), row.pop("moment")
+        yield scope.case(subject, row, dtype, layout=layout, moment=moment, shapes="forms", steps=4)
+
+
+def check(trial: Trial) -> None:
+    from optbench.likeness import agree, outcome, paired
+
+    run = trial.run()
+    for k in range(trial.case.steps):
+        run.step(k)
+    for i, placed in enumerate(run.placed):
+        trial.checker.true(f"memory around parameter {i} is untouched", placed.untouched())
+    agree(trial, paired, outcome(run))

@@ -1,0 +1,87 @@
+"""Two runs of one implementation that have to agree, to the last bit or as far as the rounding of their inputs reaches.
+
+No formula is needed: how far rounding reaches is told by the implementation itself, run on neighbouring inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from optbench.error import quantity, real
+from optbench.oracle import CHANGES
+from optbench.problem import Paired, dtype_of
+from optbench.trial import Run, Trial
+
+# What a run comes to, by the name of each quantity.
+Outcome = Mapping[str, Tensor]
+
+
+def outcome(run: Run) -> dict[str, Tensor]:
+    """State and parameters of a run as tensors, complex values as pairs of real ones."""
+    held = run.held().items()
+    return {name: real(torch.as_tensor(value)).cpu() for name, value in held if value is not None}
+
+
+def agree(trial: Trial, plain: Callable[[Trial], Outcome], actual: Outcome) -> None:
+    """Compare an outcome with that of a plain run, in everything that the plain one has.
+
+    Args:
+        trial: takes the comparisons.
+        plain: gives the outcome that is to be met, of a trial that may have moved inputs.
+        actual: the outcome under test.
+    """
+    expected = plain(trial)
+    if all(name in actual and _same(actual[name], value) for name, value in expected.items()):
+        for name, value in expected.items():
+            trial.checker.equal(name, actual[name], value)
+        return
+    copies = [plain(_moved(trial, number)) for number in range(1, CHANGES + 1)]
+    for name, value in expected.items():
+        if name not in actual:
+            trial.checker.true(f"{name} is there", False, f"only {sorted(actual)} are")
+            continue
+        reach = _reach(trial, [copy[name] for copy in copies if name in copy], value)
+        old = real(trial.problem.start[int(name.split()[-1])]) if name.startswith("parameter") else None
+        judged = quantity(value.to(torch.float64), reach, old, trial.dtype)
+        trial.checker.close(name, actual[name], judged, trial.dtype)
+
+
+def paired(trial: Trial) -> dict[str, Tensor]:
+    """What a run comes to whose parameters are the trial's complex ones as pairs of real numbers."""
+    twin = replace(trial)
+    twin.problem = Paired(trial.problem)
+    run = twin.run()
+    for k in range(trial.case.steps):
+        run.step(k)
+    return outcome(run)
+
+
+def differ(one: Outcome, other: Outcome) -> bool:
+    """Whether any quantity differs in any element; NaN equals NaN."""
+    return any(not _same(value, other[name]) for name, value in one.items())
+
+
+def _moved(trial: Trial, number: int) -> Trial:
+    coarse = trial.subject.coarse.get("param")
+    other = replace(trial)
+    other.problem = trial.problem.neighbour(number, dtype_of(coarse) if coarse else None)
+    return other
+
+
+def _reach(trial: Trial, copies: list[Tensor], value: Tensor) -> Tensor:
+    alike = [(copy - value).abs().to(torch.float64) for copy in copies if copy.shape == value.shape]
+    if not alike or not value.numel():
+        return torch.zeros(value.shape, dtype=torch.float64)
+    reach = torch.stack(alike).amax(0).nan_to_num(nan=0.0, posinf=0.0)
+    # Products of matrices spread one element's rounding over all.
+    return reach.max().expand(value.shape) if trial.subject.coarse else reach
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    if one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    return torch.equal(one, other) or bool(((one == other) | (one.isnan() & other.isnan())).all())

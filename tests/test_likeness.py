@@ -1,0 +1,66 @@
+"""Runs that have to agree: to the last bit, or as far as the rounding of their inputs reaches, and no farther."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from optbench import registry, subjects
+from optbench.case import Case
+from optbench.checker import Checker
+from optbench.likeness import Outcome, agree, differ, outcome, paired
+from optbench.trial import Trial
+
+
+def _trial(subject: str, **rest: str) -> Trial:
+    case = Case(subject, shapes="pair", options=subjects.load(subject).base, **rest)  # type: ignore[arg-type]
+    return Trial(subjects.load(subject), registry.find("reference"), case, Checker(), {})
+
+
+def _plain(trial: Trial) -> dict[str, torch.Tensor]:
+    run = trial.run()
+    for k in range(trial.case.steps):
+        run.step(k)
+    return outcome(run)
+
+
+def _off(found: Outcome, name: str, by: float) -> dict[str, torch.Tensor]:
+    return {**found, name: found[name] * (1 + by)}
+
+
+@pytest.mark.parametrize("subject", ["adam", "muon", "lbfgs"])
+def test_equal_runs_agree_with_an_error_of_zero(subject: str) -> None:
+    trial = _trial(subject)
+    agree(trial, _plain, _plain(trial))
+    assert trial.checker.verdict == "pass" and trial.checker.error is None
+
+
+@pytest.mark.parametrize("subject", ["adam", "muon", "lbfgs"])
+def test_the_last_digit_may_differ_and_the_fourth_may_not(subject: str) -> None:
+    for by, verdict in ((2**-23, "pass"), (1e-2 if subject == "muon" else 1e-4, "fail")):
+        trial = _trial(subject)
+        agree(trial, _plain, _off(_plain(trial), "parameter 0", by))
+        assert trial.checker.verdict == verdict
+        assert trial.checker.error
+
+
+def test_what_is_missing_is_named() -> None:
+    trial = _trial("adam")
+    found = _plain(trial)
+    del found["exp_avg of parameter 1"]
+    agree(trial, _plain, found)
+    assert "exp_avg of parameter 1 is there" in trial.checker.message
+
+
+def test_nan_equals_nan_and_nothing_else() -> None:
+    nan, one = {"a": torch.tensor([torch.nan])}, {"a": torch.tensor([1.0])}
+    assert not differ(nan, nan)
+    assert differ(nan, one) and differ(one, nan)
+
+
+@pytest.mark.parametrize("subject", ["adam", "rprop", "lbfgs"])
+def test_pairs_of_a_complex_problem_start_and_end_where_it_does(subject: str) -> None:
+    trial = _trial(subject, dtype="complex64", layout="grad_unlike")
+    found = paired(trial)
+    assert found["parameter 1"].shape == (3, 5, 2) and found["parameter 1"].dtype is torch.float32
+    assert not differ(found, _plain(trial))
