@@ -7,6 +7,7 @@ import shlex
 
 from optbench import registry, subjects
 from optbench.deviation import Deviation
+from optbench.deviations_dropin import ROWS as DROP_IN
 from optbench.deviations_math import ROWS as MATH
 from optbench.deviations_schedulers import ROWS as SCHEDULERS
 from optbench.deviations_state import ROWS as STATE
@@ -608,12 +609,13 @@ up, says nothing about the data, and nothing tells that they are gone.
     *SCHEDULERS,
     *STATE,
     *MATH,
+    *DROP_IN,
 )
 
 
 def explain(result: Result) -> Deviation | None:
-    """The row that accounts for a broken law, if there is one."""
-    for row in TABLE:
+    """The row that accounts for a broken law, if there is one; one that names the law before one for many laws."""
+    for row in sorted(TABLE, key=lambda row: result.law not in row.laws.split()):
         if (
             _any(row.subjects, result.subject)
             and _any(row.laws, result.law)

@@ -23,9 +23,10 @@ def some_rows(values: Tensor, rng: torch.Generator) -> Tensor:
     return torch.sparse_coo_tensor(rows, values[chosen], values.shape, is_coalesced=True, check_invariants=False)
 
 
-def with_values(like: Tensor, values: Tensor) -> Tensor:
-    """A coalesced tensor with other values in the same places."""
-    return torch.sparse_coo_tensor(like.indices(), values, like.shape, is_coalesced=True, check_invariants=False)
+def with_values(like: Tensor, values: Tensor, places: Tensor | None = None) -> Tensor:
+    """A coalesced tensor with other values in the same places, or in others."""
+    indices = like.indices() if places is None else places
+    return torch.sparse_coo_tensor(indices, values, like.shape, is_coalesced=True, check_invariants=False)
 
 
 def placed(grad: Tensor, layout: str) -> Tensor:

@@ -17,7 +17,7 @@ class ReferenceOptimizer(torch.optim.Optimizer):
 
     Where all of them depart from torch.optim: `foreach` and `fused` are kept in the groups and select nothing;
     `capturable` works on every device; a complex parameter may carry the conjugate bit; a loaded checkpoint is
-    copied, never shared; a bare set of parameters is refused, as torch refuses a set in a group; a group with a sparse
+    copied, never shared; sets of parameters are refused, also where torch lets them through; a group with a sparse
     gradient is refused before its first parameter is written.
     """
 
@@ -37,14 +37,19 @@ class ReferenceOptimizer(torch.optim.Optimizer):
     _update: Callable[..., None]
 
     def __init__(self, params: ParamsT, defaults: dict[str, Any]) -> None:
-        if isinstance(params, set | frozenset):
-            raise TypeError("optimizer parameters need a repeatable order, which a set has not: use a list")
+        _refuse_sets(params)
         super().__init__(params, defaults)
         # Not every optimizer of torch.optim has these flags.
         if defaults.get("fused") and defaults.get("differentiable"):
             raise RuntimeError("`fused` does not support `differentiable`")
         if defaults.get("fused") and defaults.get("foreach"):
             raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add parameters with options of their own."""
+        if isinstance(param_group, dict):
+            _refuse_sets(param_group.get("params"))
+        super().add_param_group(param_group)
 
     def _options(self, group: dict[str, Any]) -> dict[str, Any]:
         """The hyperparameters, under the names that `_update` takes."""
@@ -86,7 +91,8 @@ class ReferenceOptimizer(torch.optim.Optimizer):
             if grad is None:
                 continue
             entries = self._entries(param, grad, group)
-            if not param.is_complex():
+            # A sparse gradient has no real view: whoever takes it sees to that.
+            if not param.is_complex() or grad.is_sparse:
                 yield (param, grad) + entries  # noqa: RUF005 - unpacking takes half as long again
                 continue
             # A complex tensor is updated as pairs of real numbers.
@@ -146,6 +152,11 @@ class ReferenceOptimizer(torch.optim.Optimizer):
         # torch 2.11 has this check under its former name.
         check = getattr(self, "_accelerator_graph_capture_health_check", None)
         (check or self._cuda_graph_capture_health_check)()
+
+
+def _refuse_sets(params: Any) -> None:
+    if isinstance(params, set | frozenset):
+        raise TypeError("optimizer parameters need a repeatable order, which a set has not: use a list")
 
 
 class _Uncast:

@@ -127,9 +127,9 @@ class Adagrad(ReferenceOptimizer):
             # The update is not linear: elements that stand twice must be added up first.
             grad = grad.coalesce()
             index = tuple(grad.indices())
-            touched = param[index], view_as_real(grad.values()), state_sum[index], step
-            yield touched
-            param[index], state_sum[index] = touched[0], touched[2]
+            touched, sums = param[index], state_sum[index]
+            yield view_as_real(touched), view_as_real(grad.values()), view_as_real(sums), step
+            param[index], state_sum[index] = touched, sums
 
     def _refuse_sparse(self, group: dict[str, Any]) -> None:
         if group["weight_decay"] != 0:

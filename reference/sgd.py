@@ -23,7 +23,7 @@ Where this departs from PyTorch's code: with differentiable=True, PyTorch detach
 derivative with respect to that gradient passes through the momentum; here it passes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
 import torch
@@ -78,6 +78,7 @@ class SGD(ReferenceOptimizer):
     """
 
     _absent_options: ClassVar = {"nesterov": False, "fused": False}
+    _sparse_refusal = "weight_decay option is not compatible with sparse gradients"
     _update = staticmethod(update)
 
     def __init__(
@@ -108,4 +109,16 @@ class SGD(ReferenceOptimizer):
         first_step = state.get("momentum_buffer") is None
         if first_step:
             state["momentum_buffer"] = torch.empty_like(grad)
+        elif state["momentum_buffer"].is_sparse and not grad.is_sparse:
+            state["momentum_buffer"] = state["momentum_buffer"].to_dense()
         return state["momentum_buffer"], first_step
+
+    def _live(self, group: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
+        """As for every optimizer; but beside a dense buffer a sparse gradient is taken as a dense one."""
+        for param, grad, momentum_buffer, first_step in super()._live(group):
+            dense = momentum_buffer is not None and not momentum_buffer.is_sparse
+            yield param, grad.to_dense() if dense and grad.is_sparse else grad, momentum_buffer, first_step
+
+    def _refuse_sparse(self, group: dict[str, Any]) -> None:
+        if group["weight_decay"] != 0:
+            super()._refuse_sparse(group)

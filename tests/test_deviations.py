@@ -51,5 +51,9 @@ def test_a_row_explains_its_own_cases_only() -> None:
     )
     row = deviations.explain(result)
     assert row is not None and row.id == "D-001"
+    # A row that names the law comes before one for all laws.
+    named = Result("opt.sparse", "torch", "sgd", "torch-fused", "torch", False, "bfloat16/pair/rows", "error", 1)
+    row = deviations.explain(named)
+    assert row is not None and row.laws == "opt.sparse"
     ours = Result("opt.layouts", "math", "sgd", "fused", "numba", True, "float32/grad_unlike/matrices", "fail", 1)
     assert deviations.explain(ours) is None

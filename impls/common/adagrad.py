@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from .base import OptimizerBase, check, check_fused, check_lr
+from .base import SPARSE_DECAY, OptimizerBase, check, check_fused, check_lr
 
 
 class AdagradBase(OptimizerBase):
@@ -67,6 +67,10 @@ class AdagradBase(OptimizerBase):
         for group in self.param_groups:
             for param in group["params"]:
                 self.state[param]["sum"].share_memory_()
+
+    def refuses_sparse(self, group: dict[str, Any]) -> str | None:
+        """See OptimizerBase."""
+        return SPARSE_DECAY if group["weight_decay"] else None
 
     def _init_state(self, param: Tensor, group: dict[str, Any]) -> dict[str, Tensor]:
         check_fused(param, group)

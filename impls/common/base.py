@@ -6,10 +6,13 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.optim.optimizer import Optimizer
+from torch.optim.optimizer import Optimizer, ParamsT
 
 # options that most optimizers gained after their first release, and what their absence from a checkpoint stands for
 LATER_OPTIONS: dict[str, Any] = {"foreach": None, "maximize": False, "differentiable": False, "capturable": False}
+
+
+SPARSE_DECAY = "weight_decay option is not compatible with sparse gradients: it would touch every row"
 
 
 class OptimizerBase(Optimizer):
@@ -29,6 +32,20 @@ class OptimizerBase(Optimizer):
     kept_state: ClassVar[tuple[str, ...]] = ()
     # what to tell the owner of a sparse gradient; None where they are taken
     sparse_refusal: ClassVar[str | None] = None
+
+    def __init__(self, params: ParamsT, defaults: dict[str, Any]) -> None:
+        refuse_sets(params)
+        super().__init__(params, defaults)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add parameters with options of their own; see torch.optim.Optimizer.
+
+        Raises:
+            TypeError: unlike in torch, for a frozen set of parameters as well.
+        """
+        if isinstance(param_group, dict):
+            refuse_sets(param_group.get("params"))
+        super().add_param_group(param_group)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
         """Perform one optimization step.
@@ -93,6 +110,10 @@ class OptimizerBase(Optimizer):
                     elif not isinstance(value, Tensor):
                         entry[name] = self._scalar(param, group, float(value))
 
+    def refuses_sparse(self, group: dict[str, Any]) -> str | None:
+        """What to tell the owner of a sparse gradient; None where the group takes it."""
+        return self.sparse_refusal
+
     def _update(self) -> None:
         raise NotImplementedError(f"{type(self).__name__} must implement _update")
 
@@ -143,6 +164,13 @@ class _Shield:
 
     def __init__(self, tensor: Tensor) -> None:
         self.tensor = tensor
+
+
+def refuse_sets(params: Any) -> None:
+    """Refuse a set, whose order, and with it the order of a checkpoint, differs from run to run."""
+    if isinstance(params, (set, frozenset)):
+        kind = type(params).__name__
+        raise TypeError(f"optimizer parameters need an order that every run repeats, a {kind} has none: use a list")
 
 
 def check(holds: Any, what: str, value: Any) -> None:

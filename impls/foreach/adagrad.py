@@ -78,8 +78,6 @@ def _adagrad(steps: Tensors, params: Tensors, grads: Tensors, sums: Tensors, *, 
 
 def _sparse(steps: Tensors, params: Tensors, grads: Tensors, sums: Tensors, *, group: dict[str, Any]) -> None:
     """The same on the entries that sparse gradients name, fetched and put back."""
-    if group["weight_decay"] != 0:
-        raise RuntimeError("weight_decay option is not compatible with sparse gradients")
     # the update is not linear: an index that comes twice must be summed first
     coalesced = [grad.coalesce() for grad in grads]
     places = [grad.indices().unbind() for grad in coalesced]

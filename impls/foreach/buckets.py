@@ -22,9 +22,9 @@ def buckets(optimizer: OptimizerBase, group: dict[str, Any], names: Sequence[str
         of `names`; each list has one entry for each parameter.
 
     Raises:
-        RuntimeError: for a sparse gradient, if the optimizer has a `sparse_refusal`.
+        RuntimeError: for a sparse gradient, where the optimizer `refuses_sparse`.
     """
-    scalars, refusal = optimizer.scalar_state, optimizer.sparse_refusal
+    scalars, refusal = optimizer.scalar_state, optimizer.refuses_sparse(group)
     on_device = optimizer.scalar_state_on_device or group.get("capturable")
     found: dict[tuple[Any, ...], list[tuple[Tensor, ...]]] = defaultdict(list)
     for param in group["params"]:

@@ -49,13 +49,15 @@ class SGD(SGDBase):
     def _update(self) -> None:
         for group in self.param_groups:
             buckets: dict[tuple[Any, ...], list[tuple[Tensor, ...]]] = defaultdict(list)
-            fused, momentum = group["fused"], group["momentum"]
+            fused, momentum, refusal = group["fused"], group["momentum"], self.refuses_sparse(group)
             for param in group["params"]:
                 grad = param.grad
                 if grad is None:
                     continue
                 if fused:
                     check_fused(param, group)
+                if refusal is not None and grad.is_sparse:
+                    raise RuntimeError(refusal)
                 # sparse gradients get buckets of their own: one would keep all the others from the fast path
                 if momentum == 0:
                     buckets[False, param.device, param.dtype, grad.dtype, grad.layout].append((param, grad))
@@ -64,6 +66,10 @@ class SGD(SGDBase):
                 fresh = buffer is None
                 if fresh:
                     buffer = torch.empty_like(grad if grad.is_sparse else param)
+                elif buffer.is_sparse and not grad.is_sparse:
+                    buffer = self.state[param]["momentum_buffer"] = buffer.to_dense()
+                elif grad.is_sparse and not buffer.is_sparse:
+                    grad = grad.to_dense()
                 key = (fresh, param.device, param.dtype, grad.dtype, grad.layout, buffer.dtype, buffer.layout)
                 buckets[key].append((param, grad, buffer))
             for (fresh, *_), rows in buckets.items():

@@ -48,12 +48,11 @@ class SparseAdam(SparseAdamBase):
     def _update(self) -> None:
         for group in self.param_groups:
             buckets: dict[tuple[Any, ...], list[tuple[Any, ...]]] = defaultdict(list)
-            for param in group["params"]:
-                grad = param.grad
-                if grad is None:
-                    continue
-                if not grad.is_sparse:
-                    raise RuntimeError(self.dense_refusal)
+            live = [(param, param.grad) for param in group["params"] if param.grad is not None]
+            # before the first step is counted
+            if not all(grad.is_sparse for _, grad in live):
+                raise RuntimeError(self.dense_refusal)
+            for param, grad in live:
                 state = self.state[param]
                 if not state:
                     state.update(self._init_state(param, group))

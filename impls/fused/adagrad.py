@@ -9,12 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor
-
 from ..common.adagrad import AdagradBase
 from .lang import Rule, constexpr, div, rule, sqrt
 from .optimizer import FusedOptimizer
-from .rows import RowStep
 
 
 @rule
@@ -84,11 +81,3 @@ class Adagrad(AdagradBase, FusedOptimizer):
 
     def flags(self, group: dict[str, Any]) -> tuple[int, ...]:
         return int(bool(group["maximize"])), int(bool(group["weight_decay"]))
-
-    def row_step(self, param: Tensor, grad: Tensor, group: dict[str, Any]) -> RowStep:
-        """See FusedOptimizer."""
-        if group["weight_decay"]:
-            raise RuntimeError(
-                f"weight_decay={group['weight_decay']} is not compatible with sparse gradients: it would touch all rows"
-            )
-        return super().row_step(param, grad, group)

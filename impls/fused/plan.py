@@ -125,6 +125,8 @@ class Plan:
                 if param.grad is None:
                     self._idle.append(param)
                 elif optimizer.takes_sparse and sparse_grad(param):
+                    if refusal := optimizer.refuses_sparse(group):
+                        raise RuntimeError(refusal)
                     self._sparse.append((param, group))
                 else:
                     optimizer.check_grad(param)

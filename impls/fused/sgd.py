@@ -110,14 +110,12 @@ class SGD(SGDBase, FusedOptimizer):
         if fresh:
             state.update(self._init_state(param, group))
             state["momentum_buffer"] = torch.zeros_like(param)
+        elif state["momentum_buffer"].is_sparse:
+            state["momentum_buffer"] = state["momentum_buffer"].to_dense()
         return state, fresh
 
     def row_step(self, param: Tensor, grad: Tensor, group: dict[str, Any]) -> RowStep:
         """See FusedOptimizer. The momentum of sparse gradients is sparse, as in torch, and grows with the rows seen."""
-        if group["weight_decay"]:
-            raise RuntimeError(
-                f"weight_decay={group['weight_decay']} is not compatible with sparse gradients: it would touch all rows"
-            )
         if group["momentum"]:
             grad = self._sparse_direction(param, -grad if group["maximize"] else grad, group)
             group = group | {"maximize": False}
@@ -132,7 +130,6 @@ class SGD(SGDBase, FusedOptimizer):
         else:
             momentum_buffer.mul_(group["momentum"]).add_(grad, alpha=1 - group["dampening"])
         # Nesterov: look ahead along the buffer
-        if group["nesterov"]:
-            return torch.add(momentum_buffer * group["momentum"], grad)
+        direction = torch.add(momentum_buffer * group["momentum"], grad) if group["nesterov"] else momentum_buffer
         # A buffer from dense gradients touches every row.
-        return momentum_buffer if momentum_buffer.is_sparse else momentum_buffer.to_sparse(1)
+        return direction if direction.is_sparse else direction.to_sparse(1)

@@ -91,18 +91,18 @@ class SparseAdam(SparseAdamBase):
         for group in self.param_groups:
             beta1, beta2 = map(float, group["betas"])
             hyper = (float(group["lr"]), beta1, beta2, float(group["eps"]))
-            for param in group["params"]:
-                if param.grad is None:
-                    continue
-                if not param.grad.is_sparse:
-                    raise RuntimeError(self.dense_refusal)
+            live = [(param, param.grad) for param in group["params"] if param.grad is not None]
+            # Before the first step is counted.
+            if not all(grad.is_sparse for _, grad in live):
+                raise RuntimeError(self.dense_refusal)
+            for param, grad in live:
                 state = self.state[param]
                 if not state:
                     state.update(self._init_state(param, group))
                 state["step"] += 1
                 moments = [state[name] for name in RULE.state]
                 steps.append(
-                    RowStep(param, param.grad, moments, (int(bool(group["maximize"])),), hyper, number=state["step"])
+                    RowStep(param, grad, moments, (int(bool(group["maximize"])),), hyper, number=state["step"])
                 )
         self._backends = update_rows(RULE, steps)
         torch.autograd.graph.increment_version([step.param for step in steps if not step.param.is_inference()])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from optbench.case import Case, format_value
@@ -10,7 +10,7 @@ from optbench.law import Law, Scope
 from optbench.subjects import Subject
 
 if TYPE_CHECKING:
-    from optbench.trial import Trial
+    from optbench.trial import Run, Trial
 
 LAW = Law(
     id="opt.errors",
@@ -21,39 +21,83 @@ LAW = Law(
 )
 
 
-_WRONG = ("no parameters", "not a tensor", "not a leaf", "a tensor instead of a list")
-
-
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     for number, illegal in enumerate(subject.illegal):
         text = ",".join(f"{name}={format_value(value)}" for name, value in illegal.options.items())
         yield scope.case(subject, {}, scope.dtypes[0], shapes="pair", variant=f"illegal-{number}:{text}")
-    dense = ("dense gradient",) if subject.sparse else ()
-    for variant in (*_WRONG, "sparse gradient", *dense):
-        yield scope.case(subject, {}, scope.dtypes[0], shapes="pair", variant=variant)
+    for variant in (*_CONSTRUCTING, *_LOADING, *(("a step without a closure",) if subject.closure else ())):
+        yield scope.case(subject, subject.fullest, scope.dtypes[0], shapes="pair", variant=variant)
 
 
 def check(trial: Trial) -> None:
     variant = trial.case.variant
     run = trial.run()
-    leaf = run.params[0]
-    refused: dict[str, tuple[Any, type[Exception]]] = {
-        "no parameters": ([], ValueError),
-        "not a tensor": ([1.5], TypeError),
-        "not a leaf": ([leaf * 2], ValueError),
-        "a tensor instead of a list": (leaf, TypeError),
-    }
-    if variant == "sparse gradient":
-        _sparse(trial)
-    elif variant == "dense gradient":
-        _dense(trial)
-    elif variant in refused:
-        params, error = refused[variant]
-        _expect(trial, params, {}, error, "")
+    if variant in _CONSTRUCTING:
+        options, error, names = _CONSTRUCTING[variant](trial)
+        _expect(trial, lambda: trial.build(run.params, options), error, names)
+        _still_usable(trial, run)
+    elif variant in _LOADING:
+        _loading(trial, run, _LOADING[variant])
+    elif variant == "a step without a closure":
+        _expect(trial, lambda: run.optimizer.step(), TypeError, "closure")
+        _still_usable(trial, run)
     else:
         illegal = trial.subject.illegal[int(variant.partition(":")[0].removeprefix("illegal-"))]
-        _expect(trial, run.params, dict(illegal.options), _exception(illegal.error), illegal.names)
-        _in_a_group(trial, dict(illegal.options))
+        error = _exception(illegal.error)
+        _expect(trial, lambda: trial.build(run.params, dict(illegal.options)), error, illegal.names)
+        _still_usable(trial, run)
+
+
+def _unknown(trial: Trial) -> tuple[dict[str, Any], type[Exception], str]:
+    from optbench.trial_base import Unsupported
+
+    if trial.options is None and trial.implementation.target:
+        raise Unsupported("it takes any option")
+    return {"learning_rate": 0.5}, TypeError, "learning_rate"
+
+
+def _two_rates(trial: Trial) -> tuple[dict[str, Any], type[Exception], str]:
+    import torch
+
+    return {"lr": torch.tensor([0.25, 0.5])}, ValueError, "Tensor"
+
+
+# Arguments that no algorithm takes.
+_CONSTRUCTING: dict[str, Callable[[Trial], tuple[dict[str, Any], type[Exception], str]]] = {
+    "an unknown option": _unknown,
+    "two rates": _two_rates,
+}
+
+
+def _more_groups(saved: dict[str, Any]) -> None:
+    saved["param_groups"] = saved["param_groups"] * 2
+
+
+def _longer_group(saved: dict[str, Any]) -> None:
+    saved["param_groups"][0]["params"] = [*saved["param_groups"][0]["params"], 99]
+
+
+# Checkpoints of other parameters.
+_LOADING: dict[str, Callable[[dict[str, Any]], None]] = {
+    "loading more groups": _more_groups,
+    "loading a longer group": _longer_group,
+}
+
+
+def _loading(trial: Trial, run: Run, spoil: Callable[[dict[str, Any]], None]) -> None:
+    """A checkpoint that does not fit is refused, and the optimizer goes on as if nothing had been asked of it."""
+    import copy
+
+    twin = trial.run()
+    for each in (run, twin):
+        each.step(0)
+    saved = copy.deepcopy(trial.run().optimizer.state_dict())
+    spoil(saved)
+    _expect(trial, lambda: run.optimizer.load_state_dict(saved), ValueError, "group")
+    trial.checker.alike("after the refusal", run.held(), twin.held())
+    for each in (run, twin):
+        each.step(1)
+    trial.checker.alike("a step after the refusal", run.held(), twin.held())
 
 
 def _exception(name: str) -> type[Exception]:
@@ -64,11 +108,11 @@ def _exception(name: str) -> type[Exception]:
     return found  # type: ignore[no-any-return]
 
 
-def _expect(trial: Trial, params: Any, options: dict[str, Any], error: type[Exception], names: str) -> None:
+def _expect(trial: Trial, doing: Callable[[], Any], error: type[Exception], names: str) -> None:
     from optbench.trial_base import Unsupported
 
     try:
-        trial.build(params, options)
+        doing()
     except Unsupported:
         raise
     except Exception as raised:
@@ -78,47 +122,9 @@ def _expect(trial: Trial, params: Any, options: dict[str, Any], error: type[Exce
     trial.checker.true(f"is refused with {error.__name__}", False, "it was accepted")
 
 
-def _in_a_group(trial: Trial, options: dict[str, Any]) -> None:
-    """A refused constructor leaves the parameters as they were: they can go into a good optimizer."""
-    run = trial.run()
-    befores = [param.detach().clone() for param in run.params]
-    for param, before in zip(run.params, befores, strict=True):
-        trial.checker.equal("a parameter after the refusal", param, before)
-    run.optimizer = trial.build(run.params, {})
+def _still_usable(trial: Trial, run: Run) -> None:
+    """What was refused leaves the parameters as they were: they can go into a good optimizer."""
+    for i, (param, values) in enumerate(zip(run.params, trial.problem.start, strict=True)):
+        trial.checker.equal(f"parameter {i} after the refusal", param.detach().cpu(), values.to(param.dtype))
+    run.optimizer = trial.build(run.params, trial.case.options)
     run.step(0)
-
-
-def _sparse(trial: Trial) -> None:
-    """A sparse gradient is taken, or refused with a message that says so; it is never taken for a dense one."""
-    import torch
-
-    weight = torch.ones(4, 3, dtype=torch.float32, device=trial.case.device).requires_grad_()
-    optimizer = trial.build([weight], {})
-    rows = torch.tensor([[0, 2]], device=trial.case.device)
-    values = torch.ones(2, 3, device=trial.case.device)
-    weight.grad = torch.sparse_coo_tensor(rows, values, (4, 3))
-    try:
-        trial.advance(optimizer)
-    except RuntimeError as error:
-        trial.checker.true("the refusal says that the gradient is sparse", "sparse" in str(error).lower(), str(error))
-        trial.checker.equal(
-            "the parameter after the refusal", weight.detach(), torch.ones(4, 3, device=trial.case.device)
-        )
-    else:
-        untouched = weight.detach()[[1, 3]]
-        trial.checker.equal("rows without a gradient", untouched, torch.ones(2, 3, device=trial.case.device))
-        trial.checker.true("rows with a gradient moved", bool((weight.detach()[[0, 2]] < 1).all()))
-
-
-def _dense(trial: Trial) -> None:
-    """A dense gradient is refused by an algorithm for sparse ones, with a message that says so."""
-    import torch
-
-    weight = torch.ones(4, 3, device=trial.case.device).requires_grad_()
-    weight.grad = torch.ones(4, 3, device=trial.case.device)
-    try:
-        trial.build([weight], {}).step()
-    except RuntimeError as error:
-        trial.checker.true("the refusal says that the gradient is dense", "dense" in str(error).lower(), str(error))
-    else:
-        trial.checker.true("a dense gradient is refused", False, "it was accepted")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import averaging, math_wraps, schedules, state_wraps, wraps
+from . import averaging, dropin_wraps, math_wraps, schedules, state_wraps, wraps
 from .fault import Fault
 
 __all__ = ["FAULTS", "Fault"]
@@ -286,6 +286,61 @@ FAULTS: tuple[Fault, ...] = (
         "a gradient with one NaN leaves its whole tensor as it was",
         "adam", "fused", "opt.invariant", "but for element",
         wrap=math_wraps.tensors_with_nan_left_alone,
+    ),
+    Fault(
+        "adam-zeroed-anew",
+        "zero_grad puts new zeros where the gradient was",
+        "adam", "foreach", "opt.zero_grad", "is the object that it was",
+        wrap=dropin_wraps.zeroed_anew,
+    ),
+    Fault(
+        "sgd-zeroed-with-its-graph",
+        "a gradient that was set to zero still holds the graph that made it",
+        "sgd", "reference", "opt.zero_grad", "holds no graph",
+        wrap=dropin_wraps.zeroed_with_its_graph,
+    ),
+    Fault(
+        "sgd-parameters-counted-first",
+        "a generator of parameters is used up before they are taken",
+        "sgd", "reference", "opt.params", "empty parameter list",
+        wrap=dropin_wraps.parameters_counted_first,
+    ),
+    Fault(
+        "adam-set-of-parameters",
+        "a set of parameters is taken, in whatever order it has",
+        "adam", "foreach", "opt.params", "a set is refused",
+        shipped_in="torch 2.13",
+        wrap=dropin_wraps.sets_put_in_a_list,
+    ),
+    Fault(
+        "adam-closure-without-gradients",
+        "the closure is called without autograd",
+        "adam", "foreach", "opt.hooks", "gradients are enabled in the closure",
+        wrap=dropin_wraps.closure_without_gradients,
+    ),
+    Fault(
+        "sgd-answer-of-a-hook-ignored",
+        "what a hook of state_dict returns is not what the caller gets",
+        "sgd", "reference", "opt.hooks", "hooks of state_dict put in",
+        wrap=dropin_wraps.answer_of_a_hook_ignored,
+    ),
+    Fault(
+        "adagrad-one-of-two-rows",
+        "of a row that is named twice one gradient counts",
+        "adagrad", "reference", "opt.sparse", "sum of parameter",
+        wrap=dropin_wraps.first_of_two_rows,
+    ),
+    Fault(
+        "adagrad-sparse-bucket-ends-the-loop",
+        "the first bucket of sparse gradients ends the loop over buckets",
+        "adagrad", "foreach", "opt.sparse", "of parameter 1",
+        shipped_in="pytorch#110444",
+        patches=(
+            (
+                "                    _sparse(steps, params, grads, sums, group=group)\n                    continue\n",
+                "                    _sparse(steps, params, grads, sums, group=group)\n                    break\n",
+            ),
+        ),
     ),
     *averaging.FAULTS,
     *schedules.FAULTS,

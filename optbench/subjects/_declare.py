@@ -155,6 +155,7 @@ class Subject:
         dtypes: storage dtypes that it takes.
         dimensions: number of dimensions that a parameter has to have; None: any.
         sparse: gradients have to be sparse.
+        sparse_without: gradients may be sparse where these options are zero; None: never.
         closure: a step calls its closure several times, and cannot be taken without one.
         state_at_start: the constructor makes the state, not a parameter's first step.
         rests: options under which a step leaves parameters as they are; None: there are none.
@@ -186,6 +187,7 @@ class Subject:
     dtypes: tuple[str, ...] = REAL + COMPLEX
     dimensions: int | None = None
     sparse: bool = False
+    sparse_without: tuple[str, ...] | None = None
     closure: bool = False
     state_at_start: bool = False
     rests: Mapping[str, Any] | None = field(default_factory=lambda: {"lr": 0.0})
@@ -289,6 +291,11 @@ class Subject:
     def counter(self) -> StateEntry | None:
         """The entry that counts steps, if there is one."""
         return next((entry for entry in self.state if entry.counts), None)
+
+    def takes_sparse(self, options: Mapping[str, Any]) -> bool:
+        """Whether a gradient may be sparse under these options."""
+        full, without = self.complete(options), self.sparse_without
+        return self.sparse or (without is not None and not any(full.get(name) for name in without))
 
     def exempts(self, law: str, case: str) -> str:
         """Why a law does not ask a case (its id) of this algorithm; empty where it does."""

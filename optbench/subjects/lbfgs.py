@@ -57,6 +57,7 @@ x = x + t*d, with t from a strong-Wolfe line search if line_search_fn""",
     base={"max_iter": 2},
     # In float16 the products of whole vectors overflow.
     dtypes=("float32", "float64", "bfloat16", *COMPLEX),
+    sparse_without=(),
     closure=True,
     rests=None,
     exempt=(

@@ -45,4 +45,5 @@ p = p - lr*g""",
         Illegal({"fused": True, "foreach": True}, "RuntimeError", "fused"),
     ),
     fullest={"momentum": 0.9, "dampening": 0.25},
+    sparse_without=("weight_decay",),
 )  # fmt: skip

@@ -299,6 +299,13 @@ def test_parameters_refused_by_the_constructor(name, params):
     assert str(found.value).startswith(str(expected.value))
 
 
+@pytest.mark.parametrize("kind", [set, frozenset])
+def test_sets_are_refused_in_groups_and_without(kind):
+    for params in (kind([parameter()]), [{"params": kind([parameter()])}]):
+        with pytest.raises(TypeError, match="an order that every run repeats"):
+            SGDBase(params)
+
+
 def test_adagrad_makes_its_state_in_the_constructor():
     param, late = parameter(), parameter()
     optimizer = BASES["Adagrad"]([param], initial_accumulator_value=0.25)

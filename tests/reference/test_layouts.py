@@ -160,6 +160,19 @@ def test_sgd_takes_sparse_gradients_as_dense_ones(options, coalesced):
     torch.testing.assert_close(params_of(sparsely)[0], params_of(densely)[0])
 
 
+@pytest.mark.parametrize("options", [{}, {"momentum": 0.9, "nesterov": True}])
+def test_sgd_takes_a_sparse_complex_gradient_as_a_dense_one(options):
+    sparsely, densely = (
+        build(reference, "SGD", tensors(shapes=[(5, 2)], dtype=torch.complex64), **options) for _ in range(2)
+    )
+    for seed in (1, 2, 3):
+        grad = sparse(seed, coalesced=False).to(torch.complex64) * (1 - 2j)
+        params_of(sparsely)[0].grad, params_of(densely)[0].grad = grad, grad.to_dense()
+        sparsely.step()
+        densely.step()
+    torch.testing.assert_close(params_of(sparsely)[0], params_of(densely)[0])
+
+
 @pytest.mark.parametrize("options", [{}, {"maximize": True, "lr_decay": 0.1, "initial_accumulator_value": 0.25}])
 @pytest.mark.parametrize("coalesced", [True, False])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.complex64])
@@ -193,18 +206,10 @@ def test_adagrads_sparse_steps_are_torchs(options):
     assert_same(ours, theirs)
 
 
-@pytest.mark.parametrize("name", ["SGD", "Adagrad"])
-def test_weight_decay_of_a_sparse_gradient_is_refused_as_by_torch(name):
-    for module in (torch.optim, reference):
-        optimizer = build(module, name, tensors(shapes=[(5, 2)]), weight_decay=0.1)
-        params_of(optimizer)[0].grad = sparse(1, coalesced=True)
-        with pytest.raises(RuntimeError, match="sparse"):
-            optimizer.step()
-
-
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("SGD", "Adagrad")])
+@pytest.mark.parametrize("name", NAMES)
 def test_a_refused_sparse_gradient_leaves_everything_as_it_was(name):
-    optimizer = train(build(reference, name, tensors(shapes=[(3,), (5, 2)])))
+    options = {"weight_decay": 0.1} if name in ("SGD", "Adagrad") else {}
+    optimizer = train(build(reference, name, tensors(shapes=[(3,), (5, 2)]), **options))
     params_of(optimizer)[1].grad = sparse(1, coalesced=True)
     before = snapshot(optimizer)
     with pytest.raises(RuntimeError, match="sparse gradients"):

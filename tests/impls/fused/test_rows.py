@@ -165,7 +165,7 @@ def test_weight_decay_is_refused(name):
     param = random((4, 2)).requires_grad_()
     optimizer = getattr(fused, name)([param], weight_decay=0.1)
     param.grad = rows(((4, 2), 1, 2), torch.float64, 0)
-    with pytest.raises(RuntimeError, match=r"weight_decay=0\.1 is not compatible with sparse gradients"):
+    with pytest.raises(RuntimeError, match="weight_decay option is not compatible with sparse gradients"):
         optimizer.step()
 
 

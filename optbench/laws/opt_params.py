@@ -1,0 +1,206 @@
+"""opt.params: what may be given as parameters, and what may not."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from optbench.case import Case
+from optbench.law import Law, Scope
+from optbench.subjects import Subject
+
+if TYPE_CHECKING:
+    from optbench.trial import Run, Trial
+
+LAW = Law(
+    id="opt.params",
+    level="torch",
+    statement="parameters come as any ordered iterable, in groups or with names; all else is refused by torch's errors",
+    catches="a generator that is used up, an order or names that get lost, a set, a non-leaf or no parameter accepted",
+    host=True,
+    formula=False,
+)
+
+_STEPS = 2
+
+
+def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
+    for variant in (*_FORMS, *_REFUSED, *_LATER):
+        yield scope.case(subject, {}, scope.some("float32")[0], shapes="pair", variant=variant, steps=_STEPS)
+
+
+def check(trial: Trial) -> None:
+    variant = trial.case.variant
+    if variant in _FORMS:
+        _accepted(trial, variant)
+    elif variant in _REFUSED:
+        form, error = _REFUSED[variant]
+        _expect(trial, variant, error, lambda: trial.build(form(trial.run().params), trial.case.options))
+    else:
+        _LATER[variant](trial)
+
+
+def _in_groups(params: list[Any]) -> list[dict[str, Any]]:
+    """In one group, because not every algorithm takes several; its parameters used up by the first look."""
+    return [{"params": iter(params)}]
+
+
+def _named(params: list[Any]) -> list[tuple[str, Any]]:
+    return [(f"layer.{i}", param) for i, param in enumerate(params)]
+
+
+# What is the same as a list of parameters.
+_FORMS: dict[str, Callable[[list[Any]], Any]] = {
+    "a list": list,
+    "a tuple": tuple,
+    "a generator": iter,
+    "values of a dict": lambda params: dict(enumerate(params)).values(),
+    "a list of groups": _in_groups,
+    "a generator of groups": lambda params: iter(_in_groups(params)),
+    "a group with a tuple": lambda params: [{"params": tuple(params)}],
+    "names": _named,
+    "a generator of names": lambda params: iter(_named(params)),
+    "a group with names": lambda params: [{"params": _named(params)}],
+}
+
+
+def _accepted(trial: Trial, variant: str) -> None:
+    """The same parameters in the same order, the same names, the same steps."""
+    plain, run = trial.run(), trial.run()
+    run.optimizer = trial.build(_FORMS[variant](run.params), trial.case.options)
+    (group,) = run.optimizer.param_groups
+    _same_objects(trial, f"parameters given as {variant}", group["params"], run.params)
+    names = [name for name, _ in _named(run.params)] if "names" in variant else None
+    for where, found in (("group", group), ("group of state_dict", run.optimizer.state_dict()["param_groups"][0])):
+        trial.checker.same(f"names in the {where}", found.get("param_names"), names)
+    others = sorted(set(plain.optimizer.param_groups[0]) | ({"param_names"} if names else set()))
+    trial.checker.same("entries of the group", sorted(group), others)
+    for k in range(trial.case.steps):
+        run.step(k)
+        plain.step(k)
+    for i, (actual, expected) in enumerate(zip(run.params, plain.params, strict=True)):
+        trial.checker.equal(f"parameter {i}, given as {variant}", actual, expected)
+
+
+def _same_objects(trial: Trial, what: str, actual: list[Any], expected: list[Any]) -> None:
+    same = len(actual) == len(expected) and all(a is b for a, b in zip(actual, expected, strict=True))
+    trial.checker.true(f"{what} are those, in this order", same, f"got {len(actual)}, want {len(expected)}")
+
+
+def _non_leaf(params: list[Any]) -> list[Any]:
+    return [param * 2 for param in params]
+
+
+# What is refused, and by which type.
+_REFUSED: dict[str, tuple[Callable[[list[Any]], Any], type[Exception]]] = {
+    "an empty list": (lambda params: [], ValueError),
+    "an empty generator": (lambda params: iter(()), ValueError),
+    "a tensor": (lambda params: params[0], TypeError),
+    "no iterable": (lambda params: None, TypeError),
+    "a set": (set, TypeError),
+    "a frozen set": (frozenset, TypeError),
+    "a group with a set": (lambda params: [{"params": set(params)}], TypeError),
+    "a group with a frozen set": (lambda params: [{"params": frozenset(params)}], TypeError),
+    "a number among them": (lambda params: [*params, 1.5], TypeError),
+    "names only": (lambda params: ["weight", "bias"], TypeError),
+    "a group without parameters": (lambda params: [{"lr": 0.5}], KeyError),
+    "a non-leaf": (_non_leaf, ValueError),
+    "some names missing": (lambda params: [*_named(params[:1]), *params[1:]], ValueError),
+    "in two groups": (lambda params: [{"params": params}, {"params": params[:1]}], ValueError),
+    "a group with names and one without": (
+        lambda params: [{"params": _named(params[:1])}, {"params": params[1:]}],
+        ValueError,
+    ),
+}
+
+
+def _expect(trial: Trial, what: str, error: type[Exception], doing: Callable[[], Any]) -> None:
+    from optbench.trial_base import Unsupported
+
+    try:
+        doing()
+    except Unsupported:
+        raise
+    except Exception as raised:
+        told = f"{type(raised).__name__}: {raised}"
+        trial.checker.true(f"{what} raises {error.__name__}", type(raised) is error, told)
+    else:
+        trial.checker.true(f"{what} is refused with {error.__name__}", False, "it was accepted")
+
+
+def _refused_later(trial: Trial) -> None:
+    """add_param_group refuses the same, and leaves the optimizer as it was."""
+    run = trial.run()
+    groups = list(run.optimizer.param_groups)
+    for variant, group, error in _groups(trial, run):
+        _expect(trial, f"{variant} in add_param_group", error, partial(run.optimizer.add_param_group, group))
+        trial.checker.true(f"the groups after {variant}", run.optimizer.param_groups == groups)
+    run.step(0)
+
+
+def _groups(trial: Trial, run: Run) -> Iterator[tuple[str, Any, type[Exception]]]:
+    fresh = trial.run().params
+    yield "a list", fresh, TypeError
+    yield "a set", {"params": set(fresh)}, TypeError
+    yield "a non-leaf", {"params": _non_leaf(fresh)}, ValueError
+    yield "a number", {"params": [1.5]}, TypeError
+    yield "a parameter that is there already", {"params": run.params[:1]}, ValueError
+    yield "names beside a group without", {"params": _named(fresh)}, ValueError
+
+
+def _duplicate(trial: Trial) -> None:
+    """One parameter twice in a group is warned of."""
+    run = trial.run()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        trial.build([*run.params, run.params[0]], trial.case.options)
+    texts = [str(item.message) for item in told]
+    trial.checker.true("a duplicate in a group is warned of", any("duplicate" in text for text in texts), f"{texts}")
+
+
+def _retains(trial: Trial) -> None:
+    """A non-leaf that keeps its gradient is a parameter as good as any."""
+    plain, run = trial.run(), trial.run()
+    run.params = [param.view_as(param) for param in run.params]
+    for param in run.params:
+        param.retain_grad()
+    run.optimizer = trial.build(run.params, trial.case.options)
+    run.step(0)
+    plain.step(0)
+    for i, (actual, expected) in enumerate(zip(run.params, plain.params, strict=True)):
+        trial.checker.equal(f"parameter {i}, a non-leaf that keeps its gradient", actual, expected)
+
+
+def _frozen(trial: Trial) -> None:
+    """A parameter that needs no gradient is accepted, and stands still."""
+    run = trial.run()
+    run.params[0].requires_grad_(False)
+    run.optimizer = trial.build(run.params, trial.case.options)
+    before = run.params[0].clone()
+    run.give(0)
+    run.params[0].grad = None
+    trial.advance(run.optimizer, lambda: 0.0)  # type: ignore[arg-type, return-value]
+    trial.checker.equal("a parameter that needs no gradient", run.params[0], before)
+
+
+def _empty_group(trial: Trial) -> None:
+    """A group without a parameter is legal; what joins others later is not held up by it."""
+    plain, run = trial.run(), trial.run()
+    run.optimizer = trial.build([{"params": []}], trial.case.options)
+    trial.checker.same("parameters of an empty group", run.optimizer.param_groups[0]["params"], [])
+    run.optimizer.param_groups[0]["params"].extend(run.params)
+    run.step(0)
+    plain.step(0)
+    for i, (actual, expected) in enumerate(zip(run.params, plain.params, strict=True)):
+        trial.checker.equal(f"parameter {i}, put into an empty group", actual, expected)
+
+
+_LATER: dict[str, Callable[[Trial], None]] = {
+    "added later": _refused_later,
+    "twice in a group": _duplicate,
+    "a non-leaf that keeps its gradient": _retains,
+    "needs no gradient": _frozen,
+    "an empty group": _empty_group,
+}

@@ -1,0 +1,206 @@
+"""opt.sparse: a gradient of some rows or elements, in every form that torch gives it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from optbench import pairwise
+from optbench.case import Case
+from optbench.law import Law, Scope
+from optbench.subjects import Subject
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from optbench.trial import Run, Trial
+
+LAW = Law(
+    id="opt.sparse",
+    level="torch",
+    statement="a sparse gradient of any form does what the same one does dense, or is refused and moves nothing",
+    catches="rows that are named twice counted once, a sparse gradient taken for a dense one or left out with its kind",
+    host=True,
+    formula=False,
+)
+
+_REFUSED = "refused"
+# At the second step only, where there is a state to stand still.
+_NOTHING = "no rows"
+
+
+def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
+    usual = scope.some("float32")[0]
+    if subject.takes_sparse({}):
+        factors: dict[str, Any] = {option.name: option.values for option in subject.options}
+        forms = [name for name in _FORMS if not (subject.sparse and "dense" in name)]
+        factors |= {"form": forms, "dtype": scope.some("float32", "bfloat16", "complex64")}
+        for row in pairwise.rows(factors, subject.forbidden):
+            if subject.takes_sparse(row):
+                dtype, form = row.pop("dtype"), row.pop("form")
+                yield scope.case(subject, row, dtype, shapes="pair", variant=form)
+    if subject.sparse:
+        yield scope.case(subject, {}, usual, shapes="pair", variant=f"dense gradient {_REFUSED}")
+    for reason in ("",) if subject.sparse_without is None else subject.sparse_without:
+        options = {option.name: option.values[1] for option in subject.options if option.name == reason}
+        for form in ("rows", "elements twice", _NOTHING):
+            yield scope.case(subject, options, usual, shapes="pair", variant=f"{form} {_REFUSED}")
+
+
+def check(trial: Trial) -> None:
+    form, _, refused = trial.case.variant.rpartition(" ")
+    if refused != _REFUSED:
+        _taken(trial, _FORMS[trial.case.variant])
+    elif form == "dense gradient":
+        _refused(trial, lambda grad, i, k: grad.to_dense() if (i, k) == (1, 1) else grad, "dense")
+    else:
+        _refused(trial, lambda grad, i, k: _FORMS[form](grad, i, k) if (i, k) == (1, 1) else grad.to_dense(), "sparse")
+
+
+def _taken(trial: Trial, form: Form) -> None:
+    """Beside a run with the same gradients in their plainest form."""
+    run, plain = trial.run(), trial.run()
+    sizes: dict[str, Tensor] = {}
+    for k in range(trial.case.steps):
+        _note(sizes, plain)
+        _step(trial, run, k, form)
+        _step(trial, plain, k, _plain(trial))
+        _compare(trial, f"step {k + 1}", run, plain, sizes)
+
+
+def _refused(trial: Trial, form: Form, word: str) -> None:
+    """Refused at the second step, before anything moved: the third is as if it had not been asked for.
+
+    Who takes such a gradient all the same has to take it for what it is.
+    """
+    run, plain = trial.run(), trial.run()
+    sizes: dict[str, Tensor] = {}
+    _step(trial, run, 0, form)
+    _step(trial, plain, 0, _plain(trial))
+    _note(sizes, plain)
+    before = run.held()
+    try:
+        _step(trial, run, 1, form)
+    except RuntimeError as error:
+        for name in (word, *(trial.case.options.keys() & set(trial.subject.sparse_without or ()))):
+            trial.checker.true(f"the refusal speaks of {name!r}", name in str(error).lower(), str(error))
+        trial.checker.alike("after the refusal", run.held(), before)
+        _step(trial, run, 2, _plain(trial))
+        _step(trial, plain, 2, _plain(trial))
+    else:
+        trial.checker.true("a dense gradient is refused", word == "sparse", "it was taken")
+        _step(trial, plain, 1, _plain(trial))
+    _compare(trial, "after the refusal", run, plain, sizes)
+
+
+def _plain(trial: Trial) -> Form:
+    return (lambda grad, i, k: grad) if trial.subject.sparse else (lambda grad, i, k: grad.to_dense())
+
+
+def _step(trial: Trial, run: Run, k: int, form: Form) -> None:
+    import torch
+
+    for i, param in enumerate(run.params):
+        param.grad = form(_rows(trial, i, k), i, k)
+    trial.advance(run.optimizer, lambda: torch.ones(()))
+
+
+def _rows(trial: Trial, i: int, k: int) -> Tensor:
+    """Some rows of a parameter's gradient, coalesced."""
+    from optbench import sparse
+    from optbench.problem import generator
+
+    values = trial.problem.grad(i, k)
+    assert values is not None
+    rows = values if values.is_sparse else sparse.some_rows(values, generator(trial.case.seed, "rows", i, k))
+    if k == 1 and trial.case.variant.startswith(_NOTHING):
+        rows = sparse.with_values(rows, rows.values()[:0], rows.indices()[:, :0])
+    return rows.to(device=trial.case.device, dtype=trial.problem.dtype)
+
+
+def _tensors(run: Run, i: int) -> dict[str, Tensor]:
+    """A parameter and the tensors of its state, float64 and dense, by name."""
+    import torch
+
+    from optbench.error import real
+    from optbench.problem import exact
+
+    named = {f"{name} of parameter {i}": value for name, value in run.state(i).items()}
+    named[f"parameter {i}"] = run.params[i]
+    tensors = ((name, value) for name, value in named.items() if isinstance(value, torch.Tensor))
+    return {name: real(exact(value.detach().to_dense())) for name, value in tensors}
+
+
+def _note(sizes: dict[str, Tensor], run: Run) -> None:
+    """How large each element was at most: as large are the roundings that a run holds."""
+    import torch
+
+    for i in range(len(run.params)):
+        for name, values in _tensors(run, i).items():
+            sizes[name] = torch.maximum(sizes.get(name, values), values.abs())
+
+
+def _compare(trial: Trial, what: str, run: Run, plain: Run, sizes: dict[str, Tensor]) -> None:
+    """Within what rounding once more or once less may do."""
+    import torch
+
+    from optbench import nested
+    from optbench.error import quantity
+
+    for i in range(len(run.params)):
+        actual, expected = _tensors(run, i), _tensors(plain, i)
+        numbers, wanted = ({name: value for name, value in each.state(i).items() if not isinstance(value, torch.Tensor)}
+                           for each in (run, plain))  # fmt: skip
+        differ = nested.difference(numbers, wanted)
+        trial.checker.true(f"{what}, counters of parameter {i}", not differ, differ)
+        trial.checker.same(f"{what}, what is kept of parameter {i}", sorted(actual), sorted(expected))
+        for name in (name for name in actual if name in expected):
+            judged = quantity(expected[name], torch.zeros_like(expected[name]), sizes.get(name), trial.dtype)
+            trial.checker.close(f"{what}, {name}", actual[name], judged, trial.dtype)
+
+
+def _twice(grad: Tensor) -> Tensor:
+    """Every entry twice, in reverse order; halves add up to the whole without rounding."""
+    import torch
+
+    indices, values = grad.indices(), grad.values()
+    return torch.sparse_coo_tensor(
+        torch.cat([indices, indices], 1).flip(1), torch.cat([values, values]).flip(0) / 2, grad.shape,
+        check_invariants=False,
+    )  # fmt: skip
+
+
+def _elements(grad: Tensor) -> Tensor:
+    """An index for every element of the rows."""
+    return grad.to_dense().sparse_mask(_mask(grad))
+
+
+def _mask(grad: Tensor) -> Tensor:
+    import torch
+
+    named = torch.zeros(grad.shape, device=grad.device)
+    named[grad.indices()[0]] = 1
+    return named.to_sparse().coalesce()
+
+
+def _uncoalesced(grad: Tensor) -> Tensor:
+    """Sorted and without duplicates, as most are, but not known to be."""
+    import torch
+
+    return torch.sparse_coo_tensor(grad.indices(), grad.values(), grad.shape, check_invariants=False)
+
+
+# A gradient of parameter i at step k, made of some rows of it that are coalesced.
+Form = Callable[["Tensor", int, int], "Tensor"]
+_FORMS: dict[str, Form] = {
+    "rows": lambda grad, i, k: grad,
+    _NOTHING: lambda grad, i, k: grad,
+    "rows twice": lambda grad, i, k: _twice(grad),
+    "rows not known to be coalesced": lambda grad, i, k: _uncoalesced(grad),
+    "elements": lambda grad, i, k: _elements(grad),
+    "elements twice": lambda grad, i, k: _twice(_elements(grad)),
+    "beside a dense one": lambda grad, i, k: grad if i else grad.to_dense(),
+    "before a dense one": lambda grad, i, k: grad.to_dense() if i else grad,
+    "dense at first": lambda grad, i, k: grad if k else grad.to_dense(),
+    "dense later": lambda grad, i, k: grad.to_dense() if k else grad,
+}
