@@ -36,8 +36,10 @@ SHAPES: dict[str, tuple[Shape, ...]] = {
     "blocks": ((4095,), (4096,), (4097,)),
     "large": ((16383,), (16385,), (65537,)),
     "many": tuple((i % 7 + 1,) for i in range(40)),
-    # One that several threads share, on either side of it small ones.
+    # One that several threads share, small ones on either side of it.
     "parallel": ((33,), ((1 << 17) + 29,), (40, 24)),
+    "parallel rows": ((33, 3), ((1 << 13) + 29, 36), (40,)),
+    "parallel vector": ((33,), ((1 << 16) + 29,), (40, 24)),
 }
 
 # A shape without dimensions, as a case's text has it.

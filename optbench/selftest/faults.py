@@ -224,6 +224,24 @@ FAULTS: tuple[Fault, ...] = (
         wrap=state_wraps.rate_shared_with_its_checkpoint,
     ),
     Fault(
+        "sgd-end-of-a-part-skipped",
+        "where several threads share a tensor, the last element of each one's part is not updated",
+        "sgd", "fused", "opt.threads", "4, 1 threads",
+        wrap=state_wraps.end_of_a_part_skipped,
+    ),
+    Fault(
+        "adam-memory-of-all-optimizers",
+        "all optimizers collect their gradients in the same place",
+        "adam", "foreach", "opt.threads", "Python thread",
+        wrap=state_wraps.memory_of_all_optimizers,
+    ),
+    Fault(
+        "sgd-thread-of-its-own",
+        "steps are taken by a thread that no forked child has",
+        "sgd", "reference", "opt.threads", "a forked child goes on",
+        wrap=state_wraps.thread_of_its_own,
+    ),
+    Fault(
         "adam-overflow-ignored-after-unscale",
         "an overflow is ignored where the gradients were unscaled before the step",
         "adam", "fused", "opt.amp_skip", "which is skipped",

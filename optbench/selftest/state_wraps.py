@@ -74,3 +74,48 @@ def rate_shared_with_its_checkpoint(cls: type[Any]) -> type[Any]:
                 group["lr"] = given["lr"]
 
     return Faulty
+
+
+def end_of_a_part_skipped(cls: type[Any]) -> type[Any]:
+    import torch
+
+    def step(self: Any, original: Any) -> Any:
+        parts = torch.get_num_threads()
+        shared = [param for param in _params(self) if parts > 1 and param.numel() > 1 << 15]
+        ends = [torch.arange(1, parts) * (param.numel() // parts) - 1 for param in shared]
+        kept = [param.detach().view(-1)[end] for param, end in zip(shared, ends, strict=True)]
+        result = original()
+        with torch.no_grad():
+            for param, end, values in zip(shared, ends, kept, strict=True):
+                param.view(-1)[end] = values
+        return result
+
+    return _around_step(cls, step)
+
+
+def memory_of_all_optimizers(cls: type[Any]) -> type[Any]:
+    import time
+
+    place: list[Any] = []
+
+    def step(self: Any, original: Any) -> Any:
+        params = [param for param in _params(self) if param.grad is not None]
+        place[:] = [param.grad.clone() for param in params]
+        # As long as it takes another thread to come here.
+        time.sleep(0.02)
+        for param, grad in zip(params, place, strict=True):
+            param.grad = grad
+        return original()
+
+    return _around_step(cls, step)
+
+
+def thread_of_its_own(cls: type[Any]) -> type[Any]:
+    from concurrent.futures import ThreadPoolExecutor
+
+    pool = ThreadPoolExecutor(1)
+
+    def step(self: Any, original: Any) -> Any:
+        return pool.submit(original).result(timeout=1.0)
+
+    return _around_step(cls, step)
