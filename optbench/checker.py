@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -31,7 +31,8 @@ class Failure:
         got, want: the numbers there.
         error: by how much, scaled.
         allowed: how far they may be apart; None: not at all.
-        shown: the same fact as an expression of plain Python over `params` and `optimizer`.
+        shown: the same fact as an expression over `params`, `optimizer`, and where parameters are views of other
+            memory, `memory` and `around`, which is true for what lies around them.
     """
 
     what: str
@@ -68,6 +69,8 @@ class Checker:
         self.failures: list[str] = []
         self.failed = 0
         self.first: Failure | None = None
+        # Called at the first failure.
+        self.noticed: Callable[[], None] | None = None
         self.imprecise: list[str] = []
 
     @property
@@ -92,12 +95,12 @@ class Checker:
         if not fact:
             self._fail(Failure(what, f"{what}: {detail}" if detail else what, shown=shown))
 
-    def same(self, what: str, actual: object, expected: object) -> None:
-        """Two plain values that have to be equal."""
+    def same(self, what: str, actual: object, expected: object, *, shown: str = "") -> None:
+        """Two plain values that have to be equal; `shown` as for `true`."""
         self.comparisons += 1
         if actual != expected:
             got, want = (float(value) if isinstance(value, (int, float)) else None for value in (actual, expected))
-            self._fail(Failure(what, f"{what}: got {actual!r}, want {expected!r}", got=got, want=want))
+            self._fail(Failure(what, f"{what}: got {actual!r}, want {expected!r}", got=got, want=want, shown=shown))
 
     def equal(self, what: str, actual: Tensor, expected: Tensor) -> None:
         """Two tensors that have to be equal to the last bit, with the same dtype and shape; NaN equals NaN."""
@@ -176,6 +179,8 @@ class Checker:
         self.failed += 1
         if not self.failures:
             self.first = failure
+            if self.noticed:
+                self.noticed()
             self.failures.append(failure.message)
 
 

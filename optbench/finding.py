@@ -3,8 +3,9 @@
     {"step", "quantity", "parameter", "index": where; a number may be missing, then it is None
      "got", "want", "error": by how much, the error scaled
      "options": what makes it appear, as text; "case": the smallest case that was found to show it
+     "reproduce": the command that checks it; "message": what is wrong in it
      "likely": the class of mistake that explains the numbers, "" where none does
-     "reproduce": the command that checks the smallest case}
+     "script": the smallest case in plain torch, without optbench, "" where it cannot be written so}
 
 What follows `error` is there for the first failure of a law, subject and implementation only.
 """

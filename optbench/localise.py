@@ -75,11 +75,12 @@ def look(task: Task, larger: Case, implementation: Implementation | None = None)
         larger: the case that it was reduced from, whose numbers tell one mistake from another.
         implementation: the implementation itself, where it is not the registry's.
     """
-    from optbench import diagnosis
+    from optbench import diagnosis, script
 
-    result, trial = attempt(task, implementation)
+    result, trial = attempt(task, implementation, script.listen)
     trials = [trial] if larger == task.case else [trial, attempt(replace(task, case=larger), implementation)[1]]
-    return {**(result.finding or {}), "likely": diagnosis.likely(task.law, trials)}
+    found = {**(result.finding or {}), "likely": diagnosis.likely(task.law, trials)}
+    return {**found, "message": result.message, "script": script.written(trial)}
 
 
 def _looked_at(task: Task, larger: Case, worker: Worker | None, implementation: Implementation | None) -> Finding:
@@ -97,14 +98,22 @@ def _smallest(
 ) -> Case:
     from optbench import reduction
 
+    subject = subjects.load(task.case.subject)
+    seen = result.finding or NOWHERE
+    wrong = seen["quantity"]
+
     def fails(case: Case) -> bool:
         other = check_one(again(task, case))
-        return (other.verdict, manner(other.message)) == (result.verdict, manner(result.message))
+        # A state entry that these options leave out cannot be wrong any more; then the parameter is.
+        gone = wrong in subject.tensor_names(task.case.options) and wrong not in subject.tensor_names(case.options)
+        same = manner(other.message) == manner(result.message)
+        moved = gone and (other.finding or NOWHERE)["quantity"] == "parameter"
+        return other.verdict == result.verdict and (same or moved)
 
-    subject = subjects.load(task.case.subject)
     item = implementation or registry.find(task.implementation)
     slow = result.verdict == "crash" or item.interpreted_on(task.case.device)
-    return reduction.reduced(task.case, subject, fails, _SLOW_BUDGET if slow else reduction.BUDGET)
+    budget = _SLOW_BUDGET if slow else reduction.BUDGET
+    return reduction.reduced(task.case, subject, fails, budget, seen["parameter"])
 
 
 def _made_by(case: Case) -> dict[str, str]:

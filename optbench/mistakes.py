@@ -29,7 +29,9 @@ _AGREEING = 4
 
 
 def _unmoved(scene: Scene) -> Explanations:
-    yield "", {name: scene.exactly(values) for name, values in scene.old.items()}
+    """Nothing moves; what a first step leaves in a state that it has just made is anybody's guess."""
+    kept = ("param", *scene.before.state)
+    yield "", {name: scene.exactly(values) for name, values in scene.old.items() if name in kept}
 
 
 def _stale(scene: Scene) -> Explanations:
@@ -87,7 +89,8 @@ def _walked(scene: Scene) -> Explanations:
     if not plain or not size or min(lie.room for lie in lies.values()) < size or scene.before.grad is None:
         return
     values = {"param": scene.before.param, "grad": scene.before.grad, **scene.before.state}
-    if not values.keys() <= lies.keys() or len({lies[name].stride for name in values}) == 1:
+    alike = values.keys() <= lies.keys() and len({lies[name].stride for name in values}) == 1
+    if not values.keys() <= lies.keys() or (alike and lies["param"].dense):
         return
     memory = {name: _laid(values[name], lies[name]) for name in values}
     state = {name: memory[name][:size] for name in scene.before.state}
@@ -352,12 +355,12 @@ def _fitted(
 
 # The first that explains what was observed is named: what says more stands before what says less.
 CLASSES: tuple[tuple[str, Callable[[Scene], Explanations]], ...] = (
-    ("not updated at all", _unmoved),
     ("stale tensor", _stale),
     ("parameter not updated", _parameter_unmoved),
+    ("not updated at all", _unmoved),
     ("state not stored", _not_stored),
-    ("tail skipped", _tail),
     ("stride pairing", _walked),
+    ("tail skipped", _tail),
     ("sign of maximize ignored", _sign),
     ("gradient's sign turned", _gradient(lambda grad: -grad)),
     ("gradient ignored", _gradient(torch.zeros_like)),

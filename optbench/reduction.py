@@ -11,14 +11,20 @@ from optbench.case import Case
 from optbench.problem import Shape, shapes_of, shapes_text
 from optbench.subjects import Subject
 
-BUDGET = 40
+BUDGET = 60
 # What a case is where nothing about it is special.
 _PLAIN: dict[str, Any] = {"dtype": "float32", "layout": "contiguous", "moment": "every step", "stream": "normal"}
 # The variant under which a law lists more cases of the same kind.
 _SEED = re.compile(r",?seed=\d+$")
 
 
-def reduced(case: Case, subject: Subject, fails: Callable[[Case], bool], budget: int = BUDGET) -> Case:
+def reduced(
+    case: Case,
+    subject: Subject,
+    fails: Callable[[Case], bool],
+    budget: int = BUDGET,
+    parameter: int | None = None,
+) -> Case:
     """The smallest case that was found to fail: options back to their defaults, plain memory, few steps, small shapes.
 
     Args:
@@ -26,11 +32,16 @@ def reduced(case: Case, subject: Subject, fails: Callable[[Case], bool], budget:
         subject: what it is of.
         fails: whether another case fails in the same way.
         budget: how often `fails` may be asked.
+        parameter: number of the parameter that was wrong first.
     """
     tried = {case.id}
+    shapes = shapes_of(case.shapes)
+    alone = []
+    if parameter is not None and parameter < len(shapes) > 1:
+        alone = [replace(_begun(case), shapes=shapes_text([shapes[parameter]]))]
     while True:
         smaller = None
-        for candidate in simpler(case, subject):
+        for candidate in (*alone, *simpler(case, subject)):
             if candidate.id in tried:
                 continue
             if len(tried) > budget:
@@ -41,12 +52,12 @@ def reduced(case: Case, subject: Subject, fails: Callable[[Case], bool], budget:
                 break
         if smaller is None:
             return case
-        case = smaller
+        case, alone = smaller, []
 
 
 def simpler(case: Case, subject: Subject) -> Iterator[Case]:
     """Cases that differ from this one in being simpler, the boldest first."""
-    case = replace(case, drawn=True, variant=_SEED.sub("", case.variant))
+    case = _begun(case)
     plain = {name: value for name, value in _PLAIN.items() if name != "dtype" or value in subject.dtypes}
     # What a scheduler or an average needs stands in `base`.
     usual: dict[str, Any] = dict(subject.base)
@@ -58,6 +69,11 @@ def simpler(case: Case, subject: Subject) -> Iterator[Case]:
     for candidate in candidates:
         if candidate != case and _legal(candidate, subject):
             yield candidate
+
+
+def _begun(case: Case) -> Case:
+    """The case as one that no law lists."""
+    return replace(case, drawn=True, variant=_SEED.sub("", case.variant))
 
 
 def _fewer(case: Case, subject: Subject, usual: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -13,7 +13,11 @@ from optbench import oracle
 from optbench.case import AsTensor
 from optbench.error import Quantity, quantity, real, real_dtype, scaled, worst
 from optbench.oracle import After, Before
+from optbench.problem import exact
 from optbench.subjects import Subject
+
+if TYPE_CHECKING:
+    from optbench.trial import Run, Trial
 
 # What some quantities have to be, by name, "param" for the parameter; nothing is said of the others.
 Expectation = Mapping[str, Quantity]
@@ -31,6 +35,12 @@ class Lie:
     def of(cls, tensor: Tensor) -> Lie:
         held = tensor.untyped_storage().nbytes() // tensor.element_size()
         return cls(tensor.shape, tensor.stride(), int(held - tensor.storage_offset()))
+
+    @property
+    def dense(self) -> bool:
+        """Whether there is nothing between its elements."""
+        span = 1 + sum((size - 1) * stride for size, stride in zip(self.shape, self.stride, strict=True))
+        return span == self.shape.numel()
 
 
 @dataclass(frozen=True)
@@ -146,3 +156,32 @@ class Scene:
             value.shape == judged.expected.shape and worst(scaled(value, judged)) <= judged.cap * steps
             for value, judged in pairs
         )
+
+
+def of_step(trial: Trial, run: Run, i: int, before: Before, after: After) -> Scene:
+    """The step that parameter `i` of a run took last, with what the oracle has to say of it."""
+    subject, state, placed = trial.subject, run.state(i), run.grads[i]
+    names = [name for name in subject.tensor_names(run.options) if name in state]
+    tensors = {"param": run.params[i], **{name: state[name] for name in names}}
+    lies = tensors if placed is None or trial.problem.sparse else {**tensors, "grad": placed.tensor}
+    return Scene(
+        subject, dict(run.options), before, after,
+        observed={name: real(exact(tensor)) for name, tensor in tensors.items()},
+        counted=float(state["step"]) if "step" in state and subject.counter else None,
+        dtype=trial.problem.dtype, judge=trial.judge, seed=trial.case.seed,
+        lies={name: Lie.of(tensor) for name, tensor in lies.items()},
+        others=tuple(other.options for other in trial.runs if other.options != run.options),
+        former=trial.former[i] if i < len(trial.former) else None,
+    )  # fmt: skip
+
+
+def blind(trial: Trial, run: Run, i: int, k: int) -> Scene:
+    """Parameter `i` from its first step on, of which nothing was judged but the parameter after step `k`."""
+    problem, seed = trial.problem, trial.case.seed
+    grads = [grad for grad in (problem.grad(i, j) for j in range(k + 1)) if grad is not None]
+    before = Before(problem.start[i], grads[0])
+    (after,) = oracle.step(trial.subject, run.options, [before], problem.dtype, trial.judge, seed)
+    assert after is not None
+    seen = {"param": real(exact(run.params[i]))}
+    return Scene(trial.subject, dict(run.options), before, after, seen, None, problem.dtype, trial.judge, seed,
+                 blind=True, then=tuple(grads[1:]))  # fmt: skip

@@ -12,20 +12,20 @@ from torch import Tensor
 
 from optbench import joint, nested, oracle, registry
 from optbench.case import Case
-from optbench.error import Quantity, real, real_dtype
+from optbench.error import Quantity, real_dtype
 from optbench.error import quantity as quantity_of
 from optbench.oracle import After, Before
-from optbench.problem import RESUME_AFTER, Placed, Problem, exact
+from optbench.problem import CANARY, RESUME_AFTER, Placed, Problem, exact
 from optbench.registry import Implementation
-from optbench.scene import Lie, Scene
 from optbench.subjects import load
+from optbench.tape import Tape
 from optbench.trial_base import TrialBase, Unsupported
 
 # Wrong steps that are kept: enough to tell one mistake from another.
 _SCENES = 6
 
 
-class StateUnknown(Exception):
+class StateUnknown(Unsupported):
     """Foreign code keeps its state under names that nobody declared."""
 
 
@@ -105,6 +105,8 @@ class Run:
                 for name, values in (before.state | before.numbers).items():
                     if name in state:
                         state[name].copy_(values)
+        if self.trial.tape is not None:
+            self.trial.tape.left(self.optimizer)
 
     def reload(self) -> None:
         """Go on in a new optimizer that loaded this one's state_dict."""
@@ -120,6 +122,8 @@ class Trial(TrialBase):
     def __post_init__(self) -> None:
         self.runs: list[Run] = []
         self.former: Sequence[Before] = ()
+        # Keeps what optimizers do, where a script is to be made of it.
+        self.tape: Tape | None = None
         self.problem = Problem(self.case)
         self.dtype = real_dtype(self.problem.dtype)
 
@@ -140,7 +144,10 @@ class Trial(TrialBase):
             raise Unsupported(f"no such option: {', '.join(sorted(missing))}")
         if chosen.factory and {"foreach", "fused"} & set(options):
             raise Unsupported("foreach and fused are what makes this path")
-        return registry.build(chosen, self.subject.class_name, params, options)
+        optimizer = registry.build(chosen, self.subject.class_name, params, options)
+        if self.tape is not None and chosen is self.implementation:
+            self.tape.built(optimizer, params, options)
+        return optimizer
 
     def run(self, options: Mapping[str, Any] | None = None, start: Sequence[Tensor] | None = None) -> Run:
         """A new run of the implementation under test."""
@@ -157,7 +164,8 @@ class Trial(TrialBase):
         except StateUnknown:
             self._follow_unsynchronised(self.run())
         for i, placed in enumerate(run.placed):
-            self.checker.true(f"memory around parameter {i} is untouched", placed.untouched())
+            self.checker.true(f"memory around parameter {i} is untouched", placed.untouched(),
+                              shown=f"bool((memory[{i}][around[{i}]] == {CANARY}).all())")  # fmt: skip
         return run
 
     def judge_next(self, run: Run, k: int, what: str, indices: Sequence[int] | None = None) -> None:
@@ -193,42 +201,32 @@ class Trial(TrialBase):
                 self.checker.close(f"{what}, {name} of parameter {i}", state[name], judged, number.dtype)
         if self.subject.counter and (not self.implementation.target or "step" in state):
             counted = float(state["step"]) if "step" in state else None
-            self.checker.same(f"{what}, step of parameter {i}", counted, float(after.step))
+            self.checker.same(f"{what}, step of parameter {i}", counted, float(after.step),
+                              shown=f"float(optimizer.state[params[{i}]]['step']) == {after.step}")  # fmt: skip
         self.checker.close(f"{what}, parameter {i}", run.params[i], after.quantities["param"], self.dtype)
         if before is not None and self.checker.failed > failed and len(self.scenes) < _SCENES:
-            self.scenes.append(self.scene(run, i, before, after))
-
-    def scene(self, run: Run, i: int, before: Before, after: After) -> Scene:
-        """The step of parameter `i` that was taken last, with what the oracle has to say of it."""
-        state, placed = run.state(i), run.grads[i]
-        names = [name for name in self.subject.tensor_names(run.options) if name in state]
-        tensors = {"param": run.params[i], **{name: state[name] for name in names}}
-        lies = tensors if placed is None or self.problem.sparse else {**tensors, "grad": placed.tensor}
-        return Scene(
-            self.subject, dict(run.options), before, after,
-            observed={name: real(exact(tensor)) for name, tensor in tensors.items()},
-            counted=float(state["step"]) if "step" in state and self.subject.counter else None,
-            dtype=self.problem.dtype, judge=self.judge, seed=self.case.seed,
-            lies={name: Lie.of(tensor) for name, tensor in lies.items()},
-            others=tuple(other.options for other in self.runs if other.options != run.options),
-            former=self.former[i] if i < len(self.former) else None,
-        )  # fmt: skip
+            self.scenes.append(scene.of_step(self, run, i, before, after))
 
     def _keeps(self, name: str, i: int, state: Mapping[str, Any], what: str) -> bool:
         """Whether the state has the entry, which counts as a fault where it has not."""
         if name in state:
             return True
         if self.implementation.target:
-            raise StateUnknown(name)
-        self.checker.true(f"{what}, {name} of parameter {i} is kept", False, f"the state has {sorted(state)}")
+            raise StateUnknown(f"its state has no {name!r}, and no Adapter says what else it is called")
+        self.checker.true(f"{what}, {name} of parameter {i} is kept", False, f"the state has {sorted(state)}",
+                          f"{name!r} in optimizer.state[params[{i}]]")  # fmt: skip
         return False
 
     def advance(self, optimizer: Any, closure: Callable[[], Tensor] | None = None) -> None:
         """A step of any optimizer of the subject, with a closure where it needs one."""
+        if self.tape is not None:
+            self.tape.stepped(optimizer)
         if self.subject.closure:
             optimizer.step(closure or (lambda: torch.ones(())))
         else:
             optimizer.step()
+        if self.tape is not None:
+            self.tape.left(optimizer)
 
     def _follow_whole(self, run: Run) -> None:
         for k in range(self.case.steps):
@@ -286,17 +284,7 @@ class Trial(TrialBase):
                 self.checker.close(f"step {k + 1} (state not synchronised), parameter {i}", run.params[i],
                                    quantity["param"], self.dtype)  # fmt: skip
                 if self.checker.failed > failed and len(self.scenes) < _SCENES:
-                    self.scenes.append(self._blind_scene(run, i, k))
-
-    def _blind_scene(self, run: Run, i: int, k: int) -> Scene:
-        """Parameter `i` from its first step on, of which nothing was judged but the parameter after step `k`."""
-        grads = [grad for grad in (self.problem.grad(i, j) for j in range(k + 1)) if grad is not None]
-        before = Before(self.problem.start[i], grads[0])
-        (after,) = oracle.step(self.subject, run.options, [before], self.problem.dtype, self.judge, self.case.seed)
-        assert after is not None
-        seen = {"param": real(exact(run.params[i]))}
-        return Scene(self.subject, dict(run.options), before, after, seen, None, self.problem.dtype, self.judge,
-                     self.case.seed, blind=True, then=tuple(grads[1:]))  # fmt: skip
+                    self.scenes.append(scene.blind(self, run, i, k))
 
     def rollout(self, *judged: int) -> list[list[tuple[dict[str, Quantity], dict[str, Tensor]]]]:
         """What parameters and state have to be after these steps (from 0) of one unsynchronised run."""

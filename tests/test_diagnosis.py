@@ -17,6 +17,7 @@ from optbench.diagnosis import explain, likely
 from optbench.localise import localise
 from optbench.registry import Implementation
 from optbench.results import Result
+from optbench.scene import of_step
 from optbench.selftest.faults import FAULTS
 from optbench.selftest.mutate import implementation
 from optbench.trial import Trial
@@ -167,5 +168,5 @@ def test_an_honest_step_is_named_nothing(name: str, tier: str) -> None:
             befores = [run.before(i, k) for i in range(len(run.params))]
             run.step(k)
             afters = oracle.step(subject, case.options, befores, trial.problem.dtype)
-            scenes = [trial.scene(run, i, befores[i], after) for i, after in enumerate(afters) if after is not None]
+            scenes = [of_step(trial, run, i, befores[i], after) for i, after in enumerate(afters) if after is not None]
             assert scenes and explain(scenes) == ""

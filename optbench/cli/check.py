@@ -21,6 +21,7 @@ def check(
     output: options.Output = "-",
     html: options.Html = None,
     resume: options.Resume = None,
+    repro: options.Repro = None,
 ) -> None:
     """Check which laws an algorithm's implementations keep.
 
@@ -31,6 +32,6 @@ def check(
     execute(
         Request(
             "check", algo, split(impl), "torch-best", device, split(dtype), suite, (), keyword, split(law), seed,
-            format, output, html, resume, require is not None, bench=False, expect=expect,
+            format, output, html, resume, require is not None, bench=False, expect=expect, repro=repro,
         )
     )  # fmt: skip

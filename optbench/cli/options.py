@@ -109,6 +109,10 @@ Output = Annotated[
     str, typer.Option("--output", "-o", metavar="FILE", help="Where the outcome goes; `-` is standard output.")
 ]
 Html = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Where the report goes.")]
+Repro = Annotated[
+    Path | None,
+    typer.Option("--repro", metavar="FILE", help="Where a script of plain torch goes that shows the first failure."),
+]
 Resume = Annotated[
     Path | None,
     typer.Option("--resume", metavar="RECORD", help="Go on with a run that did not end, given the same options."),
@@ -154,6 +158,7 @@ class Request:
         check: whether laws are checked.
         bench: whether anything is timed.
         expect: the file of expected failures.
+        repro: the file of a script that shows the first failure.
     """
 
     command: str
@@ -175,6 +180,7 @@ class Request:
     check: bool = True
     bench: bool = True
     expect: Path | None = None
+    repro: Path | None = None
 
     @property
     def timed_dtype(self) -> str:
@@ -230,7 +236,8 @@ class Request:
         return expected.load(self.expect, laws.entries())
 
     def _validate_files(self) -> None:
-        for option, path in (("-o", None if self.output == "-" else Path(self.output)), ("--html", self.html)):
+        output = None if self.output == "-" else Path(self.output)
+        for option, path in (("-o", output), ("--html", self.html), ("--repro", self.repro)):
             if path is None:
                 continue
             if path.is_dir():

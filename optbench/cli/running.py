@@ -154,6 +154,7 @@ class _Sitting:
         self.line.clear()
         self._tell_unmatched()
         self._write(summary, record, problem)
+        self._write_script()
         if isinstance(problem, Exception):
             raise problem
         return summary
@@ -310,6 +311,21 @@ class _Sitting:
         except Exception as error:
             return error
         return path
+
+    def _write_script(self) -> None:
+        """Write the first failure as a script, where it is asked for, and say in a line where it is."""
+        if self.request.repro is None:
+            return
+        from optbench import script
+        from optbench.records import write_text
+
+        failure = script.first(self._results())
+        if failure is None:
+            note("script: none, because nothing failed")
+            return
+        write_text(self.request.repro, script.whole(failure))
+        shows = "shows" if script.of(failure) else "could not be made, but the file tells the command that shows"
+        note(f"script: {self.request.repro} {shows} how {failure.implementation} breaks {failure.law}")
 
     def _write(self, summary: Summary, record: Path, report: Path | Exception | None) -> None:
         from optbench.records import dumps, write_text

@@ -43,5 +43,6 @@ def check(trial: Trial) -> None:
             kept = sorted(run.state(i))
             alone = trial.subject.sees != "all" or i > 0
             trial.checker.true(
-                f"parameter {i} never had a gradient and has no state", not (kept and alone), f"it has {kept}"
-            )
+                f"parameter {i} never had a gradient and has no state", not (kept and alone), f"it has {kept}",
+                f"not optimizer.state.get(params[{i}])",
+            )  # fmt: skip

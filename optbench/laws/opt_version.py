@@ -34,9 +34,8 @@ def check(trial: Trial) -> None:
         versions = [param._version for param in run.params]
         run.step(k)
         for i, (param, version) in enumerate(zip(run.params, versions, strict=True)):
-            checker.true(
-                f"step {k + 1}, version of parameter {i} rises", param._version > version, f"it stays {version}"
-            )
+            checker.true(f"step {k + 1}, version of parameter {i} rises", param._version > version,
+                         f"it stays {version}", f"params[{i}]._version > 0")  # fmt: skip
     loss = sum((param * param).sum() for param in run.params)
     run.step(0)
     try:
