@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optbench import joint, nested, oracle, registry
+from optbench import joint, nested, oracle, registry, scene
 from optbench.case import Case
 from optbench.error import Quantity, real_dtype
 from optbench.error import quantity as quantity_of
