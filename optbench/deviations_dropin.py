@@ -160,4 +160,26 @@ leaves the counter alone.
 """,
         cases=("dense_gradient_refused",),
     ),
+    Deviation(
+        "D-064",
+        "asgd",
+        "opt.old_checkpoints",
+        "torch-foreach",
+        "a step counter of shape [1] makes foreach ASGD raise RuntimeError",
+        "a counter with one element counts, whatever its shape",
+        """\
+import torch
+p = torch.ones(2, requires_grad=True)
+optimizer = torch.optim.ASGD([p], foreach=True)
+p.grad = torch.ones(2)
+optimizer.step()
+optimizer.state[p]["step"] = torch.tensor([1.0])
+try: optimizer.step()
+except RuntimeError as error: refused = error
+assert "broadcast shape [1]" in str(refused)
+""",
+        effect="convention",
+        proof="torch has never written such a counter; its for-loop, and foreach of the other optimizers, take it.",
+        cases=("1-element_tensor",),
+    ),
 )

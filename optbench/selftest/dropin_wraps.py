@@ -103,3 +103,22 @@ def first_of_two_rows(cls: type[Any]) -> type[Any]:
                 param.grad = grad
 
     return _in_place_of_step(cls, step)
+
+
+def newer_option_missed(cls: type[Any]) -> type[Any]:
+    class Faulty(cls):  # type: ignore[misc, valid-type]
+        pass
+
+    Faulty.absent_options = {name: value for name, value in cls.absent_options.items() if name != "amsgrad"}
+    return Faulty
+
+
+def absence_stands_for_the_readers_option(cls: type[Any]) -> type[Any]:
+    class Faulty(cls):  # type: ignore[misc, valid-type]
+        def __setstate__(self, state: Any) -> None:
+            for group in state["param_groups"]:
+                for name, value in getattr(self, "defaults", {}).items():
+                    group.setdefault(name, value)
+            super().__setstate__(state)
+
+    return Faulty

@@ -360,6 +360,18 @@ FAULTS: tuple[Fault, ...] = (
             ),
         ),
     ),
+    Fault(
+        "adam-newer-option-missed",
+        "a checkpoint without amsgrad is loaded as it is",
+        "adam", "foreach", "opt.old_checkpoints", "KeyError: 'amsgrad'",
+        wrap=dropin_wraps.newer_option_missed,
+    ),
+    Fault(
+        "adam-absence-stands-for-the-readers-option",
+        "an option that a checkpoint lacks is taken from the optimizer that loads it",
+        "adam", "fused", "opt.old_checkpoints", "group['amsgrad']",
+        wrap=dropin_wraps.absence_stands_for_the_readers_option,
+    ),
     *averaging.FAULTS,
     *schedules.FAULTS,
 )  # fmt: skip

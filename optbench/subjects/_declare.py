@@ -159,6 +159,7 @@ class Subject:
         closure: a step calls its closure several times, and cannot be taken without one.
         state_at_start: the constructor makes the state, not a parameter's first step.
         rests: options under which a step leaves parameters as they are; None: there are none.
+        later: entries of a group that checkpoints of older releases lack; their absence stands for the default.
         steps: number of steps in which every branch of the rule is met.
         results: what a run is for: the parameters, and state entries that are read by the user.
         eps: values of the option `eps` that the law about it tries.
@@ -191,6 +192,7 @@ class Subject:
     closure: bool = False
     state_at_start: bool = False
     rests: Mapping[str, Any] | None = field(default_factory=lambda: {"lr": 0.0})
+    later: tuple[str, ...] = ()
     steps: int = 3
     results: tuple[str, ...] = ("param",)
     eps: tuple[Any, ...] = (0.0, 1e-8, 1e-3, 1.0)

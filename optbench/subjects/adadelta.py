@@ -1,7 +1,7 @@
 """Adadelta's declaration."""
 
 from ._declare import Illegal, Option, Paper, StateEntry, Subject
-from .adam import CAPTURABLE, LR_VALUES, MAXIMIZE, WEIGHT_DECAY, refused
+from .adam import CAPTURABLE, LATER, LR_VALUES, MAXIMIZE, WEIGHT_DECAY, refused
 
 SUBJECT = Subject(
     name="adadelta",
@@ -35,4 +35,5 @@ p = p - lr*u""",
         Illegal({"rho": 1.25}, "ValueError", "1.25"),
     ),
     fullest={"weight_decay": 0.1},
+    later=LATER,
 )  # fmt: skip

@@ -52,4 +52,5 @@ p = p - a*U/max(1, rms(U)/d)""",
     fullest={"weight_decay": 0.1},
     dtypes=REAL,
     eps=((None, 1e-3), (1e-8, 0.0), (1e-3, 1e-3), (1.0, 1.0)),
+    later=("foreach",),
 )  # fmt: skip

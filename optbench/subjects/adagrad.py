@@ -38,4 +38,5 @@ p = p - lr/(1 + (t - 1)*lr_decay) * g/(sqrt(s) + eps)""",
     fullest={"lr_decay": 0.25, "initial_accumulator_value": 0.5},
     state_at_start=True,
     sparse_without=("weight_decay",),
+    later=("foreach", "maximize", "differentiable", "fused"),
 )  # fmt: skip

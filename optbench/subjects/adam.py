@@ -20,6 +20,10 @@ MAXIMIZE = Option("maximize", False, (False, True), "bool", "ascend instead of d
 CAPTURABLE = Option("capturable", False, (False, True), "bool", "keep the step counter on the parameter's device",
                     idle="it says where a number is kept")  # fmt: skip
 
+# What a group gained since the first releases.
+LATER = ("foreach", "maximize", "differentiable", "capturable")
+ADAM_LATER = (*LATER, "amsgrad", "decoupled_weight_decay", "fused")
+
 STATE = (
     StateEntry("step", "counter", "number of steps taken, a 0-d float tensor"),
     StateEntry("exp_avg", "element", "running mean of the gradient", drives=True),
@@ -81,4 +85,5 @@ p = p - lr/(1 - beta1**t) * m / (sqrt(v)/sqrt(1 - beta2**t) + eps)""",
     state=STATE,
     illegal=ILLEGAL,
     fullest=FULLEST,
+    later=ADAM_LATER,
 )  # fmt: skip

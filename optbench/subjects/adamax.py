@@ -1,7 +1,7 @@
 """Adamax's declaration."""
 
 from ._declare import Option, StateEntry, Subject
-from .adam import CAPTURABLE, FLOAT_BETAS, LR_VALUES, MAXIMIZE, PAPER, WEIGHT_DECAY, refused, refused_betas
+from .adam import CAPTURABLE, FLOAT_BETAS, LATER, LR_VALUES, MAXIMIZE, PAPER, WEIGHT_DECAY, refused, refused_betas
 
 SUBJECT = Subject(
     name="adamax",
@@ -28,4 +28,5 @@ p = p - lr/(1 - beta1**t) * m/u""",
     ),
     illegal=(*refused("lr", "eps", "weight_decay"), *refused_betas()),
     fullest={"weight_decay": 0.1},
+    later=LATER,
 )  # fmt: skip

@@ -1,7 +1,7 @@
 """AdamW's declaration: Adam with decoupled weight decay and a default of 0.01 for it."""
 
 from ._declare import Option, Paper, Subject
-from .adam import AMSGRAD, AMSGRAD_PAPER, BETAS, CAPTURABLE, EPS, FULLEST, ILLEGAL, LR, MAXIMIZE, STATE
+from .adam import ADAM_LATER, AMSGRAD, AMSGRAD_PAPER, BETAS, CAPTURABLE, EPS, FULLEST, ILLEGAL, LR, MAXIMIZE, STATE
 
 SUBJECT = Subject(
     name="adamw",
@@ -28,4 +28,5 @@ p = p - lr/(1 - beta1**t) * m / (sqrt(v)/sqrt(1 - beta2**t) + eps)""",
     state=STATE,
     illegal=ILLEGAL,
     fullest=FULLEST,
+    later=ADAM_LATER,
 )  # fmt: skip

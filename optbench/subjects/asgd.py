@@ -1,7 +1,7 @@
 """ASGD's declaration."""
 
 from ._declare import Option, Paper, StateEntry, Subject
-from .adam import CAPTURABLE, LR_VALUES, MAXIMIZE, WEIGHT_DECAY, refused
+from .adam import CAPTURABLE, LATER, LR_VALUES, MAXIMIZE, WEIGHT_DECAY, refused
 
 SUBJECT = Subject(
     name="asgd",
@@ -39,4 +39,5 @@ mu = 1/max(1, t - t0)""",
     # The average is what the algorithm returns; it moves no parameter.
     results=("param", "ax"),
     steps=5,
+    later=LATER,
 )  # fmt: skip

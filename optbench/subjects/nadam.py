@@ -1,7 +1,7 @@
 """NAdam's declaration."""
 
 from ._declare import Option, Paper, StateEntry, Subject
-from .adam import CAPTURABLE, FLOAT_BETAS, LR_VALUES, MAXIMIZE, WEIGHT_DECAY, refused, refused_betas
+from .adam import CAPTURABLE, FLOAT_BETAS, LATER, LR_VALUES, MAXIMIZE, WEIGHT_DECAY, refused, refused_betas
 
 SUBJECT = Subject(
     name="nadam",
@@ -40,4 +40,5 @@ p = p - lr*n/(sqrt(v/(1 - beta2**t)) + eps)""",
     ),
     illegal=(*refused("lr", "eps", "weight_decay", "momentum_decay"), *refused_betas()),
     fullest={"weight_decay": 0.1},
+    later=(*LATER, "decoupled_weight_decay"),
 )  # fmt: skip

@@ -1,7 +1,7 @@
 """RAdam's declaration."""
 
 from ._declare import Option, Paper, StateEntry, Subject
-from .adam import CAPTURABLE, FLOAT_BETAS, LR_VALUES, MAXIMIZE, WEIGHT_DECAY, refused, refused_betas
+from .adam import CAPTURABLE, FLOAT_BETAS, LATER, LR_VALUES, MAXIMIZE, WEIGHT_DECAY, refused, refused_betas
 
 SUBJECT = Subject(
     name="radam",
@@ -44,4 +44,5 @@ p = p - lr*n * (c/d if r > 5 else 1)""",
     cancels=float(1 << 14),
     # The first five steps are not rectified.
     steps=8,
+    later=(*LATER, "decoupled_weight_decay"),
 )  # fmt: skip

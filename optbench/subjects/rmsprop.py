@@ -1,7 +1,7 @@
 """RMSprop's declaration."""
 
 from ._declare import Option, Paper, StateEntry, Subject
-from .adam import CAPTURABLE, LR_VALUES, MAXIMIZE, WEIGHT_DECAY, refused
+from .adam import CAPTURABLE, LATER, LR_VALUES, MAXIMIZE, WEIGHT_DECAY, refused
 
 SUBJECT = Subject(
     name="rmsprop",
@@ -39,4 +39,5 @@ p = p - lr*(b if momentum else g/d)""",
     ),
     illegal=refused("lr", "eps", "weight_decay", "momentum", "alpha"),
     fullest={"momentum": 0.9, "centered": True},
+    later=(*LATER, "momentum", "centered"),
 )  # fmt: skip

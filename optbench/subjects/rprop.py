@@ -1,7 +1,7 @@
 """Rprop's declaration."""
 
 from ._declare import Exempt, Illegal, Option, Paper, StateEntry, Subject
-from .adam import CAPTURABLE, LR_VALUES, MAXIMIZE, refused
+from .adam import CAPTURABLE, LATER, LR_VALUES, MAXIMIZE, refused
 
 SUBJECT = Subject(
     name="rprop",
@@ -44,4 +44,5 @@ prev = g""",
     # With lr 0 the smallest step size is left.
     rests=None,
     exempt=(Exempt("opt.invariant", "small_rates", "step sizes have a smallest one, below which no rate brings them"),),
+    later=LATER,
 )  # fmt: skip

@@ -46,4 +46,5 @@ p = p - lr*g""",
     ),
     fullest={"momentum": 0.9, "dampening": 0.25},
     sparse_without=("weight_decay",),
+    later=("nesterov", "maximize", "foreach", "differentiable", "fused"),
 )  # fmt: skip
