@@ -28,6 +28,9 @@ _SCENES = 6
 class StateUnknown(Unsupported):
     """Foreign code keeps its state under names that nobody declared."""
 
+    def __init__(self, name: str) -> None:
+        super().__init__(f"its state has no {name!r}, and no Adapter says what else it is called")
+
 
 class Run:
     """An optimizer of the implementation under test, with its parameters, at work on a problem.
@@ -87,14 +90,27 @@ class Run:
         return values
 
     def before(self, i: int, k: int) -> Before:
-        """Parameter `i` as it now stands and its gradient of step `k`, as the oracle's input."""
+        """Parameter `i` as it now stands and its gradient of step `k`, as the oracle's input.
+
+        Raises:
+            StateUnknown: of foreign code, which keeps something else or elsewhere.
+        """
         state = self.state(i)
+        if self.trial.implementation.target and state:
+            self._require_known(state)
         names = self.trial.subject.tensor_names(self.options)
         kept = {name: exact(state[name]) for name in names if name in state}
         step = int(state["step"]) if "step" in state else int(bool(kept))
         names = self.trial.subject.number_names(self.options)
         numbers = {name: state[name].detach().cpu().clone() for name in names if name in state}
         return Before(exact(self.params[i]), self.problem.grad(i, k), kept, step, numbers)
+
+    def _require_known(self, state: Mapping[str, Any]) -> None:
+        subject = self.trial.subject
+        counter = (subject.counter.name,) if subject.counter else ()
+        for name in (*subject.state_names(self.options), *subject.number_names(self.options), *counter):
+            if name not in state:
+                raise StateUnknown(name)
 
     def put(self, befores: Sequence[Before]) -> None:
         """Overwrite parameters and state with these values, in place."""
@@ -188,14 +204,16 @@ class Trial(TrialBase):
             self.checker.equal(f"{what}, parameter {i}, which has no gradient", run.params[i].cpu(),
                                before.param.to(self.problem.dtype))  # fmt: skip
             for name, values in before.state.items():
+                # Of foreign code nobody knows in which dtype it keeps its state.
+                kept = state[name].dtype if self.implementation.target else self.problem.dtype
                 self.checker.equal(f"{what}, {name} of parameter {i}, which has no gradient", state[name].cpu(),
-                                   values.to(self.problem.dtype))  # fmt: skip
+                                   values.to(kept))  # fmt: skip
             return
         for name, quantity in after.quantities.items():
-            if name != "param" and self._keeps(name, i, state, what):
+            if name != "param" and self._keeps(name, i, state, what, before is not None):
                 self.checker.close(f"{what}, {name} of parameter {i}", state[name], quantity, self.dtype)
         for name, number in after.numbers.items():
-            if self._keeps(name, i, state, what):
+            if self._keeps(name, i, state, what, before is not None):
                 # It is rounded to its own dtype by everyone, and steps in float64 tell one rounding from another.
                 judged = quantity_of(number.to(torch.float64), torch.zeros((), dtype=torch.float64), None, number.dtype)
                 self.checker.close(f"{what}, {name} of parameter {i}", state[name], judged, number.dtype)
@@ -207,12 +225,18 @@ class Trial(TrialBase):
         if before is not None and self.checker.failed > failed and len(self.scenes) < _SCENES:
             self.scenes.append(scene.of_step(self, run, i, before, after))
 
-    def _keeps(self, name: str, i: int, state: Mapping[str, Any], what: str) -> bool:
-        """Whether the state has the entry, which counts as a fault where it has not."""
+    def _keeps(self, name: str, i: int, state: Mapping[str, Any], what: str, alone: bool) -> bool:
+        """Whether the state has the entry, which counts as a fault where it has not.
+
+        Raises:
+            StateUnknown: of foreign code, where the step is judged alone, from a state that nobody can set.
+        """
         if name in state:
             return True
         if self.implementation.target:
-            raise StateUnknown(f"its state has no {name!r}, and no Adapter says what else it is called")
+            if alone:
+                raise StateUnknown(name)
+            return False
         self.checker.true(f"{what}, {name} of parameter {i} is kept", False, f"the state has {sorted(state)}",
                           f"{name!r} in optimizer.state[params[{i}]]")  # fmt: skip
         return False

@@ -118,6 +118,9 @@ def _changed(trial: Trial) -> None:
     for option in trial.subject.options:
         if option.settled or option.name in ("capturable", "nesterov") or not trial.takes(option.name):
             continue
+        # Foreign code may keep it elsewhere, or under another name.
+        if trial.implementation.target and option.name not in run.optimizer.param_groups[0]:
+            continue
         for value in reversed(option.values):
             if isinstance(value, (float, int, str, tuple)):
                 from optbench.registry import materialise
