@@ -7,6 +7,7 @@ import shlex
 
 from optbench import registry, subjects
 from optbench.deviation import Deviation
+from optbench.deviations_autograd import ROWS as AUTOGRAD
 from optbench.deviations_dropin import ROWS as DROP_IN
 from optbench.deviations_math import ROWS as MATH
 from optbench.deviations_schedulers import ROWS as SCHEDULERS
@@ -610,6 +611,7 @@ up, says nothing about the data, and nothing tells that they are gone.
     *STATE,
     *MATH,
     *DROP_IN,
+    *AUTOGRAD,
 )
 
 

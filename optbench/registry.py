@@ -119,6 +119,10 @@ def _tensor_without_capture(case: Case) -> bool:
     return _has_tensor(case) and not case.options.get("capturable")
 
 
+def _derivative(case: Case) -> bool:
+    return case.variant.startswith("derivative")
+
+
 def _complex(case: Case) -> bool:
     return case.dtype.startswith("complex")
 
@@ -138,6 +142,7 @@ def _peer(package: str, project: str = "") -> Implementation:
 _NEEDS_ACCELERATOR = (_capturable_on_cpu, "torch takes capturable=True on accelerators only")
 _TENSOR_LR = (_tensor_without_capture, "torch's foreach path takes a tensor lr only with capturable=True")
 _NO_COMPLEX = (_complex, "torch's fused path takes real floating-point parameters only")
+_FOLLOWED = (_derivative, "autograd follows for-loops only, by documentation")
 _TRITON_INTERPRETER = {"TRITON_INTERPRET": "1", "OPTBENCH_FUSED_BACKEND": "triton"}
 
 IMPLEMENTATIONS: dict[str, Implementation] = {
@@ -156,6 +161,7 @@ IMPLEMENTATIONS: dict[str, Implementation] = {
             module="optbench.impls.foreach",
             ours=True,
             backend={"*": "foreach"},
+            refuses=(_FOLLOWED,),
         ),
         Implementation(
             "fused",
@@ -163,6 +169,7 @@ IMPLEMENTATIONS: dict[str, Implementation] = {
             module="optbench.impls.fused",
             ours=True,
             backend={"cpu": "numba", "*": "triton"},
+            refuses=(_FOLLOWED,),
         ),
         Implementation(
             "fused-triton",
@@ -172,6 +179,7 @@ IMPLEMENTATIONS: dict[str, Implementation] = {
             worker=True,
             environment=_TRITON_INTERPRETER,
             backend={"cpu": "triton-interpreter", "*": "triton"},
+            refuses=(_FOLLOWED,),
         ),
         Implementation(
             "torch",
@@ -195,7 +203,7 @@ IMPLEMENTATIONS: dict[str, Implementation] = {
             module=TORCH_PEERS,
             factory="foreach",
             backend={"*": "torch"},
-            refuses=(_NEEDS_ACCELERATOR, _TENSOR_LR),
+            refuses=(_NEEDS_ACCELERATOR, _TENSOR_LR, _FOLLOWED),
             kinds=("optimizer", "averager"),
         ),
         Implementation(
@@ -204,7 +212,7 @@ IMPLEMENTATIONS: dict[str, Implementation] = {
             module=TORCH_PEERS,
             factory="fused",
             backend={"*": "torch"},
-            refuses=(_NEEDS_ACCELERATOR, _NO_COMPLEX),
+            refuses=(_NEEDS_ACCELERATOR, _NO_COMPLEX, _FOLLOWED),
             kinds=("optimizer",),
         ),
         Implementation(
@@ -214,7 +222,7 @@ IMPLEMENTATIONS: dict[str, Implementation] = {
             factory="compiled",
             default=False,
             backend={"*": "inductor"},
-            refuses=(_NEEDS_ACCELERATOR,),
+            refuses=(_NEEDS_ACCELERATOR, _FOLLOWED),
             kinds=("optimizer",),
         ),
         _peer("pytorch_optimizer"),

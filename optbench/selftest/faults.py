@@ -372,6 +372,13 @@ FAULTS: tuple[Fault, ...] = (
         "adam", "fused", "opt.old_checkpoints", "group['amsgrad']",
         wrap=dropin_wraps.absence_stands_for_the_readers_option,
     ),
+    Fault(
+        "sgd-first-momentum-detached",
+        "with differentiable=True the first momentum buffer has no past",
+        "sgd", "reference", "opt.differentiable", "derivative by gradients",
+        shipped_in="torch 2.13",
+        patches=(("momentum_buffer.copy_(grad)", "momentum_buffer.copy_(grad.detach())"),),
+    ),
     *averaging.FAULTS,
     *schedules.FAULTS,
 )  # fmt: skip

@@ -1,0 +1,113 @@
+"""opt.differentiable: autograd's derivative of steps is the derivative of what the steps compute."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from optbench import pairwise
+from optbench.case import AsTensor, Case
+from optbench.law import Law, Scope
+from optbench.subjects import Subject
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from optbench.trial import Trial
+
+LAW = Law(
+    id="opt.differentiable",
+    level="torch",
+    statement="with differentiable=True the steps' derivative by gradients, start, lr and decay is the formula's",
+    catches="state that is detached from its past, or changed after autograd has saved it, a tensor lr that is refused",
+    formula=False,
+)
+
+# At the sixth step RAdam's variance is tractable.
+_STEPS = 6
+# A central difference in float64 is right to some 1e-10 of the values; what is wrong is wrong in the first digits.
+_APART = 2.0**-18
+_RELATIVE = 1e-5
+# torch documents, or reads, a tensor there.
+_TENSOR_DECAY = ("sgd", "adam", "adamw")
+
+
+def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
+    if not subject.elementwise or subject.sparse or "float64" not in scope.dtypes:
+        return
+    options = (option for option in subject.options if option.name not in ("lr", "capturable"))
+    factors = {
+        option.name: tuple(value for value in option.values if not isinstance(value, AsTensor)) for option in options
+    }
+    rows = pairwise.rows(factors, subject.forbidden, scope.seed)[: None if scope.suite == "full" else 2]
+    for what in ("gradients", "start", "lr", *(("weight_decay",) if subject.name in _TENSOR_DECAY else ())):
+        for row in (dict(subject.fullest), *rows):
+            if what != "weight_decay" or not row.get("decoupled_weight_decay"):
+                yield scope.case(subject, row, "float64", shapes="one", variant=f"derivative by {what}", steps=_STEPS)
+
+
+def check(trial: Trial) -> None:
+    import torch
+
+    from optbench.trial_base import Unsupported
+
+    if not trial.takes("differentiable"):
+        raise Unsupported("no such option: differentiable")
+    what = trial.case.variant.removeprefix("derivative by ")
+    # The rate and the decay themselves; of gradients and start, how far they are moved in some direction.
+    at = {"lr": 0.125, "weight_decay": 0.25}.get(what, 0.0)
+    number = torch.tensor(at, dtype=torch.float64, requires_grad=True)
+    with _wide_numbers():
+        (derivative,) = torch.autograd.grad(_outcome(trial, what, number), number, allow_unused=True)
+        with torch.no_grad():
+            above, below = (_outcome(trial, what, number + far) for far in (_APART, -_APART))
+    trial.checker.near(
+        f"derivative by {what} after {trial.case.steps} steps",
+        0.0 if derivative is None else derivative.item(),
+        (above - below).item() / (2 * _APART),
+        _RELATIVE,
+    )
+
+
+@contextmanager
+def _wide_numbers() -> Iterator[None]:
+    """0-d state, as ASGD's rate, has the default dtype: in float32 it would have no differences."""
+    import torch
+
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def _outcome(trial: Trial, what: str, number: Tensor) -> Tensor:
+    """A weighted sum of the parameters after the case's steps, which depends on the number."""
+    start = trial.problem.start[0]
+    options: dict[str, Any] = {**trial.case.options, "differentiable": True}
+    if what in trial.subject.defaults:
+        options[what] = number
+    if what == "start":
+        start = start + number * _drawn(trial, "direction", 0)
+    # A parameter that a network computed: a leaf cannot be written where autograd looks on.
+    param = start.clone().requires_grad_() * 1
+    optimizer = trial.build([param], options)
+    for k in range(trial.case.steps):
+        grad = trial.problem.grad(0, k)
+        assert grad is not None
+        given = grad + number * _drawn(trial, "direction", k) if what == "gradients" else grad.clone()
+        param.grad = given
+        trial.advance(optimizer)
+        trial.checker.true(f"step {k + 1} leaves the gradient alone", given._version == 0 and param.grad is given)
+    return (param * _drawn(trial, "weights", 0)).sum()
+
+
+def _drawn(trial: Trial, *labels: object) -> Tensor:
+    import torch
+
+    from optbench.problem import generator
+
+    rng = generator(trial.case.seed, *labels)
+    return torch.randn(trial.problem.shapes[0], generator=rng, dtype=torch.float64)
