@@ -6,7 +6,7 @@ from optbench.deviation import Deviation
 
 ROWS: tuple[Deviation, ...] = (
     Deviation(
-        "D-064",
+        "D-065",
         "sgd",
         "opt.differentiable",
         "torch-forloop",
@@ -30,7 +30,7 @@ documented as autograd through the step.
         cases=("by_gradients momentum", "by_start momentum"),
     ),
     Deviation(
-        "D-065",
+        "D-066",
         "asgd",
         "opt.differentiable",
         "torch-forloop",
@@ -54,7 +54,7 @@ tensor where that is wanted.
         cases=("by_lr",),
     ),
     Deviation(
-        "D-066",
+        "D-067",
         "adadelta adagrad adamax rmsprop rprop",
         "opt.differentiable",
         "torch-forloop",
@@ -78,7 +78,7 @@ has to be a number, is what refuses it here, and only where it requires a gradie
         cases=("by_lr",),
     ),
     Deviation(
-        "D-067",
+        "D-068",
         "adam sgd",
         "opt.differentiable",
         "torch-forloop",
@@ -101,7 +101,7 @@ two inner steps of meta-learning, has the decay in it twice.
         cases=("by_weight_decay",),
     ),
     Deviation(
-        "D-068",
+        "D-069",
         "adam adamax adamw nadam rmsprop rprop sgd",
         "opt.differentiable",
         "torch-forloop",

@@ -53,6 +53,8 @@ def test_a_learning_rate_in_the_fourth_digit_is_caught() -> None:
 def _concerned(law: str, subject: subjects.Subject) -> bool:
     if law == "opt.complex":
         return any(dtype.startswith("complex") for dtype in subject.dtypes)
+    if law == "opt.differentiable":
+        return subject.differentiable
     return True
 
 

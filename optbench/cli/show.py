@@ -194,13 +194,8 @@ def _show_tiers(subject: Subject, columns: int) -> None:
 
 def _taken(subject: Subject, tier: str) -> str:
     """Which options a tier takes."""
-    if not takes_differentiable(subject):
+    if not subject.differentiable:
         return "takes every option of torch's"
     if tier == "reference":
         return "takes every option, differentiable=True as well"
     return f"takes every option but differentiable=True: use optbench.reference.{subject.class_name}"
-
-
-def takes_differentiable(subject: Subject) -> bool:
-    """Whether the algorithm has the flag: as in torch.optim, where each element is updated from dense gradients."""
-    return subject.kind == "optimizer" and subject.elementwise and not subject.sparse

@@ -34,7 +34,7 @@ _TENSOR_DECAY = ("sgd", "adam", "adamw")
 
 
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
-    if not subject.elementwise or subject.sparse or "float64" not in scope.dtypes:
+    if not subject.differentiable or "float64" not in scope.dtypes:
         return
     options = (option for option in subject.options if option.name not in ("lr", "capturable"))
     factors = {

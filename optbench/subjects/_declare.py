@@ -236,6 +236,11 @@ class Subject:
         return not any(full[a] == first and full[b] == second for (a, first), (b, second) in self.forbidden)
 
     @property
+    def differentiable(self) -> bool:
+        """Whether it has the flag of that name, as where in torch each element is updated from dense gradients."""
+        return self.kind == "optimizer" and self.elementwise and not self.sparse
+
+    @property
     def defaults(self) -> dict[str, Any]:
         return {option.name: option.default for option in self.options}
 

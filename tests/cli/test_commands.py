@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from optbench import registry, subjects
-from optbench.cli.show import takes_differentiable
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("torch", "numba", "pandas", "matplotlib", "rich", "triton", "jinja2", "numpy")
@@ -211,8 +210,8 @@ def test_show_tells_truly_which_tier_takes_differentiable(name):
     weights = [torch.nn.Parameter(torch.ones(2, 2))]
     for tier in ("reference", "foreach", "fused"):
         cls = registry.find(tier).load(subject.class_name)
-        assert ("differentiable" in inspect.signature(cls).parameters) == takes_differentiable(subject)
-        if takes_differentiable(subject):
+        assert ("differentiable" in inspect.signature(cls).parameters) == subject.differentiable
+        if subject.differentiable:
             with contextlib.nullcontext() if tier == "reference" else pytest.raises(ValueError, match="differentiable"):
                 cls(weights, differentiable=True)
 
