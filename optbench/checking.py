@@ -11,14 +11,14 @@ from typing import Any
 
 from optbench import deviations, laws, registry, subjects
 from optbench.case import AsTensor, Case
-from optbench.registry import Implementation
+from optbench.registry import Implementation, Oracle
 from optbench.results import Result, Verdict
 from optbench.worker import Worker, WorkerCrash, WorkerError
 
 # A case takes milliseconds; in Triton's interpreter seconds. What takes a minute hangs.
 TIME_LIMIT = 60.0
 LACKS = "no such option: "
-# What a law of each kind is given: (subject, implementation, case, checker, state names, options taken).
+# What a law of each kind is given: see `optbench.trial_base.TrialBase`.
 _TRIALS: dict[subjects.Kind, str] = {
     "optimizer": "optbench.trial",
     "scheduler": "optbench.schedules",
@@ -28,7 +28,10 @@ _TRIALS: dict[subjects.Kind, str] = {
 
 @dataclass(frozen=True)
 class Task:
-    """One law on one case of one implementation, with all that a worker process needs to check it."""
+    """One law on one case of one implementation, with all that a worker process needs to check it.
+
+    `adopted` is the subject, where that is not the declared one of its name; see `optbench.subjects.adopt`.
+    """
 
     law: str
     case: Case
@@ -40,6 +43,10 @@ class Task:
     named_dtypes: tuple[str, ...] = ()
     require_torch: bool = False
     spared: bool = False
+    named: frozenset[str] = frozenset()
+    adopted: subjects.Subject | None = None
+    oracle: Oracle | None = None
+    inherits: frozenset[str] = frozenset()
 
 
 def check(task: Task, implementation: Implementation | None = None) -> Result:
@@ -65,6 +72,7 @@ def attempt(
     from optbench.checker import Checker
     from optbench.trial_base import Unsupported
 
+    subjects.adopt([task.adopted] if task.adopted else [])
     implementation = implementation or registry.find(task.implementation)
     entry = laws.entries()[task.law]
     started = time.perf_counter()
@@ -75,7 +83,9 @@ def attempt(
     trial = None
     if reason is None:
         subject = subjects.load(task.case.subject)
-        trial = _trial(subject.kind)(subject, implementation, task.case, checker, dict(task.state), task.options)
+        trial = _trial(subject.kind)(
+            subject, implementation, task.case, checker, dict(task.state), task.options, task.named, task.oracle
+        )
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -123,8 +133,11 @@ def result_of(task: Task, verdict: Verdict, message: str, implementation: Implem
         message=message,
         reproduce=task.reproduce,
     )
-    row = deviations.explain(result) if result.broken or verdict == "precision" else None
-    return replace(result, deviation=row.id) if row else result
+    row = deviations.explain(result, task.inherits) if result.broken or verdict == "precision" else None
+    if row is None:
+        return result
+    # What torch.optim.Optimizer does to whoever derives from it is nobody's fault but torch's.
+    return replace(result, deviation=row.id, judged=result.judged and row.inherited not in task.inherits)
 
 
 def _refusal(implementation: Implementation, task: Task) -> str | None:

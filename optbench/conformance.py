@@ -33,7 +33,8 @@ class Plan:
     """What a conformance run is about.
 
     Args:
-        algo: as `--algo` has it: names, commas, globs, `all`.
+        algo: as `--algo` has it: names, commas, globs, `all`; empty: what foreign classes are by themselves, of which
+            every law is asked that needs no formula.
         implementations: as `--impl` names them; empty: every implementation at hand, ours judged.
         device: a torch device.
         dtypes: storage dtypes; empty: all.
@@ -43,6 +44,7 @@ class Plan:
         seed: seeds values and perturbations; in the full suite further cases too.
         require_torch: judge foreign code on the level "torch" too.
         expected: failures that the owner of the judged implementations expects.
+        oracle: the user's own class whose run in float64 is the oracle, as `--oracle` has it.
     """
 
     algo: str = "all"
@@ -55,6 +57,7 @@ class Plan:
     seed: int = 0
     require_torch: bool = False
     expected: Expectations | None = None
+    oracle: str = ""
 
     @property
     def scope(self) -> Scope:
@@ -143,7 +146,7 @@ def _run(
     workers: Crew,
 ) -> Iterator[Result]:
     chosen = registry.select(list(plan.implementations), plan.device)
-    about = {item.name: _about(item, workers[item.name][0]) for item in chosen if item.target}
+    about = _look(plan, chosen, {name: each[0] for name, each in workers.items()})
     asked = [
         task
         for task in tasks(plan, chosen, about)
@@ -171,11 +174,9 @@ def _workers(item: Implementation, device: str, count: int) -> list[Worker]:
 def planned(plan: Plan) -> list[Task]:
     """What a plan asks for, with foreign code looked at in processes that are gone again."""
     chosen = registry.select(list(plan.implementations), plan.device)
-    about = {}
-    for item in chosen:
-        if item.target:
-            with Worker(item.environment) as worker:
-                about[item.name] = _about(item, worker)
+    with contextlib.ExitStack() as stack:
+        workers = {item.name: stack.enter_context(Worker(item.environment)) for item in chosen if item.target}
+        about = _look(plan, chosen, workers)
     return tasks(plan, chosen, about)
 
 
@@ -185,8 +186,14 @@ def tasks(
     """What a plan asks for, implementation innermost, so that all share a case's oracle."""
     named = list(plan.implementations)
     found = []
+    about = about or {}
+    owners = _adopt(plan, about)
     for declared in subjects.select(plan.algo):
-        takers = _takers(declared, chosen, about or {})
+        takers = [
+            (item, facts)
+            for item, facts in _takers(declared, chosen, about)
+            if item.name in owners.get(declared.name, [item.name])
+        ]
         subject = _common(declared, [facts for _, facts in takers])
         for entry in laws.select(plan.laws):
             if entry.law.kind != subject.kind:
@@ -211,6 +218,10 @@ def tasks(
                             plan.dtypes,
                             plan.require_torch,
                             entry.law.host and plan.suite == "quick" and not named and item.interpreted_on(plan.device),
+                            frozenset(facts.get("named", ())),
+                            declared if declared.name in owners else None,
+                            facts["found"].oracle if "found" in facts else None,
+                            frozenset(facts.get("inherits", ())),
                         )
                     )
     if not found and not plan.keyword and plan.dtypes:
@@ -248,6 +259,23 @@ def _common(declared: Subject, everyone: Iterable[Mapping[str, Any]]) -> Subject
     return subject
 
 
+def _adopt(plan: Plan, about: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Adopt the subjects that were made for this run; their names, and the implementations that each is asked of."""
+    owners: dict[str, list[str]] = {}
+    adopted = []
+    for name, facts in about.items():
+        if "found" not in facts:
+            continue
+        subject = facts["found"].subject
+        if subject.name in owners and not plan.algo:
+            # Another class of the same name.
+            subject = replace(subject, name=name)
+        owners.setdefault(subject.name, []).append(name)
+        adopted.append(subject)
+    subjects.adopt(adopted)
+    return owners
+
+
 def _missing(plan: Plan, about: Mapping[str, Mapping[str, Any]]) -> Iterator[Result]:
     """A skip for each declared option that foreign code lacks."""
     asked = {entry.law.id for entry in laws.select(plan.laws)}
@@ -257,8 +285,15 @@ def _missing(plan: Plan, about: Mapping[str, Mapping[str, Any]]) -> Iterator[Res
             if facts is None or facts["options"] is None:
                 continue
             for option in sorted(set(subject.defaults) - set(facts["options"])):
-                task = Task(laws.WIDEST[subject.kind], Case(subject.name, variant=f"option={option}"), name, True, "")
-                yield result_of(task, "skip", LACKS + option, registry.find(name))
+                yield _skipped(subject.name, subject.kind, name, option, LACKS + option)
+        for option in told["found"].lacks if "found" in told else ():
+            subject = told["found"].subject
+            yield _skipped(subject.name, subject.kind, name, option, f"{plan.oracle} has no such option: {option}")
+
+
+def _skipped(subject: str, kind: subjects.Kind, name: str, option: str, message: str) -> Result:
+    task = Task(laws.WIDEST[kind], Case(subject, variant=f"option={option}"), name, True, "")
+    return result_of(task, "skip", message, registry.find(name))
 
 
 def cases(entry: laws.Entry, subject: Subject, plan: Plan) -> list[Case]:
@@ -323,20 +358,56 @@ def _did_not_run(result: Result) -> bool:
 
 def reproduce(plan: Plan, law: str, case: Case, implementation: str) -> str:
     """The command that reruns one case."""
-    parts = ["optbench check", f"--algo {case.subject}", f"--impl {implementation}", f"-k '{law}[{case.id}]'"]
+    parts = ["optbench check", *([f"--algo {case.subject}"] if plan.algo else []), f"--impl {implementation}"]
+    parts += [f"--oracle {plan.oracle}"] if plan.oracle else []
+    parts += [f"-k '{law}[{case.id}]'"]
     parts += [f"--dtype {','.join(plan.dtypes)}"] if plan.dtypes else []
     parts += [f"--device {plan.device}"] if plan.device != "cpu" else []
     parts += [f"--suite {plan.suite}"] if plan.suite != "quick" else []
     return " ".join([*parts, f"--seed {plan.seed}"])
 
 
-def _about(item: Implementation, worker: Worker) -> Mapping[str, Any]:
-    """Options and state names of foreign code, read in its worker process."""
+def _look(plan: Plan, chosen: Sequence[Implementation], workers: Mapping[str, Worker]) -> dict[str, dict[str, Any]]:
+    """What a run needs to know of foreign code, by implementation, found out in its worker process."""
+    subjects.adopt([])
+    declared = _only(plan) if plan.algo and plan.oracle else None
+    about = {}
+    for item in chosen:
+        if item.target:
+            facts = _ask(item.name, workers[item.name], "optbench.foreign:describe", item.target)
+            if not plan.algo or plan.oracle:
+                facts["found"] = _find(plan, item.name, workers[item.name], declared)
+            about[item.name] = facts
+    return about
+
+
+def _only(plan: Plan) -> Subject:
+    """The algorithm of a run with an oracle of the user's."""
+    chosen = subjects.select(plan.algo)
+    if len(chosen) > 1 or chosen[0].kind != "optimizer":
+        raise UsageError(f"--oracle {plan.oracle!r} computes one optimizer: --algo {plan.algo!r} is more, or another.")
+    return chosen[0]
+
+
+def _find(plan: Plan, name: str, worker: Worker, declared: Subject | None) -> Any:
+    """The subject of a class that nobody declared, or that the user's oracle judges."""
+    find = "optbench.undeclared:find"
     try:
-        facts: Mapping[str, Any] = worker.call("optbench.foreign:describe", item.target, timeout=TIME_LIMIT)
+        return worker.call(find, name, plan.oracle, declared, timeout=TIME_LIMIT)
+    except WorkerCrash as crash:
+        if plan.oracle:
+            raise UsageError(f"--oracle {plan.oracle!r} cannot be tried: {one_line(crash)}") from crash
+        # Every law will tell; what its constructor takes is known without a step.
+        return _ask(name, worker, find, name, "", None, f"when it was tried, {one_line(crash)}")
+    except WorkerError as error:
+        raise UsageError(f"--impl {name!r} cannot be tried: {one_line(error)}") from error
+
+
+def _ask(name: str, worker: Worker, function: str, *arguments: Any) -> Any:
+    try:
+        return worker.call(function, *arguments, timeout=TIME_LIMIT)
     except (WorkerCrash, WorkerError) as error:
-        raise UsageError(f"--impl {item.target!r} cannot be loaded: {one_line(error)}") from error
-    return facts
+        raise UsageError(f"--impl {name!r} cannot be loaded: {one_line(error)}") from error
 
 
 def _results(asked: Sequence[Task], workers: Mapping[str, Sequence[Worker]]) -> Generator[Result, None, None]:

@@ -42,6 +42,7 @@ class Deviation:
         proof: one or two sentences: what shows torch to be wrong, or that this is a convention; line ends do not count.
         cases: each a few texts that a case's id contains together; one of them is enough; empty: any case.
         upstream: the issue upstream, if one is known, "pytorch#191763".
+        inherited: the method of torch.optim.Optimizer that does it: to foreign code too, which inherits it.
     """
 
     id: str
@@ -55,3 +56,4 @@ class Deviation:
     proof: str = ""
     cases: tuple[str, ...] = ()
     upstream: str = ""
+    inherited: str = ""

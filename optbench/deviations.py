@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import shlex
+from collections.abc import Collection
 
 from optbench import registry, subjects
 from optbench.deviation import Deviation
@@ -242,6 +243,7 @@ state.
 """,
         cases=("loaded",),
         upstream="pytorch#196083",
+        inherited="load_state_dict",
     ),
     Deviation(
         "D-011",
@@ -615,13 +617,18 @@ up, says nothing about the data, and nothing tells that they are gone.
 )
 
 
-def explain(result: Result) -> Deviation | None:
-    """The row that accounts for a broken law, if there is one; one that names the law before one for many laws."""
+def explain(result: Result, inherits: Collection[str] = ()) -> Deviation | None:
+    """The row that accounts for a broken law, if there is one; one that names the law before one for many laws.
+
+    Args:
+        result: what was broken.
+        inherits: the methods that foreign code has from torch.optim.Optimizer.
+    """
     for row in sorted(TABLE, key=lambda row: result.law not in row.laws.split()):
         if (
             _any(row.subjects, result.subject)
             and _any(row.laws, result.law)
-            and _any(row.implementations, result.implementation)
+            and (_any(row.implementations, result.implementation) or row.inherited in inherits)
             and (not row.cases or any(_all(texts, result.case) for texts in row.cases))
         ):
             return row

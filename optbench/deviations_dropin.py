@@ -24,6 +24,7 @@ The page says that parameters need an order that is the same in every run, and n
 them with TypeError. state_dict counts parameters by this order, so that a checkpoint can come back to others.
 """,
         cases=("a_set", "frozen_set"),
+        inherited="__init__",
     ),
     Deviation(
         "D-058",

@@ -91,12 +91,21 @@ def accepted_options(cls: type[Any]) -> set[str] | None:
         return None
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return None
-    adapter = adapter_of(cls)
+    return _named_options(cls)
+
+
+def _named_options(cls: type[Any]) -> set[str]:
+    """The hyperparameters that a class's constructor names, under their declared names."""
+    try:
+        parameters = list(inspect.signature(cls).parameters.values())
+    except (TypeError, ValueError):
+        return set()
     by_name = [
         parameter.name
         for parameter in parameters
         if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
     ]
+    adapter = adapter_of(cls)
     return {adapter.declared(name) for name in by_name[_PARAMETERS:]}
 
 
@@ -142,8 +151,9 @@ def describe(target: str, class_name: str = "") -> dict[str, Any]:
         class_name: which of torch's classes is meant, where the target is a table; "": all.
 
     Returns:
-        {"name": class name, "kind": as of a subject, "options": sorted declared hyperparameters or None,
-        "state": own name -> declared name}; of a table, what `peers.describe` says
+        {"name": class name, "kind": as of a subject, "options": sorted declared hyperparameters or None, "named": those
+        that its constructor names, "state": own name -> declared name, "inherits": the methods that it has from
+        torch.optim.Optimizer}; of a table, what `peers.describe` says
 
     Raises:
         UsageError: as `load_class`.
@@ -157,8 +167,21 @@ def describe(target: str, class_name: str = "") -> dict[str, Any]:
         "name": cls.__name__,
         "kind": kind_of(cls),
         "options": None if options is None else sorted(options),
+        "named": sorted(_named_options(cls)),
         "state": dict(adapter_of(cls).state),
+        "inherits": sorted(_inherited(cls)),
     }
+
+
+def _inherited(cls: type[Any]) -> set[str]:
+    import torch
+
+    if not issubclass(cls, torch.optim.Optimizer):
+        return set()
+    methods = vars(torch.optim.Optimizer).items()
+    own = {name for name, method in methods if inspect.isfunction(method) and getattr(cls, name) is method}
+    # Whoever derives from it has to call it.
+    return {*own, "__init__"}
 
 
 def _construct(cls: type[Any], adapter: Adapter, params: Any, **options: Any) -> Any:

@@ -26,7 +26,8 @@ class Law:
         host: about what the host keeps and passes on, not about kernels. In the quick suite an interpreter, which
             shares the host's code with the compiled path, leaves these to that path, unless it is named.
         formula: it takes the subject's rule to judge by: the oracle, another tier, or torch's own class. A law without
-            is asked of optimizers that nobody declared, too.
+            is asked of optimizers that nobody declared, too. Where it has an oracle, that is then the very class on
+            contiguous tensors in float64, unless the user names another.
     """
 
     id: str

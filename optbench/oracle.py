@@ -104,7 +104,7 @@ def step(
             continue
         wide_out, numbers = _changed_outcomes(subject, options, packed, dtype, dtype, judge, seed, indices[0])
         # The reference run in the tested dtype itself shows what honest rounding does on this very case.
-        narrow_out = _run(subject, options, [_as_dtype(packed, dtype)], judge, dtype)[0][0]
+        narrow_out = _honest(subject, options, packed, judge, dtype, wide_out)
         for name, coarse in subject.coarse.items():
             if (worked := dtype_of(coarse)) != dtype:
                 further, _ = _changed_outcomes(subject, options, packed, dtype, worked, judge, seed, indices[0])
@@ -253,6 +253,19 @@ def _run(
     return [_values(subject, options, optimizer, param) for param in params]
 
 
+def _honest(
+    subject: Subject, options: Mapping[str, Any], before: Before, judge: str, dtype: torch.dtype,
+    wide_out: Mapping[str, Tensor],
+) -> Mapping[str, Tensor]:  # fmt: skip
+    """What the judge makes of a step in the tested dtype; foreign code may keep state of another, and make nothing."""
+    try:
+        return _run(subject, options, [_as_dtype(before, dtype)], judge, dtype)[0][0]
+    except Exception:
+        if judge in registry.IMPLEMENTATIONS:
+            raise
+        return {name: values[0].to(dtype) for name, values in wide_out.items()}
+
+
 def _kept(subject: Subject, before: Before) -> dict[str, Any]:
     """The state entries of a parameter that has taken these steps."""
     kept: dict[str, Any] = {name: values.clone() for name, values in (before.state | before.numbers).items()}
@@ -285,7 +298,11 @@ def construct(subject: Subject, options: Mapping[str, Any], params: Any, judge: 
     eps = subject.complete(taken).get("eps")
     if isinstance(eps, tuple) and eps[0] is None:
         taken["eps"] = (torch.finfo(dtype).eps, *eps[1:])
-    return registry.build(registry.IMPLEMENTATIONS[judge], subject.class_name, params, taken)
+    implementation = registry.find(judge)
+    if implementation.target:
+        # Whose defaults may be others.
+        taken = {**subject.defaults, **taken}
+    return registry.build(implementation, subject.class_name, params, taken)
 
 
 def rollout(

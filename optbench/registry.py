@@ -102,6 +102,21 @@ class Implementation:
         return found  # type: ignore[no-any-return]
 
 
+@dataclass(frozen=True)
+class Oracle:
+    """The implementation that judges numbers, where that is none of ours.
+
+    Args:
+        name: as `--impl` or `--oracle` has it.
+        refuses: why it cannot judge; empty: it can.
+        steps: whether it can judge a step alone, from state that is put into it; else whole runs only.
+    """
+
+    name: str
+    refuses: str = ""
+    steps: bool = True
+
+
 def _path(subject: subjects.Subject) -> str:
     """Where a class is below torch.optim: "Adam", "swa_utils.AveragedModel"."""
     return ".".join(filter(None, (subject.module, subject.class_name)))

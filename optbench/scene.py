@@ -160,14 +160,14 @@ class Scene:
 
 def of_step(trial: Trial, run: Run, i: int, before: Before, after: After) -> Scene:
     """The step that parameter `i` of a run took last, with what the oracle has to say of it."""
-    subject, state, placed = trial.subject, run.state(i), run.grads[i]
+    subject, state, placed, counter = trial.subject, run.state(i), run.grads[i], trial.subject.counter
     names = [name for name in subject.tensor_names(run.options) if name in state]
     tensors = {"param": run.params[i], **{name: state[name] for name in names}}
     lies = tensors if placed is None or trial.problem.sparse else {**tensors, "grad": placed.tensor}
     return Scene(
         subject, dict(run.options), before, after,
         observed={name: real(exact(tensor)) for name, tensor in tensors.items()},
-        counted=float(state["step"]) if "step" in state and subject.counter else None,
+        counted=float(state[counter.name]) if counter and counter.name in state else None,
         dtype=trial.problem.dtype, judge=trial.judge, seed=trial.case.seed,
         lies={name: Lie.of(tensor) for name, tensor in lies.items()},
         others=tuple(other.options for other in trial.runs if other.options != run.options),

@@ -100,7 +100,8 @@ class Run:
             self._require_known(state)
         names = self.trial.subject.tensor_names(self.options)
         kept = {name: exact(state[name]) for name in names if name in state}
-        step = int(state["step"]) if "step" in state else int(bool(kept))
+        counter = self.trial.subject.counter
+        step = int(state[counter.name]) if counter and counter.name in state else int(bool(kept))
         names = self.trial.subject.number_names(self.options)
         numbers = {name: state[name].detach().cpu().clone() for name in names if name in state}
         return Before(exact(self.params[i]), self.problem.grad(i, k), kept, step, numbers)
@@ -145,8 +146,16 @@ class Trial(TrialBase):
 
     @property
     def judge(self) -> str:
-        """The implementation whose float64 run is the oracle here."""
-        return oracle.judge_for(self.implementation.name, self.subject)
+        """The implementation whose float64 run is the oracle here.
+
+        Raises:
+            Unsupported: foreign code that would be its own oracle, and cannot be.
+        """
+        if self.oracle is None:
+            return oracle.judge_for(self.implementation.name, self.subject)
+        if self.oracle.refuses:
+            raise Unsupported(f"nobody knows its formula, and it is no oracle of itself: {self.oracle.refuses}")
+        return self.oracle.name
 
     def build(self, params: Any, options: Mapping[str, Any], implementation: Implementation | None = None) -> Any:
         """An optimizer of the implementation under test, or of another.
@@ -158,6 +167,9 @@ class Trial(TrialBase):
         missing = [name for name in options if not self.takes(name)]
         if missing and chosen is self.implementation:
             raise Unsupported(f"no such option: {', '.join(sorted(missing))}")
+        if chosen is self.implementation:
+            usual = {name: value for name, value in self.subject.defaults.items() if name in self.named}
+            options = {**usual, **options}
         if chosen.factory and {"foreach", "fused"} & set(options):
             raise Unsupported("foreach and fused are what makes this path")
         optimizer = registry.build(chosen, self.subject.class_name, params, options)
@@ -175,10 +187,13 @@ class Trial(TrialBase):
         try:
             if self.subject.closure:
                 self._follow_whole(run)
+            elif self.oracle and not self.oracle.steps:
+                self._follow_unsynchronised(run)
             else:
                 self._follow_steps(run, trajectory(_key(self.case), self.judge))
         except StateUnknown:
-            self._follow_unsynchronised(self.run())
+            run = self.run()
+            self._follow_unsynchronised(run)
         for i, placed in enumerate(run.placed):
             self.checker.true(f"memory around parameter {i} is untouched", placed.untouched(),
                               shown=f"bool((memory[{i}][around[{i}]] == {CANARY}).all())")  # fmt: skip
@@ -192,9 +207,19 @@ class Trial(TrialBase):
         chosen = range(len(run.params)) if indices is None else indices
         befores = [run.before(i, k) for i in chosen]
         run.step(k)
-        afters = oracle.step(self.subject, run.options, befores, self.problem.dtype, self.judge, self.case.seed)
+        afters = self.after(run, befores)
         for i, before, after in zip(chosen, befores, afters, strict=True):
             self.compare(run, i, before, after, what)
+
+    def after(self, run: Run, befores: Sequence[Before]) -> list[After | None]:
+        """What a step has to make of parameters under the run's options.
+
+        Raises:
+            Unsupported: the oracle cannot judge a step alone.
+        """
+        if self.oracle and not self.oracle.steps:
+            raise Unsupported(f"{self.oracle.name} keeps more than its state tells, so that no step is judged alone")
+        return oracle.step(self.subject, run.options, befores, self.problem.dtype, self.judge, self.case.seed)
 
     def compare(self, run: Run, i: int, before: Before | None, after: After | None, what: str) -> None:
         """Judge parameter `i` after a step: its state entries first, so that the first wrong quantity is named."""
@@ -217,10 +242,11 @@ class Trial(TrialBase):
                 # It is rounded to its own dtype by everyone, and steps in float64 tell one rounding from another.
                 judged = quantity_of(number.to(torch.float64), torch.zeros((), dtype=torch.float64), None, number.dtype)
                 self.checker.close(f"{what}, {name} of parameter {i}", state[name], judged, number.dtype)
-        if self.subject.counter and (not self.implementation.target or "step" in state):
-            counted = float(state["step"]) if "step" in state else None
-            self.checker.same(f"{what}, step of parameter {i}", counted, float(after.step),
-                              shown=f"float(optimizer.state[params[{i}]]['step']) == {after.step}")  # fmt: skip
+        counter = self.subject.counter
+        if counter and (not self.implementation.target or counter.name in state):
+            counted, key = float(state[counter.name]) if counter.name in state else None, repr(counter.name)
+            self.checker.same(f"{what}, {counter.name} of parameter {i}", counted, float(after.step),
+                              shown=f"float(optimizer.state[params[{i}]][{key}]) == {after.step}")  # fmt: skip
         self.checker.close(f"{what}, parameter {i}", run.params[i], after.quantities["param"], self.dtype)
         if before is not None and self.checker.failed > failed and len(self.scenes) < _SCENES:
             self.scenes.append(scene.of_step(self, run, i, before, after))
@@ -307,7 +333,8 @@ class Trial(TrialBase):
                 failed = self.checker.failed
                 self.checker.close(f"step {k + 1} (state not synchronised), parameter {i}", run.params[i],
                                    quantity["param"], self.dtype)  # fmt: skip
-                if self.checker.failed > failed and len(self.scenes) < _SCENES:
+                told = self.oracle is None or self.oracle.steps
+                if told and self.checker.failed > failed and len(self.scenes) < _SCENES:
                     self.scenes.append(scene.blind(self, run, i, k))
 
     def rollout(self, *judged: int) -> list[list[tuple[dict[str, Quantity], dict[str, Tensor]]]]:

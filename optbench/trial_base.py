@@ -8,7 +8,7 @@ from typing import Any
 
 from optbench.case import Case
 from optbench.checker import Checker
-from optbench.registry import Implementation
+from optbench.registry import Implementation, Oracle
 from optbench.subjects import Subject
 
 
@@ -27,6 +27,8 @@ class TrialBase:
         checker: takes the comparisons.
         state_alias: foreign name -> declared name: of optimizers' state, and of an averager's attributes.
         options: the options that foreign code takes, None for any.
+        named: the options that foreign code's constructor names: each is given, because its default may be another.
+        oracle: who judges numbers; None: one of ours.
         scenes: what came out wrong, with all that is needed to find out why; see `optbench.diagnosis`.
     """
 
@@ -36,6 +38,8 @@ class TrialBase:
     checker: Checker
     state_alias: Mapping[str, str]
     options: frozenset[str] | None = None
+    named: frozenset[str] = frozenset()
+    oracle: Oracle | None = None
     scenes: list[Any] = field(default_factory=list)
 
     def takes(self, option: str) -> bool:

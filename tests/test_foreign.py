@@ -169,9 +169,15 @@ def test_adapter_renames_options_and_state(folder):
     write(folder / "own_code.py", GOOD)
     made = load_factory("own_code.py:Renamed")([torch.nn.Parameter(torch.ones(1))], lr=0.25, eps=1e-3)
     assert made.param_groups[0]["lr"] == 0.25 and made.param_groups[0]["eps"] == 1e-3
-    told = {"name": "Renamed", "kind": "optimizer", "options": ["eps", "lr"], "state": {"m": "exp_avg"}}
-    assert describe("own_code.py:Renamed") == told
-    assert describe("own_code.py:Open")["options"] is None
+    told = describe("own_code.py:Renamed")
+    inherits = told.pop("inherits")
+    assert told == {
+        "name": "Renamed", "kind": "optimizer", "options": ["eps", "lr"], "named": ["eps", "lr"],
+        "state": {"m": "exp_avg"},
+    }  # fmt: skip
+    assert {"__init__", "load_state_dict", "add_param_group"} <= set(inherits) and "step" not in inherits
+    other = describe("own_code.py:Open")
+    assert (other["options"], other["named"], other["inherits"]) == (None, [], [])
 
 
 def test_kinds_of_foreign_code(folder):

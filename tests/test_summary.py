@@ -98,6 +98,12 @@ def test_foreign_code_is_graded_as_a_drop_in(judged):
     )
 
 
+def test_what_it_inherits_from_torch_makes_nobody_less_of_a_drop_in():
+    known = result("opt.params", FOREIGN, "fail", False, level="torch", deviation="D-057")
+    rows = [result(implementation=FOREIGN), known, replace(known, law="opt.version", deviation=None)]
+    assert summarise(rows, RULES).sentence.endswith("1 of 2 laws (not opt.version; --require torch makes that count).")
+
+
 def test_foreign_code_has_to_be_a_drop_in_where_that_is_required():
     rows = [result(implementation=FOREIGN), result("opt.version", FOREIGN, "fail", level="torch")]
     assert summarise(rows, replace(RULES, require_torch=True)).exit_status == 1

@@ -7,7 +7,7 @@ from .options import Format, Request, Suite, split
 
 
 def check(
-    algo: options.Algo,
+    algo: options.AlgoOrOwn = "",
     impl: options.Impl = None,
     device: options.Device = "cpu",
     dtype: options.Dtype = None,
@@ -17,13 +17,14 @@ def check(
     seed: options.Seed = 0,
     require: options.RequireOption = None,
     expect: options.Expect = None,
+    oracle: options.OracleOption = "",
     format: options.FormatOption = Format.table,
     output: options.Output = "-",
     html: options.Html = None,
     resume: options.Resume = None,
     repro: options.Repro = None,
 ) -> None:
-    """Check which laws an algorithm's implementations keep.
+    """Check which laws an algorithm's implementations keep, or a class of your own.
 
     Example: optbench check --algo adam --impl path/to/my_adam.py:MyAdam
     """
@@ -32,6 +33,6 @@ def check(
     execute(
         Request(
             "check", algo, split(impl), "torch-best", device, split(dtype), suite, (), keyword, split(law), seed,
-            format, output, html, resume, require is not None, bench=False, expect=expect, repro=repro,
+            format, output, html, resume, require is not None, bench=False, expect=expect, oracle=oracle, repro=repro,
         )
     )  # fmt: skip

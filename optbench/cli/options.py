@@ -15,6 +15,7 @@ from optbench.errors import NothingToRun, UsageError, unknown
 
 if TYPE_CHECKING:
     from optbench.expected import Expectations
+    from optbench.registry import Implementation
 
 _GROUPS = ("optimizers", "schedulers", "averaging")
 DTYPES = ("float32", "float64", "bfloat16", "float16", "complex64", "complex128")
@@ -70,6 +71,17 @@ Algo = Annotated[
     str,
     typer.Option("--algo", "-a", metavar="NAMES", autocompletion=_algos,
                  help="Algorithms: names, commas, globs, `all`, `optimizers`, `schedulers`, `averaging`."),
+]  # fmt: skip
+AlgoOrOwn = Annotated[
+    str,
+    typer.Option("--algo", "-a", metavar="NAMES", autocompletion=_algos,
+                 help="As of `compare`. Without it, --impl names classes of your own: they are asked every law that "
+                      "needs no formula."),
+]  # fmt: skip
+OracleOption = Annotated[
+    str,
+    typer.Option("--oracle", metavar="WHERE:CLASS",
+                 help="Your own reference class: its run in float64 decides what is right."),
 ]  # fmt: skip
 Impl = Annotated[
     list[str] | None,
@@ -140,7 +152,7 @@ class Request:
 
     Args:
         command: "compare", "check" or "bench".
-        algo: as given.
+        algo: as given; empty: what the classes are by themselves.
         impl: names; empty: the default ones.
         baseline: as given.
         device: a torch device.
@@ -158,6 +170,7 @@ class Request:
         check: whether laws are checked.
         bench: whether anything is timed.
         expect: the file of expected failures.
+        oracle: the user's own class that decides what is right.
         repro: the file of a script that shows the first failure.
     """
 
@@ -180,6 +193,7 @@ class Request:
     check: bool = True
     bench: bool = True
     expect: Path | None = None
+    oracle: str = ""
     repro: Path | None = None
 
     @property
@@ -198,8 +212,10 @@ class Request:
 
         if not (self.check or self.bench):
             raise UsageError("--no-check and --no-bench leave nothing to do: drop one of them.")
-        algorithms = subjects.select(self.algo)
         chosen = registry.select(list(self.impl), self.device)
+        self._validate_foreign(chosen)
+        # Without --algo nobody knows them before the classes have been looked at.
+        algorithms = subjects.select(self.algo) if self.algo else []
         if any(item.name == "fused-triton" for item in chosen) and not registry.triton_installed():
             raise NothingToRun(
                 "fused-triton needs Triton, which is not installed here: pip install 'optbench[triton]'."
@@ -210,7 +226,7 @@ class Request:
             if name not in DTYPES:
                 raise unknown("dtype", name, DTYPES, f"optbench {self.command} --help")
         takes = dict.fromkeys(dtype for subject in algorithms for dtype in subject.dtypes)
-        if self.dtypes and not set(self.dtypes) & set(takes):
+        if self.algo and self.dtypes and not set(self.dtypes) & set(takes):
             raise UsageError(f"--dtype {','.join(self.dtypes)}: {self.algo} takes {', '.join(takes)}.")
         if not re.fullmatch(r"[a-z]+(:\d+)?", self.device):
             raise UsageError(f"--device {self.device!r} is no torch device: write cpu, cuda or cuda:1.")
@@ -224,6 +240,23 @@ class Request:
         if self.format in ("junit", "github") and not self.check:
             raise UsageError(f"--format {self.format} tells about laws, and this run checks none: drop --no-check.")
         self._validate_files()
+
+    def _validate_foreign(self, chosen: Sequence[Implementation]) -> None:
+        """Refuse what can be asked of the user's own classes only."""
+        from optbench import registry
+
+        ours = [item.name for item in chosen if not item.target]
+        if not self.algo and not self.impl:
+            raise UsageError(
+                "check needs --algo NAMES (`optbench list algos` shows all), or a class of your own: --impl "
+                "package.module:Class or path/file.py:Class."
+            )
+        if not self.algo and ours:
+            raise UsageError(f"{ours[0]} has many algorithms: name one by --algo; `optbench list algos` has all.")
+        if self.oracle and (ours or not self.impl):
+            raise UsageError("--oracle judges classes of your own only: name one by --impl path/file.py:Class.")
+        if self.oracle and not registry.find(self.oracle).target:
+            raise UsageError(f"--oracle {self.oracle!r} is ours, and judges already: name a class of your own.")
 
     def expectations(self) -> Expectations | None:
         """What the file of expected failures declares."""
@@ -262,4 +295,5 @@ class Request:
             "check": self.check,
             "bench": self.bench,
             "expect": None if self.expect is None else str(self.expect),
+            "oracle": self.oracle or None,
         }

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing
 from dataclasses import asdict, fields
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,7 +60,7 @@ def execute(request: Request) -> None:
         if calibration:
             environment["calibration"] = calibration
         record_file = Path(request.output) if request.format == "json" and request.output != "-" else None
-        name = f"{request.command}-{request.algo}"
+        name = f"{request.command}-{request.algo or ','.join(item.rpartition(':')[2] for item in request.impl)}"
         command = command_line(request)
         with Recorder(name, command, environment, request.plan(), output=record_file, resumed=earlier) as recorder:
             summary = _Sitting(request, recorder, line, earlier, workers).run()
@@ -72,7 +73,7 @@ def _plan(request: Request) -> Plan:
 
     return Plan(
         request.algo, request.impl, request.device, request.dtypes, request.suite, request.laws, request.keyword,
-        request.seed, request.require_torch, request.expectations(),
+        request.seed, request.require_torch, request.expectations(), request.oracle,
     )  # fmt: skip
 
 
@@ -84,7 +85,7 @@ def _crew(request: Request) -> AbstractContextManager[Crew]:
 
 def command_line(request: Request) -> str:
     """The command that asks for the same rows."""
-    words = ["optbench", request.command, "--algo", request.algo]
+    words = ["optbench", request.command, *(["--algo", request.algo] if request.algo else [])]
     for option, values in (
         ("--impl", request.impl), ("--dtype", request.dtypes), ("--workload", request.workloads),
         ("--law", request.laws),
@@ -92,7 +93,8 @@ def command_line(request: Request) -> str:
         words += [option, ",".join(values)] if values else []
     defaults = {field.name: field.default for field in fields(Request)}
     for option, name in (
-        ("--baseline", "baseline"), ("--device", "device"), ("--suite", "suite"), ("-k", "keyword"), ("--seed", "seed"),
+        ("--oracle", "oracle"), ("--baseline", "baseline"), ("--device", "device"), ("--suite", "suite"),
+        ("-k", "keyword"), ("--seed", "seed"),
     ):  # fmt: skip
         value = getattr(request, name)
         words += [option, str(value)] if value != defaults[name] else []
@@ -129,7 +131,11 @@ class _Sitting:
     ) -> None:
         self.request, self.recorder, self.line, self.earlier = request, recorder, line, earlier
         self.workers = workers
-        self.rules = rules(request)
+
+    @cached_property
+    def rules(self) -> Rules:
+        """Whose broken laws count; what foreign classes are by themselves is known when they have been checked."""
+        return rules(self.request)
 
     def run(self) -> Summary:
         try:
@@ -153,6 +159,7 @@ class _Sitting:
         problem = self._write_report()
         self.line.clear()
         self._tell_unmatched()
+        self._tell_unasked()
         self._write(summary, record, problem)
         self._write_script()
         if isinstance(problem, Exception):
@@ -229,11 +236,14 @@ class _Sitting:
         """The results in the order of laws and implementations: workers' come when they are ready."""
         from optbench.laws import entries
         from optbench.registry import IMPLEMENTATIONS
+        from optbench.subjects import select
 
         laws = {name: number for number, name in enumerate(entries())}
         names = {name: number for number, name in enumerate(dict.fromkeys([*IMPLEMENTATIONS, *self.request.impl]))}
         results = [Result(**_known_fields(Result, row)) for row in self.recorder.record["results"]]
-        subjects = {name: number for number, name in enumerate(dict.fromkeys(result.subject for result in results))}
+        named = [subject.name for subject in select(self.request.algo)] if results else []
+        order = dict.fromkeys([*named, *(result.subject for result in results)])
+        subjects = {name: number for number, name in enumerate(order)}
         return sorted(
             results,
             key=lambda row: (
@@ -265,6 +275,12 @@ class _Sitting:
 
         named = {row["deviation"] for row in self.recorder.record["results"] if row["deviation"]}
         return {row.id: asdict(row) for row in TABLE if row.id in named}
+
+    def _tell_unasked(self) -> None:
+        """Note that nobody has looked at a formula."""
+        if not self.request.algo and not self.request.oracle:
+            note("No formula was judged: --algo NAME asks whether it is that algorithm, --oracle WHERE:CLASS whether "
+                 "it is what a class of yours computes.")  # fmt: skip
 
     def _tell_unmatched(self) -> None:
         """Note the expected failures that are about no case; where only some cases ran, it is not known."""

@@ -51,9 +51,12 @@ def entries() -> dict[str, Entry]:
 
 
 def _asked(module: ModuleType, subject: Subject, scope: Scope) -> Iterator[Case]:
-    """A law's cases, with the options that every case of the subject has, without those that it is exempt from."""
+    """A law's cases, with the options that every case of the subject has, without those that it is exempt from.
+
+    None, where the law takes a rule and nobody knows the subject's.
+    """
     within = scope.limited(subject)
-    if within.dtypes:
+    if within.dtypes and (subject.rule or not module.LAW.formula):
         for chosen in module.cases(subject, within):
             case = replace(chosen, options={**subject.base, **chosen.options})
             if not subject.exempts(module.LAW.id, case.id):

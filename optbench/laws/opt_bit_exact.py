@@ -30,7 +30,7 @@ def check(trial: Trial) -> None:
     from optbench import registry
 
     run, judge = trial.run(), trial.run()
-    judge.optimizer = trial.build(judge.params, trial.case.options, registry.IMPLEMENTATIONS[trial.judge])
+    judge.optimizer = trial.build(judge.params, trial.case.options, registry.find(trial.judge))
     for k in range(trial.case.steps):
         run.step(k)
         judge.step(k)

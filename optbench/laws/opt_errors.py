@@ -18,6 +18,7 @@ LAW = Law(
     statement="every illegal argument raises torch's exception type and names the value, and leaves nothing half-built",
     catches="illegal hyperparameters that are accepted or fail later with another message",
     host=True,
+    formula=False,
 )
 
 

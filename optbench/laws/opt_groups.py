@@ -18,6 +18,7 @@ LAW = Law(
     statement="groups behave as single runs, whenever they join; a parameter listed twice is refused",
     catches="the wrong group's option, work done once per bucket, a new group that is not seen",
     host=True,
+    formula=False,
 )
 
 _VARIANTS = ("per-group options", "mixed dtypes", "group joins late", "option changed between steps", "listed twice")
@@ -33,7 +34,7 @@ def _option_sets(subject: Subject, takes: Callable[[str], bool]) -> list[dict[st
     """Every option once at a value that is not the first, each group differing from its neighbours."""
     sets: list[dict[str, object]] = [{}]
     for option in subject.options:
-        options = {"lr": 0.03125, option.name: option.values[1]}
+        options = {**subject.own(lr=0.03125), option.name: option.values[1]}
         if subject.legal(options) and takes(option.name) and option.name != "capturable":
             sets.append(options)
     return sets
@@ -76,13 +77,8 @@ def _mixed_dtypes(trial: Trial) -> None:
     """Several dtypes in one group: each behaves as if alone."""
     from dataclasses import replace
 
-    from optbench.trial import Trial as Other
-
-    decay: dict[str, object] = {name: 0.25 for name in ("weight_decay", "lr") if name in trial.subject.defaults}
-    trials = [
-        Other(trial.subject, trial.implementation, replace(trial.case, dtype=dtype), trial.checker, trial.state_alias)
-        for dtype in ("float32", "bfloat16", "float64")
-    ]
+    decay = trial.subject.own(weight_decay=0.25, lr=0.25)
+    trials = [replace(trial, case=replace(trial.case, dtype=dtype)) for dtype in ("float32", "bfloat16", "float64")]
     singles, mixed = [other.run(decay) for other in trials], [other.run(decay) for other in trials]
     optimizer = trial.build([param for run in mixed for param in run.params], decay)
     for k in range(trial.case.steps):
@@ -97,9 +93,10 @@ def _mixed_dtypes(trial: Trial) -> None:
 
 
 def _joins_late(trial: Trial) -> None:
-    run, late = trial.run(), trial.run({"lr": 0.25})
+    rate = trial.subject.own(lr=0.25)
+    run, late = trial.run(), trial.run(rate)
     run.step(0)
-    run.optimizer.add_param_group({"params": late.params, "lr": 0.25})
+    run.optimizer.add_param_group({"params": late.params, **rate})
     late.optimizer = run.optimizer
     for k in range(1, trial.case.steps):
         late.give(k)
@@ -132,12 +129,10 @@ def _changed(trial: Trial) -> None:
 
 
 def _judge(trial: Trial, run: object, befores: list, what: str) -> None:
-    from optbench import oracle
     from optbench.trial import Run
 
     assert isinstance(run, Run)
-    afters = oracle.step(trial.subject, run.options, befores, trial.problem.dtype, trial.judge, trial.case.seed)
-    for i, (before, after) in enumerate(zip(befores, afters, strict=True)):
+    for i, (before, after) in enumerate(zip(befores, trial.after(run, befores), strict=True)):
         trial.compare(run, i, before, after, what)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from optbench.case import Case
 from optbench.law import Law, Scope
-from optbench.subjects import Subject
+from optbench.subjects import NAMES, Subject
 
 if TYPE_CHECKING:
     from optbench.trial import Trial
@@ -24,6 +24,9 @@ _PARTNERS = ("torch-forloop", "reference", "foreach", "fused")
 
 
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
+    if subject.name not in NAMES:
+        # Nobody else has it.
+        return
     for partner in _PARTNERS if subject.in_torch else _PARTNERS[1:]:
         for direction in ("to", "from"):
             for dtype in scope.some("float32", "bfloat16") if scope.suite == "full" else scope.some("float32"):

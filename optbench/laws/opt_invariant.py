@@ -47,9 +47,10 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
 
 def _asked(subject: Subject) -> dict[str, Mapping[str, Any]]:
     """What is asked of an algorithm, and the options that this fixes."""
-    once = {"max_iter": 1, "line_search_fn": None} if subject.closure else {}
+    once = subject.own(max_iter=1, line_search_fn=None) if subject.closure else {}
     asked: dict[str, Mapping[str, Any]] = {"zero gradient": subject.still, "constant gradient": subject.still}
-    asked["small rates"] = {**once, "lr": _RATE}
+    if "lr" in subject.defaults:
+        asked["small rates"] = {**once, "lr": _RATE}
     if subject.rests is not None:
         asked["rate of zero"] = subject.rests
     if "maximize" in subject.defaults:

@@ -19,6 +19,7 @@ LAW = Law(
     catches="elements paired by memory order, writes outside a view, copies that are never written back",
     # Strides are the host's business; an interpreter still meets every layout in opt.oracle's pairs.
     host=True,
+    formula=False,
 )
 
 _LAYOUTS = (

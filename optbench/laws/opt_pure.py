@@ -19,6 +19,7 @@ LAW = Law(
     statement="a step leaves gradients, tensor options and every entry of the groups bitwise as they were",
     catches="weight decay or a sign written into the caller's .grad, a tensor lr updated in place, an aliased state",
     host=True,
+    formula=False,
 )
 
 

@@ -17,6 +17,7 @@ LAW = Law(
     level="math",
     statement="right for 0-d and zero-element tensors in any position, and around every vector and block width",
     catches="a skipped tail, a zero-element tensor that stops the launch, an update that starts at some size only",
+    formula=False,
 )
 
 _QUICK = ("zero first", "zero middle", "zero last", "all zero", "scalars", "small odd", "thousand", "many", "blocks")

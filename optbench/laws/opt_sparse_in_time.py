@@ -18,6 +18,7 @@ LAW = Law(
     statement="a gradient of None on some steps, late or never: counters and state are per parameter",
     catches="one step counter for all, a first step per optimizer instead of per parameter, state for what never moved",
     host=True,
+    formula=False,
 )
 
 

@@ -18,6 +18,7 @@ LAW = Law(
     statement="a step raises the version counters of the parameters, so that autograd refuses a stale backward",
     catches="kernels that write behind autograd's back: gradients computed from weights that are no longer there",
     host=True,
+    formula=False,
 )
 
 

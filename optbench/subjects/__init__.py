@@ -10,7 +10,10 @@ from optbench.errors import UsageError, unknown
 
 from ._declare import Exempt, Ground, Illegal, Kind, Option, Paper, StateEntry, Subject
 
-__all__ = ["NAMES", "Exempt", "Ground", "Illegal", "Kind", "Option", "Paper", "StateEntry", "Subject", "load", "select"]
+__all__ = [
+    "NAMES", "Exempt", "Ground", "Illegal", "Kind", "Option", "Paper", "StateEntry", "Subject", "adopt", "load",
+    "select",
+]  # fmt: skip
 
 NAMES = (
     "adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "asgd", "lbfgs", "lion", "muon", "nadam", "radam",
@@ -20,6 +23,8 @@ NAMES = (
     "cosineannealingwarmrestarts", "swalr",
     "ema", "swa",
 )  # fmt: skip
+# What classes that nobody declared compute, or declarations with somebody's class as the oracle, in the run at work.
+_ADOPTED: dict[str, Subject] = {}
 _KINDS = {"optimizers": "optimizer", "schedulers": "scheduler", "averaging": "averager"}
 
 
@@ -33,20 +38,30 @@ def load(name: str) -> Subject:
         >>> load("adam").class_name
         'Adam'
     """
+    if name in _ADOPTED:
+        return _ADOPTED[name]
     if name not in NAMES:
         raise unknown("algorithm", name, NAMES, "optbench list algos")
     subject: Subject = importlib.import_module(f"optbench.subjects.{name}").SUBJECT
     return subject
 
 
+def adopt(found: Iterable[Subject]) -> None:
+    """Let `load` give these, instead of those adopted before: they may have the names of declared ones."""
+    _ADOPTED.clear()
+    _ADOPTED.update({subject.name: subject for subject in found})
+
+
 def select(expression: str) -> list[Subject]:
     """The algorithms that `--algo` names: names, commas, globs, `all`, `optimizers`, `schedulers`, `averaging`.
+
+    An empty expression stands for what was adopted.
 
     Example:
         >>> [subject.name for subject in select("adam*")]
         ['adam', 'adamw']
     """
-    chosen: list[str] = []
+    chosen: list[str] = [] if expression else list(_ADOPTED)
     for item in filter(None, (part.strip().lower() for part in expression.split(","))):
         for name in _matching(item):
             if name not in chosen:

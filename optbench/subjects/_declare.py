@@ -143,7 +143,7 @@ class Subject:
         module: the submodule of torch.optim, and of every tier's package, where the class lives; "": the package.
         summary: one line; how it differs from its neighbour.
         papers: the sources of the rule.
-        rule: the update rule in plain ASCII, a line a statement.
+        rule: the update rule in plain ASCII, a line a statement; "": nobody knows it, and no law that needs it asks.
         options: hyperparameters.
         state: state entries.
         forbidden: pairs of (option, value) that torch refuses together, e.g. nesterov without momentum.
@@ -252,6 +252,10 @@ class Subject:
         """The options that differ from their defaults, or from what every case has instead."""
         usual = {**self.defaults, **(self.base if self.kind == "scheduler" else {})}
         return {name: value for name, value in options.items() if not _same(value, usual[name])}
+
+    def own(self, **options: Any) -> dict[str, Any]:
+        """Those of the options that it has."""
+        return {name: value for name, value in options.items() if name in self.defaults}
 
     def limited(self, options: Collection[str]) -> Subject:
         """The same subject as code sees it that takes these options only."""

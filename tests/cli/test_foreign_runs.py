@@ -25,6 +25,25 @@ CODE = """
         def __init__(self, params, lr=1e-3, **options):
             super().__init__(params, lr=lr * 1.01, **options)
 
+    class Reference(torch.optim.Optimizer):
+        def __init__(self, params, lr=0.5):
+            super().__init__(params, {"lr": lr})
+
+        @torch.no_grad()
+        def step(self, closure=None):
+            for group in self.param_groups:
+                for p in group["params"]:
+                    if p.grad is not None:
+                        p -= group["lr"] * p.grad
+
+    class Mutating(Reference):
+        @torch.no_grad()
+        def step(self, closure=None):
+            for group in self.param_groups:
+                for p in group["params"]:
+                    if p.grad is not None:
+                        p -= p.grad.mul_(group["lr"])
+
     class Dying(torch.optim.SGD):
         def step(self, closure=None):
             print("going down")
@@ -86,6 +105,34 @@ def test_what_the_owner_expects_to_fail_breaks_nothing_and_has_to_fail(folder, c
     assert record["command"].endswith("--expect expected.toml")
     sentence = record["summary"]["sentence"]
     assert "mine.py:Wrong breaks opt.shapes in 1 of 2 cases; mine.py:Right breaks opt.shapes in 1 of 2" in sentence
+
+
+def test_without_an_algorithm_every_law_is_asked_that_needs_no_formula(folder, capsys):
+    chosen = ["-k", "float32 and (strided or blocks or lr=0.1)", "--law", "opt.layouts,opt.shapes,opt.pure,opt.oracle"]
+    assert run(["check", "--impl", "mine.py:Reference,mine.py:Mutating", *chosen]) == 1
+    out, err = capsys.readouterr()
+    lines = out.splitlines()
+    assert lines[0] == "Reference" and "Mutating" in lines and "opt.oracle" not in out
+    assert "BROKEN: mine.py:Mutating breaks opt.pure in 2 of 2 cases; first: Mutating opt.pure[float32/" in out
+    assert "  optbench check --impl mine.py:Mutating -k 'opt.pure[float32/1/1_steps]' --seed 0" in lines
+    assert err.startswith("No formula was judged: --algo NAME asks whether it is that algorithm, --oracle WHERE:CLASS")
+    (path,) = Path(".optbench/runs").glob("*.json")
+    assert path.stem.endswith("-check-Reference-Mutating")
+
+
+def test_the_users_oracle_judges_formulas(folder, capsys):
+    arguments = ["check", "--impl", "mine.py:Right,mine.py:Reference", "--oracle", "mine.py:Reference"]
+    arguments += ["--law", "opt.oracle", "-k", "float32", "--format", "json"]
+    assert run(arguments) == 0
+    out, err = capsys.readouterr()
+    record = json.loads(out)
+    assert "No formula" not in err and record["command"].endswith("--oracle mine.py:Reference -k float32")
+    seen = {(row["subject"], row["verdict"]) for row in record["results"]}
+    assert seen == {("Right", "pass"), ("Right", "skip"), ("Reference", "pass"), ("Reference", "skip")}
+    lacks = {row["message"] for row in record["results"] if "option=" in row["case"]}
+    assert "mine.py:Reference has no such option: momentum" in lacks
+    # Its default is 0.5, and Right's is torch's: every option is given.
+    assert record["summary"]["sentence"].startswith("OK: mine.py:Right and mine.py:Reference keep opt.oracle in ")
 
 
 @pytest.mark.parametrize(
