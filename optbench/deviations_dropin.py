@@ -183,4 +183,29 @@ assert "broadcast shape [1]" in str(refused)
         proof="torch has never written such a counter; its for-loop, and foreach of the other optimizers, take it.",
         cases=("1-element_tensor",),
     ),
+    Deviation(
+        "D-070",
+        "lbfgs",
+        "opt.tensor_lr",
+        "torch-forloop",
+        "a tensor lr itself becomes the step length in the state, so that a new lr changes the step that was taken",
+        "the state keeps a number of its own",
+        """\
+import torch
+p, lr = torch.zeros(1, requires_grad=True), torch.tensor(0.25)
+optimizer = torch.optim.LBFGS([p], lr=lr, max_iter=4)
+def closure():
+    p.grad = 2 * (p.detach() - 1)
+    return ((p.detach() - 1) ** 2).item()
+optimizer.step(closure)
+lr.fill_(0.5)
+assert optimizer.state[p]["t"].item() == 0.5
+""",
+        effect="wrong result",
+        proof="""\
+The next step computes s = t*d for the pair (s, y), which must be the step that y belongs to: with the new t the
+curvature is wrong by the ratio of the two rates. A float lr gives the right pair.
+""",
+        cases=("lr,",),
+    ),
 )

@@ -59,13 +59,15 @@ def check(trial: Trial) -> None:
 
 def _taken(trial: Trial, form: Form) -> None:
     """Beside a run with the same gradients in their plainest form."""
+    from optbench.beside import Beside
+
     run, plain = trial.run(), trial.run()
-    sizes: dict[str, Tensor] = {}
+    beside = Beside(trial, run, plain)
     for k in range(trial.case.steps):
-        _note(sizes, plain)
+        beside.note()
         _step(trial, run, k, form)
         _step(trial, plain, k, _plain(trial))
-        _compare(trial, f"step {k + 1}", run, plain, sizes)
+        beside.compare(f"step {k + 1}")
 
 
 def _refused(trial: Trial, form: Form, word: str) -> None:
@@ -73,11 +75,14 @@ def _refused(trial: Trial, form: Form, word: str) -> None:
 
     Who takes such a gradient all the same has to take it for what it is.
     """
+    from optbench.beside import Beside
+
     run, plain = trial.run(), trial.run()
-    sizes: dict[str, Tensor] = {}
+    beside = Beside(trial, run, plain)
+    beside.note()
     _step(trial, run, 0, form)
     _step(trial, plain, 0, _plain(trial))
-    _note(sizes, plain)
+    beside.note()
     before = run.held()
     try:
         _step(trial, run, 1, form)
@@ -90,7 +95,7 @@ def _refused(trial: Trial, form: Form, word: str) -> None:
     else:
         trial.checker.true("a dense gradient is refused", word == "sparse", "it was taken")
         _step(trial, plain, 1, _plain(trial))
-    _compare(trial, "after the refusal", run, plain, sizes)
+    beside.compare("after the refusal")
 
 
 def _plain(trial: Trial) -> Form:
@@ -116,47 +121,6 @@ def _rows(trial: Trial, i: int, k: int) -> Tensor:
     if k == 1 and trial.case.variant.startswith(_NOTHING):
         rows = sparse.with_values(rows, rows.values()[:0], rows.indices()[:, :0])
     return rows.to(device=trial.case.device, dtype=trial.problem.dtype)
-
-
-def _tensors(run: Run, i: int) -> dict[str, Tensor]:
-    """A parameter and the tensors of its state, float64 and dense, by name."""
-    import torch
-
-    from optbench.error import real
-    from optbench.problem import exact
-
-    named = {f"{name} of parameter {i}": value for name, value in run.state(i).items()}
-    named[f"parameter {i}"] = run.params[i]
-    tensors = ((name, value) for name, value in named.items() if isinstance(value, torch.Tensor))
-    return {name: real(exact(value.detach().to_dense())) for name, value in tensors}
-
-
-def _note(sizes: dict[str, Tensor], run: Run) -> None:
-    """How large each element was at most: as large are the roundings that a run holds."""
-    import torch
-
-    for i in range(len(run.params)):
-        for name, values in _tensors(run, i).items():
-            sizes[name] = torch.maximum(sizes.get(name, values), values.abs())
-
-
-def _compare(trial: Trial, what: str, run: Run, plain: Run, sizes: dict[str, Tensor]) -> None:
-    """Within what rounding once more or once less may do."""
-    import torch
-
-    from optbench import nested
-    from optbench.error import quantity
-
-    for i in range(len(run.params)):
-        actual, expected = _tensors(run, i), _tensors(plain, i)
-        numbers, wanted = ({name: value for name, value in each.state(i).items() if not isinstance(value, torch.Tensor)}
-                           for each in (run, plain))  # fmt: skip
-        differ = nested.difference(numbers, wanted)
-        trial.checker.true(f"{what}, counters of parameter {i}", not differ, differ)
-        trial.checker.same(f"{what}, what is kept of parameter {i}", sorted(actual), sorted(expected))
-        for name in (name for name in actual if name in expected):
-            judged = quantity(expected[name], torch.zeros_like(expected[name]), sizes.get(name), trial.dtype)
-            trial.checker.close(f"{what}, {name}", actual[name], judged, trial.dtype)
 
 
 def _twice(grad: Tensor) -> Tensor:

@@ -122,3 +122,41 @@ def absence_stands_for_the_readers_option(cls: type[Any]) -> type[Any]:
             super().__setstate__(state)
 
     return Faulty
+
+
+def rate_read_once(cls: type[Any]) -> type[Any]:
+    class Faulty(cls):  # type: ignore[misc, valid-type]
+        def __init__(self, params: Any, lr: Any = 1e-3, **options: Any) -> None:
+            super().__init__(params, lr=float(lr), **options)
+
+    return Faulty
+
+
+def step_length_is_the_rate(cls: type[Any]) -> type[Any]:
+    import torch
+
+    def step(self: Any, original: Any, closure: Any) -> Any:
+        result = original(closure)
+        lr = self.param_groups[0]["lr"]
+        for state in self.state.values():
+            if isinstance(lr, torch.Tensor) and state.get("t") == lr:
+                state["t"] = lr
+        return result
+
+    return _in_place_of_step(cls, step)
+
+
+def kernel_for_each_rate(cls: type[Any]) -> type[Any]:
+    from numba import njit
+
+    known: dict[float, Any] = {}
+
+    def step(self: Any, original: Any, closure: Any) -> Any:
+        for group in self.param_groups:
+            rate = float(group["lr"])
+            if rate not in known:
+                known[rate] = njit(lambda grad, rate=rate: -rate * grad)
+            known[rate](1.0)
+        return original(closure)
+
+    return _in_place_of_step(cls, step)

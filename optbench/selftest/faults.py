@@ -379,6 +379,25 @@ FAULTS: tuple[Fault, ...] = (
         shipped_in="torch 2.13",
         patches=(("momentum_buffer.copy_(grad)", "momentum_buffer.copy_(grad.detach())"),),
     ),
+    Fault(
+        "sgd-rate-read-once",
+        "a tensor lr is read when the optimizer is made",
+        "sgd", "foreach", "opt.tensor_lr", "the group holds the tensor",
+        wrap=dropin_wraps.rate_read_once,
+    ),
+    Fault(
+        "lbfgs-step-length-is-the-rate",
+        "the step length that is kept for the next pair is the caller's own tensor",
+        "lbfgs", "reference", "opt.tensor_lr", "lr is written to before step",
+        shipped_in="torch 2.13",
+        wrap=dropin_wraps.step_length_is_the_rate,
+    ),
+    Fault(
+        "adam-kernel-for-each-rate",
+        "a kernel is compiled for every value of lr",
+        "adam", "fused", "opt.tensor_lr", "compilers called in step",
+        wrap=dropin_wraps.kernel_for_each_rate,
+    ),
     *averaging.FAULTS,
     *schedules.FAULTS,
 )  # fmt: skip

@@ -49,6 +49,7 @@ class Option:
         meaning: one line.
         settled: a change in the middle of a run is not asked for, because it decides what the constructor or the first
             step makes.
+        tensors: its numbers may be tensors, which `values` does not tell of lr alone.
         needs: options beside which it changes an update.
         idle: why it changes no number; "" where it does.
         decays: it moves a parameter whose gradient is zero; at 0 it does not.
@@ -60,6 +61,7 @@ class Option:
     legal: str
     meaning: str
     settled: bool = False
+    tensors: bool = False
     needs: Mapping[str, Any] = field(default_factory=dict)
     idle: str = ""
     decays: bool = False
