@@ -10,6 +10,7 @@ from optbench import registry, subjects
 from optbench.deviation import Deviation
 from optbench.deviations_autograd import ROWS as AUTOGRAD
 from optbench.deviations_dropin import ROWS as DROP_IN
+from optbench.deviations_edges import ROWS as EDGES
 from optbench.deviations_math import ROWS as MATH
 from optbench.deviations_schedulers import ROWS as SCHEDULERS
 from optbench.deviations_state import ROWS as STATE
@@ -200,7 +201,7 @@ documented, its moment (the first step, not the constructor) is not.
     ),
     Deviation(
         "D-009",
-        "adam adamax adamw nadam radam sparse_adam",
+        "radam adam adamax adamw nadam sparse_adam",
         "opt.oracle opt.matches_reference",
         # torch's for-loop judges the reference, so that its loss shows there too.
         "torch-forloop torch-foreach reference",
@@ -329,6 +330,7 @@ assert buffer.nonzero().tolist() == [[4]]
         proof="""\
 The parameter is element 2 of the buffer, and element 4 is written. The cause is add_ of a sparse tensor to a
 0-dimensional view, which counts the view's offset twice; with a view of one dimension the right element moves.
+SGD and Adagrad do the same with such a gradient.
 """,
         cases=("strided",),
     ),
@@ -614,27 +616,33 @@ up, says nothing about the data, and nothing tells that they are gone.
     *MATH,
     *DROP_IN,
     *AUTOGRAD,
+    *EDGES,
 )
 # In the order of their ids, whichever file they stand in.
 TABLE = tuple(sorted(_ROWS, key=lambda row: row.id))
 
 
 def explain(result: Result, inherits: Collection[str] = ()) -> Deviation | None:
-    """The row that accounts for a broken law, if there is one; one that names the law before one for many laws.
+    """The row that accounts for a broken law, if there is one: of several the one that says most about law and case.
 
     Args:
         result: what was broken.
         inherits: the methods that foreign code has from torch.optim.Optimizer.
     """
-    for row in sorted(TABLE, key=lambda row: result.law not in row.laws.split()):
-        if (
-            _any(row.subjects, result.subject)
-            and _any(row.laws, result.law)
-            and (_any(row.implementations, result.implementation) or row.inherited in inherits)
-            and (not row.cases or any(_all(texts, result.case) for texts in row.cases))
-        ):
-            return row
-    return None
+    fitting = (
+        row
+        for row in TABLE
+        if _any(row.subjects, result.subject)
+        and _any(row.laws, result.law)
+        and (_any(row.implementations, result.implementation) or row.inherited in inherits)
+        and (not row.cases or any(_all(texts, result.case) for texts in row.cases))
+    )
+    return max(fitting, key=lambda row: (result.law in row.laws.split(), _said(row, result.case)), default=None)
+
+
+def _said(row: Deviation, case: str) -> int:
+    """How much a row says of a case."""
+    return max((len(texts) for texts in row.cases if _all(texts, case)), default=0)
 
 
 def selection(row: Deviation) -> tuple[str, str, str, str]:

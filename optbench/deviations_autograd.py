@@ -24,8 +24,8 @@ assert p.item() == -0.5 and derivative is None
 """,
         effect="wrong result",
         proof="""\
-The parameter is -0.5*g, so the derivative by g is -0.5; without momentum that is what autograd gives. The flag is
-documented as autograd through the step.
+The parameter is -0.5*g, so the derivative by g is -0.5; without momentum that is what autograd gives. The flag
+is documented as autograd through the step.
 """,
         cases=("by_gradients momentum", "by_start momentum"),
     ),
@@ -48,8 +48,8 @@ assert p.item() == -0.5 and derivative is None
 """,
         effect="wrong result",
         proof="""\
-The parameter is -lr*g, so the derivative by lr is -1, as SGD without momentum gives it; lr is documented to be a
-tensor where that is wanted.
+The parameter is -lr*g, so the derivative by lr is -1, as SGD without momentum gives it; lr is documented to be
+a tensor where that is wanted.
 """,
         cases=("by_lr",),
     ),
@@ -72,8 +72,8 @@ assert "must be Number, not Tensor" in str(refused)
 """,
         effect="raises",
         proof="""\
-lr is documented as a float or a tensor, and Adam, RAdam and SGD take such a tensor. An operation's own argument, which
-has to be a number, is what refuses it here, and only where it requires a gradient.
+lr is documented as a float or a tensor, and Adam, RAdam and SGD take such a tensor. An operation's own
+argument, which has to be a number, is what refuses it here, and only where it requires a gradient.
 """,
         cases=("by_lr",),
     ),
@@ -95,8 +95,8 @@ assert p.grad.item() == 1.5
 """,
         effect="input changed",
         proof="""\
-With a float, or a tensor that needs no gradient, the decay is added to a copy. A gradient that is used again, as for
-two inner steps of meta-learning, has the decay in it twice.
+With a float, or a tensor that needs no gradient, the decay is added to a copy. A gradient that is used again,
+as for two inner steps of meta-learning, has the decay in it twice.
 """,
         cases=("by_weight_decay",),
     ),
@@ -121,9 +121,9 @@ assert "modified by an inplace operation" in str(refused)
 """,
         effect="raises",
         proof="""\
-The flag is documented as autograd through the step, and Adam without amsgrad gives the derivative of any number of
-steps. The maximum, Adamax's norm, RMSprop's mean and Rprop's step sizes are updated in place where they were saved; of
-NAdam's and SGD's momentum that is so where lr requires a gradient.
+The flag is documented as autograd through the step, and Adam without amsgrad gives the derivative of any number
+of steps. The maximum, Adamax's norm, RMSprop's mean and Rprop's step sizes are updated in place where they were
+saved; of NAdam's and SGD's momentum that is so where lr requires a gradient.
 """,
         cases=("derivative",),
     ),

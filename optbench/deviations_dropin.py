@@ -64,7 +64,7 @@ assert str(refused).startswith("add(sparse, dense)") and p.tolist() == [[-0.5], 
 Adagrad refuses the same pair by name. A step that raised has been taken for some parameters and not for others, and
 taking it again moves the former twice.
 """,
-        cases=("sparse_refused", "rows_refused", "elements_twice_refused"),
+        cases=("rows_refused", "elements_twice_refused", "sparse_refused"),
     ),
     Deviation(
         "D-060",

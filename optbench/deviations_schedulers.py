@@ -430,8 +430,8 @@ very effect; here it is missing, and loading a second time raises KeyError.
         "onecyclelr",
         "sch.formula sch.degenerate",
         "torch",
-        "a linear phase loses digits at its end, and the one step that is let go beyond it leaves the bounds",
-        "ends are exact, and bounds hold for as long as steps are taken",
+        "one step beyond total_steps is let go, and of a linear phase it leaves the bounds: the rate is negative",
+        "bounds hold for as long as steps are taken",
         """\
 import torch
 optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0, momentum=0.9)

@@ -34,6 +34,7 @@ SHAPES: dict[str, tuple[Shape, ...]] = {
     "small odd": ((1,), (2,), (3,), (15,), (16,), (17,), (31,), (63,), (65,)),
     "thousand": ((1000,), (1023,), (1024,), (1025,)),
     "blocks": ((4095,), (4096,), (4097,)),
+    "long rows": ((2, 2048),),
     "large": ((16383,), (16385,), (65537,)),
     "many": tuple((i % 7 + 1,) for i in range(40)),
     # One that several threads share, small ones on either side of it.

@@ -15,7 +15,7 @@ from optbench import formulas, registry
 from optbench.registry import Implementation
 from optbench.subjects import load
 from optbench.subjects._declare import REQUIRED
-from optbench.subjects._schedule import Each, Part, Plain
+from optbench.subjects._schedule import Builtin, Each, Part, Plain
 from optbench.trial_base import TrialBase, Unsupported
 
 # Two groups of different rates, which no power of two hides roundings of.
@@ -113,6 +113,8 @@ class Trial(TrialBase):
             return [self._value("", value.values[i % count], optimizer, who) for i in range(many)]
         if isinstance(value, Plain):
             return lambda epoch, of=value.of: of(epoch)
+        if isinstance(value, Builtin):
+            return value.of
         if isinstance(value, tuple):
             return list(value)
         # Loading writes into function objects.

@@ -14,15 +14,18 @@ _WHOLE = 50
 
 
 class Tail(nn.Module):
-    """A part of a model that holds what another part holds, and buffers."""
+    """A part of a model that holds what another part holds, and buffers: of whole numbers, or of flags."""
 
-    def __init__(self, weight: nn.Parameter, dtype: torch.dtype, device: str) -> None:
+    def __init__(self, weight: nn.Parameter, dtype: torch.dtype, device: str, flags: bool) -> None:
         super().__init__()
         self.weight = weight
         self.register_buffer("running", torch.zeros(5, dtype=dtype, device=device))
         self.register_buffer("scale", torch.zeros((), dtype=dtype, device=device))
-        self.register_buffer("count", torch.zeros((), dtype=torch.int64, device=device))
-        self.register_buffer("codes", torch.zeros(3, dtype=torch.int32, device=device))
+        if flags:
+            self.register_buffer("flags", torch.zeros(9, dtype=torch.bool, device=device))
+        else:
+            self.register_buffer("count", torch.zeros((), dtype=torch.int64, device=device))
+            self.register_buffer("codes", torch.zeros(3, dtype=torch.int32, device=device))
         self.register_buffer("unsaved", torch.zeros(4, dtype=dtype, device=device), persistent=False)
 
 
@@ -30,7 +33,8 @@ class Source(nn.Module):
     """The model: parameters as the case places them, the first one tied, the last one frozen; buffers of both kinds.
 
     Args:
-        case: shapes, dtype, layout, device; the variant "other dtypes" adds parameters of those.
+        case: shapes, dtype, layout, device; the variant "other dtypes" adds parameters of those, "flags" has
+            buffers of these where others have whole numbers.
         placed: takes each parameter's place in memory.
     """
 
@@ -44,7 +48,7 @@ class Source(nn.Module):
         for i, (shape, each) in enumerate(chosen):
             placed.append(place(torch.zeros(shape, dtype=each, device=case.device)))
             self.register_parameter(f"weight{i}", nn.Parameter(placed[-1].tensor, requires_grad=i < len(chosen) - 1))
-        self.tail = Tail(self.get_parameter("weight0"), dtype, case.device)
+        self.tail = Tail(self.get_parameter("weight0"), dtype, case.device, case.variant == "flags")
 
     def forward(self, x: Tensor) -> Tensor:
         return x * self.get_buffer("tail.scale")
@@ -58,6 +62,8 @@ def tensors(model: nn.Module) -> dict[str, Tensor]:
 def value(case: Case, name: str, like: Tensor, k: int) -> Tensor:
     """What a tensor of the model holds at update `k`, on the CPU: random numbers that its dtype holds exactly."""
     rng = generator(case.seed, "model", name, k)
+    if like.dtype is torch.bool:
+        return torch.randint(0, 2, like.shape, generator=rng).bool()
     if not (like.is_floating_point() or like.is_complex()):
         return torch.randint(-_WHOLE, _WHOLE, like.shape, generator=rng) + 3 * _WHOLE * k
     return torch.randn(like.shape, generator=rng, dtype=wide(like.dtype)).to(like.dtype)

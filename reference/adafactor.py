@@ -24,8 +24,8 @@ Where PyTorch departs from the paper:
 - The paper's optional momentum is left out; maximize (g replaced by -g) is not in the paper.
 
 Where this departs from PyTorch's code: every parameter has the epsilon of its own dtype, not that of the first in its
-group; R is divided before it is multiplied by C, so that small gradients do not underflow; a parameter without elements
-is left alone, where PyTorch divides by zero.
+group; R is divided before it is multiplied by C, so that small gradients do not underflow, and squares are summed in
+float32 where 16 bits would overflow; a parameter without elements is left alone, where PyTorch divides by zero.
 """
 
 from collections.abc import Iterable
@@ -73,8 +73,8 @@ def update(
             # row and column means of the squared gradient
             #   R = (1 - w)*R + w*mean(g*g, along rows), C = (1 - w)*C + w*mean(g*g, along columns)
             for mean, dim in ((row_var, -1), (col_var, -2)):
-                norm = torch.linalg.vector_norm(grad, dim=dim, keepdim=True)
-                mean.lerp_(norm.square_().div_(grad.size(dim)), weight)
+                norm = torch.linalg.vector_norm(grad, dim=dim, keepdim=True, dtype=wide(grad.dtype))
+                mean.lerp_(norm.square_().div_(grad.size(dim)).to(mean.dtype), weight)
 
             # rank-one estimate of the second moment
             #   V = R/max(mean(R), eps1) * C
@@ -96,7 +96,12 @@ def update(
 
 def root_mean_square(tensor: Tensor) -> float:
     """sqrt(mean(x*x)) over all elements."""
-    return float(torch.linalg.vector_norm(tensor).item()) / tensor.numel() ** 0.5
+    return float(torch.linalg.vector_norm(tensor, dtype=wide(tensor.dtype)).item()) / tensor.numel() ** 0.5
+
+
+def wide(dtype: torch.dtype) -> torch.dtype:
+    """Where sums of squares are taken: their range is not that of 16 bits."""
+    return torch.float32 if dtype.itemsize < 4 else dtype
 
 
 class Adafactor(ReferenceOptimizer):

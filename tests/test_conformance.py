@@ -55,6 +55,8 @@ def _concerned(law: str, subject: subjects.Subject) -> bool:
         return any(dtype.startswith("complex") for dtype in subject.dtypes)
     if law == "opt.differentiable":
         return subject.differentiable
+    if law == "opt.amp_skip":
+        return not subject.closure
     return True
 
 
@@ -69,10 +71,11 @@ def test_every_law_makes_comparisons_in_every_case(law: str) -> None:
         # Some laws are about few of their kind, those of schedulers and averagers mostly.
         assert found or subject.kind != "optimizer" or not _concerned(law, subject), subject.name
         asked += len(found)
-        for case in found[:: max(1, len(found) // 4)]:
-            result = check(Task(law, case, "reference", True, ""))
-            assert result.comparisons > 0, case.id
+        results = [check(Task(law, case, "reference", True, "")) for case in found[:: max(1, len(found) // 4)]]
+        for result in results:
+            assert result.comparisons > 0 or result.verdict == "skip", result.case
             assert not result.broken, result.message
+        assert not results or any(result.comparisons for result in results), subject.name
     assert asked
 
 

@@ -28,6 +28,7 @@ _MOMENTS = ("every step", "resumed", "written", "replaced")
 # After this many updates something happens to an average that is not left alone.
 _HAPPENS = 2
 _FORMS = ("multi_avg_fn", "avg_fn")
+_NOTHING = "a model without tensors"
 _SHAPES = ("zero first", "zero last", "zero middle", "all zero", "small odd", "scalars", "many", "blocks")
 
 
@@ -53,6 +54,9 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
             yield scope.case(subject, lively, dtype, shapes=shapes, steps=2)
     for variant in ("other dtypes", "from one device to another", *(f"caller {form}" for form in _FORMS)):
         yield scope.case(subject, lively, scope.dtypes[0], variant=variant)
+    if "use_buffers" in combined:
+        yield scope.case(subject, {**lively, "use_buffers": True}, scope.dtypes[0], variant="flags", steps=6)
+    yield scope.case(subject, lively, scope.dtypes[0], variant=_NOTHING)
     for form in _FORMS:
         yield scope.case(subject, lively, scope.dtypes[0], variant=f"own {form} in torch")
         yield scope.case(subject, lively, scope.dtypes[0], variant=f"torch {form} in own")
@@ -62,6 +66,8 @@ def check(trial: Trial) -> None:
     variant = trial.case.variant.partition(",")[0]
     if variant.startswith("caller"):
         _callers(trial, variant.removeprefix("caller "))
+    elif variant == _NOTHING:
+        _nothing(trial)
     elif variant == "from one device to another":
         # Where there is but one device, averager and model share it.
         _follow(trial, trial.run(arguments={**trial.arguments(""), "device": "cpu"}))
@@ -83,6 +89,19 @@ def _follow(trial: Trial, run: Run) -> None:
         if not trial.implementation.target:
             trial.checker.same(f"update {k + 1}, n_averaged", int(run.averager.n_averaged), k + 1)
     run.untouched()
+
+
+def _nothing(trial: Trial) -> None:
+    """There is nothing to average, and what is counted is counted."""
+    from torch import nn
+
+    model = nn.ReLU()
+    averager = trial.build(model)
+    for k in range(trial.case.steps):
+        trial.update(averager, model)
+        if not trial.implementation.target:
+            trial.checker.same(f"update {k + 1}, n_averaged", int(averager.n_averaged), k + 1)
+    trial.checker.same("tensors of the averaged model", len(trial.module(averager).state_dict()), 0)
 
 
 def _mixed(trial: Trial, variant: str) -> Run:

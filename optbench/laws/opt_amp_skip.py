@@ -25,8 +25,10 @@ LAW = Law(
 
 # By a power of two, so that scaling and unscaling round nothing.
 _SCALE = 1024.0
+_AT = ", overflow at step "
 _BY_HAND = "told by hand"
 _UNSCALED = "unscaled before"
+_LOADED = "scaled after loading a checkpoint of a loop"
 _WAYS = ("scaled", _UNSCALED, _BY_HAND)
 
 
@@ -46,20 +48,26 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
                         moment=moment,
                         shapes="pair",
                         steps=5,
-                        variant=f"{way}, overflow at step {overflow}",
+                        variant=f"{way}{_AT}{overflow}",
                     )
+
+
+    yield scope.case(subject, {}, scope.some("float32")[0], shapes="pair", steps=3, variant=f"{_LOADED}{_AT}2")
 
 
 def check(trial: Trial) -> None:
     from optbench.trial_base import Unsupported
 
-    way, _, overflow = trial.case.variant.partition(", overflow at step ")
+    way, _, overflow = trial.case.variant.partition(_AT)
     run, plain = trial.run(), trial.run()
     own = getattr(run.optimizer, "_step_supports_amp_scaling", False)
     if way == _BY_HAND and not own:
         raise Unsupported("its step leaves scaling to torch.amp.GradScaler")
     if trial.case.dtype == "float16" and (way == _UNSCALED or not own):
         raise Unsupported("torch.amp.GradScaler refuses to unscale float16 gradients")
+    if way == _LOADED:
+        for each in (run, plain):
+            _load_a_loops_checkpoint(each)
     step = _Scaled(trial.case.device, way, own)
     for k in range(trial.case.steps):
         skipped = k + 1 == int(overflow)
@@ -75,6 +83,14 @@ def check(trial: Trial) -> None:
         for i, (param, grad) in enumerate(zip(run.params, found, strict=True)):
             if grad is not None and param.grad is not None:
                 trial.checker.equal(f"{what}, gradient of parameter {i}", _values(param.grad), grad)
+
+
+def _load_a_loops_checkpoint(run: Run) -> None:
+    """Groups hold the flags of the path that their run took, and a checkpoint brings them along."""
+    saved = run.optimizer.state_dict()
+    for group in saved["param_groups"]:
+        group.update({flag: False for flag in ("foreach", "fused") if flag in group})
+    run.optimizer.load_state_dict(saved)
 
 
 class _Scaled:

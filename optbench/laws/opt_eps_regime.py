@@ -23,8 +23,10 @@ LAW = Law(
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     if "eps" not in subject.defaults:
         # Without an eps the law asks for the same gradients: tiny ones must not be lost.
-        for scale in (1e-12, 1e-4, 1.0):
+        for scale in (1e-24, 1e-12, 1e-4, 1.0):
             yield _case(subject, scope, {}, scale, scope.some("float32")[0])
+        if "float16" in scope.dtypes:
+            yield _case(subject, scope, {}, 1e-4, "float16")
         return
     for number, eps in enumerate(subject.eps):
         for dtype in scope.some("float32", "float64", "bfloat16")[: 3 if scope.suite == "full" else 2]:
@@ -35,6 +37,11 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
                 # Squares of gradients below 1e-19 are no float32; with eps of 0 the scale itself is what varies.
                 size = eps[0] if isinstance(eps, tuple) else eps
                 yield _case(subject, scope, options, max(1e-12, (size or 1e-6) * factor), dtype)
+    if 0.0 in subject.eps:
+        yield _case(subject, scope, {"eps": 0.0}, 0.0, scope.some("float32")[0])
+    # Sums of squares leave the range of float16 long before their mean does, products of means before their root does.
+    for scale in () if "float16" not in scope.dtypes else (8.0,) if subject.elementwise else (8.0, 0.01):
+        yield scope.case(subject, {"eps": subject.eps[2]}, "float16", shapes="long rows", stream=f"scale={scale:g}")
 
 
 def _case(subject: Subject, scope: Scope, options: dict[str, object], scale: float, dtype: str) -> Case:

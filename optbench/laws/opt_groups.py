@@ -21,13 +21,18 @@ LAW = Law(
     formula=False,
 )
 
-_VARIANTS = ("per-group options", "mixed dtypes", "group joins late", "option changed between steps", "listed twice")
+_MIXED = "mixed dtypes"
+_VARIANTS = ("per-group options", _MIXED, "group joins late", "option changed between steps", "listed twice")
 
 
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     for variant in _VARIANTS:
         for dtype in scope.some("float32", "bfloat16") if scope.suite == "full" else scope.some("float32"):
             yield scope.case(subject, {}, dtype, shapes="pair", variant=variant, steps=3)
+    # Where defaults depend on the dtype, small gradients tell whose was taken.
+    yield scope.case(
+        subject, {}, scope.some("float32")[0], shapes="pair", stream="scale=0.0001", variant=_MIXED, steps=3
+    )
 
 
 def _option_sets(subject: Subject, takes: Callable[[str], bool]) -> list[dict[str, object]]:
@@ -48,7 +53,7 @@ def check(trial: Trial) -> None:
         _joins_late(trial)
     elif variant == "option changed between steps":
         _changed(trial)
-    elif variant == "mixed dtypes":
+    elif variant == _MIXED:
         _mixed_dtypes(trial)
     else:
         _per_group(trial, _option_sets(trial.subject, trial.takes))

@@ -131,14 +131,18 @@ def _composite(
 
 
 def _second(trial: Trial, optimizer: Any, last: int) -> None:
-    """After a warm-up the subject's schedule begins, from its epoch 0 and the initial rate."""
-    from optbench.schedules import Run
+    """A warm-up as it would be alone; after it the subject's schedule begins, from its epoch 0 and the initial rate."""
+    from optbench import formulas
+    from optbench.schedules import LRS, Run
 
     parts = [trial.of_part(_WARM_UP, optimizer), trial.build(optimizer)]
     run = Run(trial, optimizer, _composite(trial, "sequentiallr", parts, optimizer))
-    for epoch in range(1, _BEGINS + last + 1):
-        run.step(epoch)
-        if epoch >= _BEGINS:
+    for epoch in range(_BEGINS + last + 1):
+        if epoch:
+            run.step(epoch)
+        if epoch < _BEGINS:
+            trial.judge("the first of two", run, epoch, [formulas.part(_WARM_UP, epoch, lr) for lr in LRS])
+        else:
             trial.judge(f"second at {_BEGINS}", run, epoch, trial.expected(epoch - _BEGINS))
 
 

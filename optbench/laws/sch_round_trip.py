@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from optbench.case import Case
 from optbench.law import Law, Scope
 from optbench.subjects import Subject
+from optbench.subjects._schedule import Builtin, Plain
 
 if TYPE_CHECKING:
     from optbench.schedules import Trial
@@ -25,12 +26,15 @@ LAW = Law(
 )
 
 _EPOCHS = 10
+_FUNCTIONS = {"lr_lambda", "scale_fn"}
 
 
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     for way in _WAYS:
         for options in ({}, subject.fullest):
             yield scope.case(subject, options, scope.dtypes[0], variant=way)
+    for option in _FUNCTIONS & subject.defaults.keys():
+        yield scope.case(subject, {option: Builtin()}, scope.dtypes[0], variant="state_dict")
 
 
 def check(trial: Trial) -> None:
@@ -53,7 +57,10 @@ def check(trial: Trial) -> None:
 def _keys(trial: Trial, state: dict[str, Any], where: str) -> None:
     """The entries of a state are torch's."""
     if not trial.implementation.target:
-        theirs = trial.build(trial.optimizer(), implementation=trial.plain_torch).state_dict()
+        # torch has no state of a builtin function.
+        options = {name: Plain(value) if isinstance(value, Builtin) else value for name, value in
+                   trial.case.options.items()}  # fmt: skip
+        theirs = trial.build(trial.optimizer(), options, implementation=trial.plain_torch).state_dict()
         trial.checker.same(f"entries of the state {where}", sorted(state), sorted(theirs))
 
 
