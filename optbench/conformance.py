@@ -219,7 +219,7 @@ def tasks(
                             plan.require_torch,
                             entry.law.host and plan.suite == "quick" and not named and item.interpreted_on(plan.device),
                             frozenset(facts.get("named", ())),
-                            declared if declared.name in owners else None,
+                            declared if declared.name in owners else subject if facts.get("only") else None,
                             facts["found"].oracle if "found" in facts else None,
                             frozenset(facts.get("inherits", ())),
                         )

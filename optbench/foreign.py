@@ -169,11 +169,12 @@ def describe(target: str, class_name: str = "") -> dict[str, Any]:
         "options": None if options is None else sorted(options),
         "named": sorted(_named_options(cls)),
         "state": dict(adapter_of(cls).state),
-        "inherits": sorted(_inherited(cls)),
+        "inherits": sorted(inherited(cls)),
     }
 
 
-def _inherited(cls: type[Any]) -> set[str]:
+def inherited(cls: type[Any]) -> set[str]:
+    """The methods that a class has from torch.optim.Optimizer as they are there."""
     import torch
 
     if not issubclass(cls, torch.optim.Optimizer):

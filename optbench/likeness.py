@@ -22,8 +22,9 @@ Outcome = Mapping[str, Tensor]
 
 def outcome(run: Run) -> dict[str, Tensor]:
     """State and parameters of a run as tensors, complex values as pairs of real ones."""
-    held = run.held().items()
-    return {name: real(torch.as_tensor(value)).cpu() for name, value in held if value is not None}
+    # Foreign code may keep what is no number.
+    held = ((name, value) for name, value in run.held().items() if isinstance(value, (Tensor, int, float)))
+    return {name: real(torch.as_tensor(value)).cpu() for name, value in held}
 
 
 def agree(trial: Trial, plain: Callable[[Trial], Outcome], actual: Outcome) -> None:

@@ -31,15 +31,15 @@ def describe(target: str, class_name: str = "") -> dict[str, Any]:
     """What a run needs to know about a package, as plain data that a worker process can send.
 
     Returns:
-        {"kind": "optimizer", "classes": torch's class name -> facts}, or of one class its facts, {"kind": "optimizer",
-        "options": sorted, "state": own name -> declared name, "only": option -> values, "dtypes": some or none}
+        {"kind": "optimizer", "classes": torch's class name -> facts}, or of one class its facts: what
+        `foreign.describe` says of a class, and {"only": option -> values, "dtypes": some or none}
 
     Raises:
         NothingToRun: the package is not installed, or has nothing that stands for the class.
     """
     if class_name:
         return _facts(_peer(target, class_name))
-    _require(target)
+    _prepare(target)
     return {"kind": "optimizer", "classes": {name: _facts(peer) for name, peer in table(target).items()}}
 
 
@@ -72,7 +72,6 @@ def factory(target: str, class_name: str) -> Callable[..., Any]:
         NothingToRun: the package is not installed, or has nothing that stands for the class.
     """
     peer = _peer(target, class_name)
-    getattr(_module(target), "prepare", _nothing)()
     build, defaults = peer.factory(), _defaults(class_name, peer.options.values())
 
     def complete(params: Any, **options: Any) -> Any:
@@ -82,7 +81,7 @@ def factory(target: str, class_name: str) -> Callable[..., Any]:
 
 
 def _peer(target: str, class_name: str) -> Any:
-    _require(target)
+    _prepare(target)
     classes = table(target)
     if class_name not in classes:
         stands = ", ".join(classes)
@@ -91,15 +90,19 @@ def _peer(target: str, class_name: str) -> Any:
 
 
 def _facts(peer: Any) -> dict[str, Any]:
+    from optbench.foreign import inherited
+
     options = sorted(peer.options.values())
     about = {"state": dict(peer.state), "only": dict(peer.only), "dtypes": peer.dtypes}
-    return {"kind": "optimizer", "options": options, **about}
+    return {"kind": "optimizer", "options": options, "named": options, "inherits": inherited(peer.load()), **about}
 
 
-def _require(target: str) -> None:
-    package = _module(target).PACKAGE
-    if importlib.util.find_spec(package) is None:
-        raise NothingToRun(f"{package} is not installed: {_WAY_OUT}")
+def _prepare(target: str) -> None:
+    """Make a package's classes loadable, or say that it is not installed."""
+    module = _module(target)
+    if importlib.util.find_spec(module.PACKAGE) is None:
+        raise NothingToRun(f"{module.PACKAGE} is not installed: {_WAY_OUT}")
+    getattr(module, "prepare", _nothing)()
 
 
 def _module(target: str) -> Any:

@@ -7,6 +7,8 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
+import torch
+from optbench.impls.peers.peer import Peer
 
 from optbench import peers, registry, subjects
 from optbench.cli.app import run
@@ -15,6 +17,7 @@ from optbench.errors import NothingToRun, UsageError
 from optbench.registry import IMPLEMENTATIONS
 
 ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("pytorch_optimizer", "optimi", "timm", "heavyball")
 TIMM = IMPLEMENTATIONS["timm"]
 
 
@@ -26,14 +29,18 @@ def absent(monkeypatch):
 
 @pytest.fixture
 def present(monkeypatch):
-    """A machine where all of the packages are installed, though nothing can be loaded from them."""
+    """A machine where all of the packages are installed, though their classes are none of theirs."""
     _pretend(monkeypatch, ModuleSpec("a package", None))
+    for name in PACKAGES:
+        monkeypatch.delattr(peers._module(IMPLEMENTATIONS[name].target), "prepare", raising=False)
+    monkeypatch.setattr(Peer, "load", lambda peer: torch.optim.SGD)
 
 
 def _pretend(monkeypatch, spec):
     found = importlib.util.find_spec
-    names = {name for name, item in IMPLEMENTATIONS.items() if item.target}
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: spec if name in names else found(name, *rest))
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: spec if name in PACKAGES else found(name, *rest)
+    )
 
 
 def asked(package, algo, **plan):
@@ -42,7 +49,7 @@ def asked(package, algo, **plan):
     return tasks(Plan(algo, (package,), **plan), [item], {package: peers.describe(item.target)})
 
 
-@pytest.mark.parametrize("package", ["pytorch_optimizer", "optimi", "timm", "heavyball"])
+@pytest.mark.parametrize("package", PACKAGES)
 def test_a_missing_package_is_told_with_the_way_out(absent, package):
     target = IMPLEMENTATIONS[package].target
     for call in (lambda: peers.describe(target), lambda: IMPLEMENTATIONS[package].load("AdamW")):
@@ -74,7 +81,8 @@ def test_only_what_a_package_has_is_asked_of_it(present):
     assert {task.case.subject for task in found} == {"adamw", "lion", "muon", "nadam", "radam", "sgd"}
     assert all(task.judged and task.implementation == "timm" for task in found)
     adamw = next(task for task in found if task.case.subject == "adamw")
-    assert adamw.options == {"lr", "betas", "eps", "weight_decay", "amsgrad", "maximize"}
+    assert adamw.options == adamw.named == {"lr", "betas", "eps", "weight_decay", "amsgrad", "maximize"}
+    assert "load_state_dict" in adamw.inherits and adamw.adopted is None
 
 
 def test_a_package_beside_another_is_asked_the_same_cases(present):
@@ -93,7 +101,8 @@ def test_what_is_documented_to_be_another_algorithm_is_not_asked(present):
     assert sgd and all(not task.case.options.get("weight_decay") for task in sgd)
     adamw = asked("heavyball", "adamw", laws=("opt.eps_regime", "opt.oracle", "opt.shapes"))
     assert {task.law for task in adamw} == {"opt.eps_regime", "opt.oracle", "opt.shapes"}
-    assert all(task.case.options["eps"] == 0.0 and task.case.dtype == "float32" for task in adamw)
+    assert all(task.case.options["eps"] == 1e-30 and task.case.dtype == "float32" for task in adamw)
+    assert all("eps" not in task.adopted.defaults and task.adopted.dtypes == ("float32",) for task in adamw)
 
 
 def test_names_are_listed_without_torch_and_without_the_packages():
@@ -104,7 +113,7 @@ def test_names_are_listed_without_torch_and_without_the_packages():
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    for name in ("pytorch_optimizer", "optimi", "timm", "heavyball"):
+    for name in PACKAGES:
         assert f"  {name} " in done.stdout
 
 
@@ -114,10 +123,10 @@ def test_a_run_that_names_nobody_leaves_packages_alone():
 
 
 def test_a_subject_is_narrowed_to_what_both_mean():
-    adamw = subjects.load("adamw").narrowed({"eps": (0.0,), "weight_decay": (0, 0.1)}, ("float32",))
+    adamw = subjects.load("adamw").narrowed({"eps": (0.0,), "weight_decay": (0,), "lr": (1e-3, 0.1)}, ("float32",))
     values = {option.name: option.values for option in adamw.options}
-    assert values["eps"] == (0.0,) and values["weight_decay"] == (0, 0.1) and len(values["betas"]) > 1
-    assert adamw.base == {"eps": 0.0, "weight_decay": 0} and adamw.eps == (0.0,) and adamw.dtypes == ("float32",)
-    assert adamw.fullest["weight_decay"] == 0 and adamw.fullest["amsgrad"] is True
+    assert {"eps", "weight_decay"}.isdisjoint(values) and values["lr"] == (1e-3, 0.1) and len(values["betas"]) > 1
+    assert adamw.base == {"eps": 0.0, "weight_decay": 0} and adamw.dtypes == ("float32",)
+    assert adamw.fullest == {"amsgrad": True}
     plain = subjects.load("sgd")
     assert plain.narrowed({}) == plain

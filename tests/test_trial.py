@@ -68,6 +68,24 @@ def test_what_has_to_see_the_state_is_a_skip_that_says_so():
     }
 
 
+def test_what_drives_a_parameter_on_is_taken_out_of_a_known_state_only():
+    results = judged("opt.invariant")
+    assert {result.verdict for result in results if "zero_gradient" in result.case} == {"skip"}
+    assert {result.verdict for result in results if "zero_gradient" not in result.case} == {"pass"}
+    plain = judged("opt.invariant", options=frozenset({"lr", "weight_decay"}))
+    assert {result.verdict for result in plain if "zero_gradient" in result.case} == {"pass"}
+
+
+def test_what_is_no_number_in_the_state_is_not_compared():
+    class Noting(Velocity):
+        def step(self, closure=None):
+            super().step()
+            for p in self.param_groups[0]["params"]:
+                self.state[p]["seen"] = {"a set"}
+
+    assert verdicts(judged("opt.partition", Noting)) == {"pass"}
+
+
 def test_entries_that_it_adds_to_its_groups_are_its_own():
     assert verdicts(judged("opt.pure")) == {"pass"}
     assert verdicts(judged("opt.pure", wrong(touches=("weight_decay",)))) == {"fail"}

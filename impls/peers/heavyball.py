@@ -9,6 +9,8 @@ PACKAGE = "heavyball"
 _GIVEN = {"consume_grad": False}
 _STATE = "state lies one level deeper and is float32; 16-bit tensors are rounded stochastically"
 _GRADS = "gradients are set to None by a step unless consume_grad=False"
+# 0 divided by it is 0; beside any root it is nothing.
+_NEARLY_NONE = 1e-30
 _EPS = "the denominator is the larger of the root and eps, in torch their sum"
 
 PEERS = {
@@ -16,7 +18,7 @@ PEERS = {
         "heavyball:AdamW",
         same("lr", "betas", "eps", "weight_decay"),
         given=_GIVEN,
-        only={"eps": (0.0,)},
+        only={"eps": (_NEARLY_NONE,)},
         dtypes=("float32",),
         differs=("lr is 0.0025, betas are (0.9, 0.99) and weight_decay is 0 by default", _STATE, _GRADS, _EPS),
     ),
@@ -24,7 +26,7 @@ PEERS = {
         "heavyball:NAdam",
         same("lr", "betas", "eps", "weight_decay", "momentum_decay", "decoupled_weight_decay"),
         given=_GIVEN,
-        only={"eps": (0.0,)},
+        only={"eps": (_NEARLY_NONE,)},
         dtypes=("float32",),
         differs=(_STATE, _GRADS, _EPS),
     ),

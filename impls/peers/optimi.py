@@ -6,6 +6,8 @@ On a CPU its for-loop runs; its Triton kernels need a GPU.
 from .peer import Peer, same
 
 PACKAGE = "optimi"
+# 0 divided by it is 0; beside any root it is nothing.
+_NEARLY_NONE = 1e-30
 _DEBIASED = {"exp_avg": "debiased exp_avg", "exp_avg_sq": "debiased exp_avg_sq"}
 _DEFAULTS = "betas are (0.9, 0.99) and eps is 1e-6 by default, and lr has none"
 _KEPT = "keeps the moments with their bias already corrected, so that its state is not torch's"
@@ -32,7 +34,7 @@ PEERS = {
     "RAdam": Peer(
         "optimi.radam:RAdam",
         same("lr", "betas", "eps", "weight_decay", decouple_wd="decoupled_weight_decay"),
-        only={"eps": (0.0,)},
+        only={"eps": (_NEARLY_NONE,)},
         state=_DEBIASED,
         differs=(_DEFAULTS, _KEPT, _KAHAN, "eps is added to the debiased root, in torch to the root before"),
     ),

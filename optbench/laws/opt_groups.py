@@ -83,7 +83,8 @@ def _mixed_dtypes(trial: Trial) -> None:
     from dataclasses import replace
 
     decay = trial.subject.own(weight_decay=0.25, lr=0.25)
-    trials = [replace(trial, case=replace(trial.case, dtype=dtype)) for dtype in ("float32", "bfloat16", "float64")]
+    dtypes = [dtype for dtype in ("float32", "bfloat16", "float64") if dtype in trial.subject.dtypes]
+    trials = [replace(trial, case=replace(trial.case, dtype=dtype)) for dtype in dtypes]
     singles, mixed = [other.run(decay) for other in trials], [other.run(decay) for other in trials]
     optimizer = trial.build([param for run in mixed for param in run.params], decay)
     for k in range(trial.case.steps):

@@ -94,11 +94,16 @@ def _linear(params: Sequence[Any]) -> Tensor:
 
 def _zero_gradient(trial: Trial) -> None:
     """At the start, and again when what drives a parameter on has been taken out of the state."""
+    from optbench.trial import StateUnknown
+
     run = trial.run()
-    drives = {entry.name for entry in trial.subject.state if entry.drives}
+    options = trial.subject.complete(trial.case.options)
+    drives = {entry.name for entry in trial.subject.state if entry.drives and entry.exists(options)}
     for k in range(trial.case.steps):
         befores = [param.detach().clone() for param in run.params]
         for i in range(len(run.params)):
+            if k and trial.implementation.target and (unknown := drives - set(run.state(i))):
+                raise StateUnknown(min(unknown))
             for name, value in run.state(i).items():
                 if name in drives:
                     value.zero_()

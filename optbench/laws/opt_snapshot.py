@@ -89,7 +89,7 @@ def _returned(trial: Trial, run: Run) -> None:
             same = theirs is mine if isinstance(mine, torch.Tensor) else theirs == mine
             checker.true(f"{path} of parameter {i} in state_dict() is the optimizer's own", same, "it is a copy")
     for group, given in zip(optimizer.param_groups, saved["param_groups"], strict=True):
-        for name in (each for each in group if each != "params"):
+        for name in (each for each in given if each != "params"):
             checker.true(f"group[{name!r}] in state_dict() is the optimizer's own", given[name] is group[name])
         checker.same("what stands for the parameters", given["params"], list(range(len(run.params))))
     # The dictionaries themselves are new: what is written into them stays there.

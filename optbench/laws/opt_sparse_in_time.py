@@ -25,7 +25,8 @@ LAW = Law(
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     chosen = [subject.fullest]
     if subject.name == "sgd":
-        chosen.append({"momentum": 0.9, "weight_decay": 0.1})
+        both = {"momentum": 0.9, "weight_decay": 0.1}
+        chosen.append({name: value for name, value in both.items() if name in subject.defaults})
     for moment in ("late", "gap", "never"):
         for options in chosen:
             for dtype in scope.some("float32", "bfloat16"):

@@ -277,13 +277,16 @@ class Subject:
         )
 
     def narrowed(self, only: Mapping[str, tuple[Any, ...]], dtypes: Collection[str] = ()) -> Subject:
-        """The same subject with these values only of some options, the first in every case, and in these dtypes."""
-        fixed = {name: values[0] for name, values in only.items() if name in self.defaults}
+        """The same subject with these values only of some options, and in these dtypes.
+
+        An option of one value is none any more: every case has that value.
+        """
+        fixed = {name: values[0] for name, values in only.items() if name in self.defaults and len(values) == 1}
+        rest = self.limited(set(self.defaults) - set(fixed)) if fixed else self
         return replace(
-            self,
-            options=tuple(replace(each, values=only.get(each.name, each.values)) for each in self.options),
-            base={**self.base, **{name: value for name, value in fixed.items() if value != self.defaults[name]}},
-            fullest={**self.fullest, **{name: value for name, value in fixed.items() if name in self.fullest}},
+            rest,
+            options=tuple(replace(each, values=only.get(each.name, each.values)) for each in rest.options),
+            base={**rest.base, **{name: value for name, value in fixed.items() if value != self.defaults[name]}},
             eps=only.get("eps", self.eps),
             dtypes=tuple(dtype for dtype in self.dtypes if dtype in dtypes) if dtypes else self.dtypes,
         )
