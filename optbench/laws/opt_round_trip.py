@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from optbench import pairwise
 from optbench.case import Case
 from optbench.law import Law, Scope
 from optbench.subjects import Subject
@@ -21,58 +22,57 @@ LAW = Law(
     formula=False,
 )
 
-_WAYS = ("torch.save", "pickle", "deepcopy")
+_ROWS = 6
 
 
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
-    sets = (subject.fullest, *({"lr": option.values[-1]} for option in subject.options if option.name == "lr"))
-    for way in _WAYS:
-        for options in sets:
-            for dtype in scope.some("float32", "bfloat16"):
-                yield scope.case(subject, options, dtype, moment="late", shapes="pair", variant=way, steps=5)
+    factors: dict[str, Any] = {"way": tuple(_WAYS), "dtype": scope.some("float32", "bfloat16")}
+    factors |= {"layout": ("contiguous", "transposed")}
+    factors |= {option.name: option.values for option in subject.options}
+    # Where loading casts what it should leave alone, few digits show it.
+    rows = [{**subject.complete(subject.fullest), "way": way, "dtype": factors["dtype"][-1]} for way in _WAYS]
+    met = pairwise.rows(factors, subject.forbidden)
+    for row in [*rows, *(met if scope.suite == "full" else met[:_ROWS])]:
+        way, dtype, layout = row.pop("way"), row.pop("dtype"), row.pop("layout", "contiguous")
+        yield scope.case(subject, row, dtype, layout=layout, moment="late", shapes="pair", variant=way, steps=4)
 
 
 def check(trial: Trial) -> None:
-    ways: dict[str, Callable[[Trial, Run], tuple[Any, list[Any]]]] = {
-        "torch.save": _torch_save, "pickle": _pickle, "deepcopy": _deepcopy,
-    }  # fmt: skip
-    for saved_after in range(trial.case.steps - 1):
-        run = trial.run()
-        for k in range(saved_after):
-            run.step(k)
-        optimizer, params = ways[trial.case.variant](trial, run)
-        twin = trial.run()
-        twin.optimizer, twin.params = optimizer, params
-        where = f"saved after {saved_after} steps"
-        _same_state(trial, run, optimizer, params, where)
-        for k in range(saved_after, trial.case.steps):
-            run.step(k)
-            twin.step(k)
-            trial.checker.alike(f"{where}, step {k + 1}", twin.held(), run.held())
-        _same_state(trial, run, optimizer, params, f"{where}, at the end")
+    """One run that is saved before every step, and goes on beside all that came of it."""
+    run = trial.run()
+    twins: list[tuple[str, Run]] = []
+    for k in range(trial.case.steps):
+        twin = _WAYS[trial.case.variant](trial, run)
+        twins.append((f"saved after {k} steps", twin))
+        _same_state(trial, run, twin, twins[-1][0])
+        run.step(k)
+        for where, each in twins:
+            each.step(k)
+            trial.checker.alike(f"{where}, step {k + 1}", each.held(), run.held())
+    for where, each in twins:
+        _same_state(trial, run, each, f"{where}, at the end")
 
 
-def _same_state(trial: Trial, run: Run, optimizer: Any, params: list[Any], where: str) -> None:
-    """Every entry of the state equal in name, value, dtype, shape, device and strides; none shared."""
-    import torch
-
+def _same_state(trial: Trial, run: Run, twin: Run, where: str) -> None:
+    """Every entry of groups and state equal in name, value, dtype, shape, device and strides; none shared."""
     from optbench import nested
 
-    for i, (param, original) in enumerate(zip(params, run.params, strict=True)):
-        loaded, kept = optimizer.state.get(param, {}), run.optimizer.state.get(original, {})
-        trial.checker.same(f"{where}, state entries of parameter {i}", sorted(loaded), sorted(kept))
-        for name in sorted(set(loaded) & set(kept)):
-            if not isinstance(kept[name], torch.Tensor) or not isinstance(loaded[name], torch.Tensor):
-                changed = nested.difference(loaded[name], kept[name])
-                trial.checker.true(f"{where}, {name} of parameter {i}", not changed, changed)
-                continue
-            trial.checker.equal(f"{where}, {name} of parameter {i}", loaded[name], kept[name])
-            trial.checker.same(f"{where}, device of {name}", loaded[name].device, kept[name].device)
+    mine, its = (
+        [{**group, "params": len(group["params"])} for group in each.optimizer.param_groups] for each in (twin, run)
+    )
+    changed = nested.difference(mine, its)
+    trial.checker.true(f"{where}, groups", not changed, changed)
+    for i in range(len(run.params)):
+        loaded, kept = (dict(nested.leaves(each.optimizer.state.get(each.params[i], {}))) for each in (twin, run))
+        trial.checker.alike(f"{where}, state of parameter {i}", loaded, kept)
+        for name in (each for each in kept if hasattr(kept[each], "stride") and each in loaded):
+            form = [(value.device, value.stride()) for value in (loaded[name], kept[name])]
+            trial.checker.same(f"{where}, device and strides of {name} of parameter {i}", *form)
             shared = loaded[name].numel() and loaded[name].data_ptr() == kept[name].data_ptr()
             trial.checker.true(f"{where}, {name} of parameter {i} has memory of its own", not shared)
 
 
-def _torch_save(trial: Trial, run: Run) -> tuple[Any, list[Any]]:
+def _torch_save(trial: Trial, run: Run) -> Run:
     import io
 
     import torch
@@ -84,20 +84,26 @@ def _torch_save(trial: Trial, run: Run) -> tuple[Any, list[Any]]:
     buffer.seek(0)
     twin = trial.run(start=[exact(param) for param in run.params])
     twin.optimizer.load_state_dict(torch.load(buffer, weights_only=True))
-    return twin.optimizer, twin.params
+    return twin
 
 
-def _pickle(trial: Trial, run: Run) -> tuple[Any, list[Any]]:
+def _pickle(trial: Trial, run: Run) -> Run:
     import pickle
 
-    return _with_params(pickle.loads(pickle.dumps(run.optimizer)))
+    return _with_params(trial, pickle.loads(pickle.dumps(run.optimizer)))
 
 
-def _deepcopy(trial: Trial, run: Run) -> tuple[Any, list[Any]]:
+def _deepcopy(trial: Trial, run: Run) -> Run:
     import copy
 
-    return _with_params(copy.deepcopy(run.optimizer))
+    return _with_params(trial, copy.deepcopy(run.optimizer))
 
 
-def _with_params(optimizer: Any) -> tuple[Any, list[Any]]:
-    return optimizer, [param for group in optimizer.param_groups for param in group["params"]]
+def _with_params(trial: Trial, optimizer: Any) -> Run:
+    """A copy of an optimizer has copies of its parameters."""
+    twin = trial.run()
+    twin.optimizer, twin.params = optimizer, [param for group in optimizer.param_groups for param in group["params"]]
+    return twin
+
+
+_WAYS: dict[str, Callable[[Trial, Run], Run]] = {"torch.save": _torch_save, "pickle": _pickle, "deepcopy": _deepcopy}
