@@ -33,6 +33,8 @@ _OWN, _ONE = "own tensors", "one tensor for all groups"
 
 
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
+    if "lr" not in subject.defaults:
+        return
     factors: dict[str, Any] = {option.name: option.values for option in subject.options if option.name != "lr"}
     given = ["lr", *(option.name for option in subject.options if option.tensors)]
     # What rounding does to one element, LBFGS spreads over all, which 16 bits do not bear.
