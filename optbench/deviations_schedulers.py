@@ -1,4 +1,6 @@
-"""The rows of the table of deviations that are about schedulers."""
+"""Where torch.optim.lr_scheduler breaks a law. Our tiers keep the law."""
+
+from __future__ import annotations
 
 from optbench.deviation import Deviation
 
@@ -68,6 +70,7 @@ last_epoch is documented as the index of the last epoch; ExponentialLR, given it
 of a run at epoch 3 is 0.125, and 1 is the rate at epoch 0.
 """,
         cases=("last_epoch",),
+        upstream="pytorch#162591",
     ),
     Deviation(
         "D-031",
@@ -89,6 +92,7 @@ With T_0=2 and T_mult=2 the second cycle goes from epoch 2 to epoch 5; the const
 its middle, where step(4) of an unresumed scheduler gives 0.5.
 """,
         cases=("last_epoch",),
+        upstream="pytorch#88791",
     ),
     Deviation(
         "D-032",
@@ -158,6 +162,7 @@ add_param_group is documented for fine-tuning, where layers are unfrozen in the 
 ExponentialLR, CosineAnnealingLR and others go on.
 """,
         cases=("group_joins_late",),
+        upstream="pytorch#79888",
     ),
     Deviation(
         "D-035",
@@ -181,6 +186,7 @@ The constructor takes the value; OneCycleLR and CosineAnnealingWarmRestarts refu
 ValueError, and for a factor of 0 the documentation says that 0 is legal.
 """,
         cases=("step_size=0", "T_max=0", "factor=0"),
+        upstream="pytorch#177833",
     ),
     Deviation(
         "D-036",
@@ -226,6 +232,7 @@ The multiplication is documented to last until total_iters is reached, which it 
 raises ZeroDivisionError for LinearLR and PolynomialLR.
 """,
         cases=("total_iters=0",),
+        upstream="pytorch#189374",
     ),
     Deviation(
         "D-038",
@@ -381,6 +388,7 @@ The documentation calls base_lr the initial rate, and that is what the rate is w
 base_lrs is set after the first rate has been computed from initial_lr.
 """,
         cases=("built_after_another", "changed_before"),
+        upstream="pytorch#21965",
     ),
     Deviation(
         "D-045",
@@ -402,6 +410,7 @@ OneCycleLR documents pct_start between 0 and 1 and checks it; CyclicLR documents
 constructors answer with the division that went wrong, of which the message names no argument.
 """,
         cases=("step_size_up=0", "pct_start"),
+        upstream="pytorch#189374",
     ),
     Deviation(
         "D-046",
@@ -447,6 +456,7 @@ total_steps is documented as the number of steps in the cycle, and a step beyond
 comparison is off by one, so that one more step is computed from a phase that is over, beyond the bounds.
 """,
         cases=("anneal_strategy=linear",),
+        upstream="pytorch#91765",
     ),
     Deviation(
         "D-048",
