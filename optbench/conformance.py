@@ -10,9 +10,9 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass, replace
 from typing import Any
 
-from optbench import case_ids, laws, pairwise, peers, registry, subjects
+from optbench import acquaintance, case_ids, laws, pairwise, peers, registry, subjects
 from optbench.case import Case
-from optbench.checking import LACKS, TIME_LIMIT, Task, check, check_isolated, one_line, result_of
+from optbench.checking import LACKS, Task, check, check_isolated, result_of
 from optbench.errors import UsageError
 from optbench.expected import Expectations
 from optbench.keyword import matches
@@ -21,7 +21,8 @@ from optbench.localise import Localiser
 from optbench.registry import Implementation
 from optbench.results import Result
 from optbench.subjects import Subject
-from optbench.worker import Worker, WorkerCrash, WorkerError
+from optbench.summary import Rules
+from optbench.worker import Worker
 
 DTYPES = Scope().dtypes
 # Code that crashes this often in a row crashes always: at a minute a hang, a whole run would take hours.
@@ -146,7 +147,7 @@ def _run(
     workers: Crew,
 ) -> Iterator[Result]:
     chosen = registry.select(list(plan.implementations), plan.device)
-    about = _look(plan, chosen, {name: each[0] for name, each in workers.items()})
+    about = acquaintance.look(plan, chosen, {name: each[0] for name, each in workers.items()})
     asked = [
         task
         for task in tasks(plan, chosen, about)
@@ -175,8 +176,8 @@ def planned(plan: Plan) -> list[Task]:
     """What a plan asks for, with foreign code looked at in processes that are gone again."""
     chosen = registry.select(list(plan.implementations), plan.device)
     with contextlib.ExitStack() as stack:
-        workers = {item.name: stack.enter_context(Worker(item.environment)) for item in chosen if item.target}
-        about = _look(plan, chosen, workers)
+        workers = {item.name: stack.enter_context(Worker(item.environment)) for item in chosen if item.worker}
+        about = acquaintance.look(plan, chosen, workers)
     return tasks(plan, chosen, about)
 
 
@@ -352,6 +353,22 @@ def coverage(plan: Plan, results: Iterable[Result]) -> dict[str, dict[str, Any]]
     return found
 
 
+def rules(plan: Plan) -> Rules:
+    """Whose broken laws count in a run. What was adopted for it is asked for, so it has to be under way."""
+    known = registry.IMPLEMENTATIONS
+    about = subjects.select(plan.algo)
+    chosen = [entry.law for entry in laws.select(plan.laws) if any(map(entry.concerns, about))]
+    # Foreign code and torch's paths may lack what a law is about; ours may not.
+    everything = not plan.keyword and all(name in known and known[name].ours for name in plan.implementations)
+    return Rules(
+        ours=frozenset(name for name, item in known.items() if item.ours),
+        known=frozenset(known),
+        grades=frozenset(law.id for law in chosen if law.grade),
+        require_torch=plan.require_torch,
+        expected=tuple(law.id for law in chosen) if everything else None,
+    )
+
+
 def _did_not_run(result: Result) -> bool:
     return result.verdict in ("skip", "crash", "error") or (result.verdict == "xfail" and not result.comparisons)
 
@@ -365,49 +382,6 @@ def reproduce(plan: Plan, law: str, case: Case, implementation: str) -> str:
     parts += [f"--device {plan.device}"] if plan.device != "cpu" else []
     parts += [f"--suite {plan.suite}"] if plan.suite != "quick" else []
     return " ".join([*parts, f"--seed {plan.seed}"])
-
-
-def _look(plan: Plan, chosen: Sequence[Implementation], workers: Mapping[str, Worker]) -> dict[str, dict[str, Any]]:
-    """What a run needs to know of foreign code, by implementation, found out in its worker process."""
-    subjects.adopt([])
-    declared = _only(plan) if plan.algo and plan.oracle else None
-    about = {}
-    for item in chosen:
-        if item.target:
-            facts = _ask(item.name, workers[item.name], "optbench.foreign:describe", item.target)
-            if not plan.algo or plan.oracle:
-                facts["found"] = _find(plan, item.name, workers[item.name], declared)
-            about[item.name] = facts
-    return about
-
-
-def _only(plan: Plan) -> Subject:
-    """The algorithm of a run with an oracle of the user's."""
-    chosen = subjects.select(plan.algo)
-    if len(chosen) > 1 or chosen[0].kind != "optimizer":
-        raise UsageError(f"--oracle {plan.oracle!r} computes one optimizer: --algo {plan.algo!r} is more, or another.")
-    return chosen[0]
-
-
-def _find(plan: Plan, name: str, worker: Worker, declared: Subject | None) -> Any:
-    """The subject of a class that nobody declared, or that the user's oracle judges."""
-    find = "optbench.undeclared:find"
-    try:
-        return worker.call(find, name, plan.oracle, declared, timeout=TIME_LIMIT)
-    except WorkerCrash as crash:
-        if plan.oracle:
-            raise UsageError(f"--oracle {plan.oracle!r} cannot be tried: {one_line(crash)}") from crash
-        # Every law will tell; what its constructor takes is known without a step.
-        return _ask(name, worker, find, name, "", None, f"when it was tried, {one_line(crash)}")
-    except WorkerError as error:
-        raise UsageError(f"--impl {name!r} cannot be tried: {one_line(error)}") from error
-
-
-def _ask(name: str, worker: Worker, function: str, *arguments: Any) -> Any:
-    try:
-        return worker.call(function, *arguments, timeout=TIME_LIMIT)
-    except (WorkerCrash, WorkerError) as error:
-        raise UsageError(f"--impl {name!r} cannot be loaded: {one_line(error)}") from error
 
 
 def _results(asked: Sequence[Task], workers: Mapping[str, Sequence[Worker]]) -> Generator[Result, None, None]:

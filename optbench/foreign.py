@@ -26,8 +26,34 @@ from optbench.subjects import Kind
 
 # Named by the constructor, but no hyperparameters: the parameters themselves, an optimizer, a model.
 _PARAMETERS = 1
+# Classes that are there already, by what `--impl` would call them.
+_HELD: dict[str, type[Any]] = {}
 # What an averager does, under the name that an Adapter may map its own to.
 _UPDATE = "update_parameters"
+
+
+def target_of(cls: type[Any]) -> str:
+    """What `--impl` calls a class: "package.module:Class"; of what a script defines, "path/script.py:Class"."""
+    module = sys.modules.get(cls.__module__)
+    path = getattr(module, "__file__", None) if cls.__module__ == "__main__" else None
+    return f"{path or cls.__module__}:{cls.__qualname__}"
+
+
+def hold(target: str, cls: type[Any] | None) -> bool:
+    """Let a target be this class, judged in this process, wherever it came from; None: what is found there again.
+
+    Returns:
+        Whether the target was another class before.
+    """
+    before = _HELD.pop(target, None)
+    if cls is not None:
+        _HELD[target] = cls
+    return before is not cls
+
+
+def held(target: str) -> type[Any] | None:
+    """The class that `hold` was given under a target."""
+    return _HELD.get(target)
 
 
 def load_class(target: str) -> type[Any]:
@@ -47,8 +73,10 @@ def load_class(target: str) -> type[Any]:
     where, _, name = target.rpartition(":")
     if not where or not name:
         raise UsageError(f"--impl {target!r}: expected package.module:Class or path/file.py:Class.")
-    module = _load_file(target, where) if _is_path(where) else _load_module(target, where)
-    found = _attribute(target, module, name)
+    found: Any = _HELD.get(target)
+    if found is None:
+        module = _load_file(target, where) if _is_path(where) else _load_module(target, where)
+        found = _attribute(target, module, name)
     if not inspect.isclass(found):
         raise UsageError(f"--impl {target!r}: that is a {type(found).__name__}, not a class.")
     if kind_of(found) == "optimizer":

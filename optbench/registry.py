@@ -286,7 +286,9 @@ def find(name: str) -> Implementation:
     if name in IMPLEMENTATIONS:
         return IMPLEMENTATIONS[name]
     if ":" in name:
-        return Implementation(name, "foreign code", target=name, worker=True)
+        from optbench import foreign
+
+        return Implementation(name, "foreign code", target=name, worker=foreign.held(name) is None)
     offer = installed.find(name)
     if offer:
         return Implementation(name, f"{offer.target} of {offer.package}", target=offer.target, worker=True)

@@ -156,8 +156,10 @@ def _refuse_empty(results: Sequence[Result], measurements: Sequence[Measurement]
             )
     if not results and not measurements:
         raise NothingToRun("nothing was selected: no law has such a case (-k, --law, --dtype), and nothing was timed.")
-    if results and all(result.verdict == "skip" for result in results if result.judged):
-        reasons = sorted({result.message for result in results if result.judged} - {""})
+    # Foreign code may have been asked for grades only.
+    asked = [result for result in results if result.judged] or results
+    if results and all(result.verdict == "skip" for result in asked):
+        reasons = sorted({result.message for result in asked} - {""})
         raise NothingToRun(f"no case of a judged implementation could run{f': {reasons[0]}' if reasons else ''}.")
 
 

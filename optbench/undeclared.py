@@ -108,7 +108,7 @@ def _own(item: Implementation, tried: bool) -> Subject:
     if kind != "optimizer":
         raise _refused(item, f"is {'an' if kind == 'averager' else 'a'} {kind}")
     # What the module calls it; a class that was made by `optbench.adapt` may be called otherwise.
-    own = item.target.rpartition(":")[2]
+    own = item.target.rpartition(":")[2].rpartition(".")[2]
     name = own if own not in subjects.NAMES else item.name
     options = tuple(_options(item.name, cls))
     subject = Subject(name, cls.__name__, "optimizer", f"{item.target}, which nobody declared", (), "", options, (),

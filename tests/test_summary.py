@@ -98,6 +98,16 @@ def test_foreign_code_is_graded_as_a_drop_in(judged):
     )
 
 
+def test_grades_alone_are_no_empty_run():
+    rows = [result("opt.version", FOREIGN, "fail", False, level="torch")]
+    assert summarise(rows, RULES).sentence == (
+        "OK: only grades were asked for, which nothing can break. "
+        "Drop-in for torch.optim: 0 of 1 law (not opt.version; --require torch makes that count)."
+    )
+    with pytest.raises(NothingToRun, match=r"could run: why\.$"):
+        summarise([result("opt.version", FOREIGN, "skip", False, level="torch", message="why")], RULES)
+
+
 def test_what_it_inherits_from_torch_makes_nobody_less_of_a_drop_in():
     known = result("opt.params", FOREIGN, "fail", False, level="torch", deviation="D-057")
     rows = [result(implementation=FOREIGN), known, replace(known, law="opt.version", deviation=None)]

@@ -15,7 +15,6 @@ from optbench.errors import NothingToRun, UsageError, unknown
 
 if TYPE_CHECKING:
     from optbench.expected import Expectations
-    from optbench.registry import Implementation
 
 _GROUPS = ("optimizers", "schedulers", "averaging")
 DTYPES = ("float32", "float64", "bfloat16", "float16", "complex64", "complex128")
@@ -207,13 +206,13 @@ class Request:
             UsageError: an unknown name, or options that exclude one another.
             NothingToRun: a package is missing that a named implementation needs.
         """
-        from optbench import keyword, laws, registry, subjects
+        from optbench import acquaintance, keyword, laws, registry, subjects
         from optbench.timing import bench, workloads
 
         if not (self.check or self.bench):
             raise UsageError("--no-check and --no-bench leave nothing to do: drop one of them.")
         chosen = registry.select(list(self.impl), self.device)
-        self._validate_foreign(chosen)
+        acquaintance.require(self.algo, self.impl, chosen, self.oracle)
         # Without --algo nobody knows them before the classes have been looked at.
         algorithms = subjects.select(self.algo) if self.algo else []
         if any(item.name == "fused-triton" for item in chosen) and not registry.triton_installed():
@@ -240,23 +239,6 @@ class Request:
         if self.format in ("junit", "github") and not self.check:
             raise UsageError(f"--format {self.format} tells about laws, and this run checks none: drop --no-check.")
         self._validate_files()
-
-    def _validate_foreign(self, chosen: Sequence[Implementation]) -> None:
-        """Refuse what can be asked of the user's own classes only."""
-        from optbench import registry
-
-        ours = [item.name for item in chosen if not item.target]
-        if not self.algo and not self.impl:
-            raise UsageError(
-                "check needs --algo NAMES (`optbench list algos` shows all), or a class of your own: --impl "
-                "package.module:Class or path/file.py:Class."
-            )
-        if not self.algo and ours:
-            raise UsageError(f"{ours[0]} has many algorithms: name one by --algo; `optbench list algos` has all.")
-        if self.oracle and (ours or not self.impl):
-            raise UsageError("--oracle judges classes of your own only: name one by --impl path/file.py:Class.")
-        if self.oracle and not registry.find(self.oracle).target:
-            raise UsageError(f"--oracle {self.oracle!r} is ours, and judges already: name a class of your own.")
 
     def expectations(self) -> Expectations | None:
         """What the file of expected failures declares."""

@@ -7,7 +7,7 @@ import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -105,24 +105,6 @@ def command_line(request: Request) -> str:
     return shlex.join(words)
 
 
-def rules(request: Request) -> Rules:
-    """Whose broken laws count."""
-    from optbench import laws, registry, subjects
-
-    known = registry.IMPLEMENTATIONS
-    about = subjects.select(request.algo)
-    chosen = [entry.law for entry in laws.select(request.laws) if any(map(entry.concerns, about))]
-    # Foreign code and torch's paths may lack what a law is about; ours may not.
-    everything = not request.keyword and all(name in known and known[name].ours for name in request.impl)
-    return Rules(
-        ours=frozenset(name for name, item in known.items() if item.ours),
-        known=frozenset(known),
-        grades=frozenset(law.id for law in chosen if law.grade),
-        require_torch=request.require_torch,
-        expected=tuple(law.id for law in chosen) if everything and request.check else None,
-    )
-
-
 class _Sitting:
     """One run from its first row to its last line."""
 
@@ -135,7 +117,10 @@ class _Sitting:
     @cached_property
     def rules(self) -> Rules:
         """Whose broken laws count; what foreign classes are by themselves is known when they have been checked."""
-        return rules(self.request)
+        from optbench import conformance
+
+        found = conformance.rules(_plan(self.request))
+        return found if self.request.check else replace(found, expected=None)
 
     def run(self) -> Summary:
         try:
