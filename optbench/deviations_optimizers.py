@@ -249,7 +249,7 @@ assert optimizer.state[p]["sum"].item() == 0.0
 Every constructor argument is an option of a group by the documentation of per-parameter options, and the group
 holds 0.5 here: the sum starts from the default nevertheless.
 """,
-        cases=("per-group_options",),
+        cases=("per-group_options", "group_joins_late"),
     ),
     Deviation(
         "D-012",

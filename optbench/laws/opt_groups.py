@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from optbench.case import Case
+from optbench import pairwise
+from optbench.case import AsTensor, Case
 from optbench.law import Law, Scope
 from optbench.subjects import Subject
 
@@ -35,14 +36,15 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     )
 
 
-def _option_sets(subject: Subject, takes: Callable[[str], bool]) -> list[dict[str, object]]:
-    """Every option once at a value that is not the first, each group differing from its neighbours."""
-    sets: list[dict[str, object]] = [{}]
-    for option in subject.options:
-        options = {**subject.own(lr=0.03125), option.name: option.values[1]}
-        if subject.legal(options) and takes(option.name) and option.name != "capturable":
-            sets.append(options)
-    return sets
+def _option_sets(trial: Trial) -> list[dict[str, object]]:
+    """Options that meet pairwise, a set a group; each group differs from its neighbours."""
+    # Tensors are opt.tensor_lr's, and capturable is refused where torch has no graphs.
+    factors = {
+        option.name: [value for value in option.values if not isinstance(value, AsTensor)]
+        for option in trial.subject.options
+        if option.name != "capturable" and trial.takes(option.name)
+    }
+    return [{}, *pairwise.rows(factors, trial.subject.forbidden)]
 
 
 def check(trial: Trial) -> None:
@@ -56,26 +58,26 @@ def check(trial: Trial) -> None:
     elif variant == _MIXED:
         _mixed_dtypes(trial)
     else:
-        _per_group(trial, _option_sets(trial.subject, trial.takes))
+        _per_group(trial)
 
 
-def _per_group(trial: Trial, sets: list[dict[str, object]]) -> None:
+def _per_group(trial: Trial) -> None:
     """One optimizer of many groups, and one optimizer a group, from the same start and with the same gradients."""
-    singles = [trial.run(options) for options in sets]
-    many = [trial.run(options) for options in sets]
     from optbench.registry import materialise
 
+    sets = _option_sets(trial)
+    singles, many = [trial.run(options) for options in sets], [trial.run(options) for options in sets]
     groups = [{"params": run.params, **materialise(options)} for run, options in zip(many, sets, strict=True)]
     optimizer = trial.build(groups, {})
+    for run in many:
+        run.optimizer = optimizer
     for k in range(trial.case.steps):
-        for run in many:
+        for run, single in zip(many, singles, strict=True):
             run.give(k)
-        trial.advance(optimizer)
-        for single in singles:
             single.step(k)
+        trial.advance(optimizer)
     for options, single, run in zip(sets, singles, many, strict=True):
-        for i, (actual, expected) in enumerate(zip(run.params, single.params, strict=True)):
-            trial.checker.equal(f"group with {options}, parameter {i}", actual, expected)
+        trial.checker.alike(f"group with {options}", run.held(), single.held())
 
 
 def _mixed_dtypes(trial: Trial) -> None:
@@ -99,18 +101,25 @@ def _mixed_dtypes(trial: Trial) -> None:
 
 
 def _joins_late(trial: Trial) -> None:
-    rate = trial.subject.own(lr=0.25)
-    run, late = trial.run(), trial.run(rate)
-    run.step(0)
-    run.optimizer.add_param_group({"params": late.params, **rate})
-    late.optimizer = run.optimizer
-    for k in range(1, trial.case.steps):
-        late.give(k)
-        old = [run.before(i, k) for i in range(len(run.params))]
-        new = [late.before(i, k) for i in range(len(late.params))]
-        run.step(k)
-        _judge(trial, run, old, f"step {k + 1}, first group")
-        _judge(trial, late, new, f"step {k + 1}, group added after step 1")
+    """A group joins before every step, the first one before the first; each is as if alone from there on."""
+    from optbench.registry import materialise
+
+    sets = _option_sets(trial)
+    first = trial.run({})
+    pairs = [(first, trial.run({}))]
+    for k in range(trial.case.steps):
+        options = sets[-1 - k % (len(sets) - 1)] if len(sets) > 1 else {}
+        late = trial.run(options)
+        first.optimizer.add_param_group({"params": late.params, **materialise(options)})
+        late.optimizer = first.optimizer
+        pairs.append((late, trial.run(options)))
+        for run, single in pairs:
+            run.give(k)
+            single.step(k)
+        trial.advance(first.optimizer)
+        for joined, (run, single) in enumerate(pairs):
+            what = f"group that joined before step {joined}" if joined else "first group"
+            trial.checker.alike(f"step {k + 1}, {what}", run.held(), single.held())
 
 
 def _changed(trial: Trial) -> None:
@@ -132,14 +141,6 @@ def _changed(trial: Trial) -> None:
                 run.optimizer.param_groups[0].update(materialise({option.name: value}))
                 k += 1
                 trial.judge_next(run, k, f"after group[{option.name!r}] = {value!r}")
-
-
-def _judge(trial: Trial, run: object, befores: list, what: str) -> None:
-    from optbench.trial import Run
-
-    assert isinstance(run, Run)
-    for i, (before, after) in enumerate(zip(befores, trial.after(run, befores), strict=True)):
-        trial.compare(run, i, before, after, what)
 
 
 def _listed_twice(trial: Trial) -> None:

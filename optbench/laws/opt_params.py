@@ -108,7 +108,6 @@ _REFUSED: dict[str, tuple[Callable[[list[Any]], Any], type[Exception]]] = {
     "a group without parameters": (lambda params: [{"lr": 0.5}], KeyError),
     "a non-leaf": (_non_leaf, ValueError),
     "some names missing": (lambda params: [*_named(params[:1]), *params[1:]], ValueError),
-    "in two groups": (lambda params: [{"params": params}, {"params": params[:1]}], ValueError),
     "a group with names and one without": (
         lambda params: [{"params": _named(params[:1])}, {"params": params[1:]}],
         ValueError,
@@ -146,7 +145,6 @@ def _groups(trial: Trial, run: Run) -> Iterator[tuple[str, Any, type[Exception]]
     yield "a set", {"params": set(fresh)}, TypeError
     yield "a non-leaf", {"params": _non_leaf(fresh)}, ValueError
     yield "a number", {"params": [1.5]}, TypeError
-    yield "a parameter that is there already", {"params": run.params[:1]}, ValueError
     yield "names beside a group without", {"params": _named(fresh)}, ValueError
 
 
