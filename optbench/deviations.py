@@ -10,6 +10,7 @@ from optbench import registry, subjects
 from optbench.deviation import Deviation
 from optbench.deviations_autograd import ROWS as AUTOGRAD
 from optbench.deviations_averages import ROWS as AVERAGES
+from optbench.deviations_counts import ROWS as COUNTS
 from optbench.deviations_dropin import ROWS as DROP_IN
 from optbench.deviations_edges import ROWS as EDGES
 from optbench.deviations_math import ROWS as MATH
@@ -30,6 +31,7 @@ _ROWS: tuple[Deviation, ...] = (
     *DROP_IN,
     *AUTOGRAD,
     *EDGES,
+    *COUNTS,
 )
 # In the order of their ids, whichever file they stand in.
 TABLE = tuple(sorted(_ROWS, key=lambda row: row.id))

@@ -37,6 +37,8 @@ SHAPES: dict[str, tuple[Shape, ...]] = {
     "long rows": ((2, 2048),),
     "large": ((16383,), (16385,), (65537,)),
     "many": tuple((i % 7 + 1,) for i in range(40)),
+    # Of about the same size, beside which all else is small.
+    "heavy": ((130, 126), (16381,), (6, 5, 24, 23)) * 3,
     # One that several threads share, small ones on either side of it.
     "parallel": ((33,), ((1 << 17) + 29,), (40, 24)),
     "parallel rows": ((33, 3), ((1 << 13) + 29, 36), (40,)),

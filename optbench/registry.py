@@ -9,7 +9,7 @@ import importlib
 import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from optbench import installed, subjects
 from optbench.case import AsTensor, Case
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     Factory = Callable[..., torch.optim.Optimizer]
 
+Path = Literal["", "for-loop", "foreach", "fused"]
 TORCH_PEERS = "optbench.impls.peers.torch_optim"
 
 
@@ -42,6 +43,7 @@ class Implementation:
         made: gives what stands under a name of torch.optim and its submodule, for implementations that exist in memory
             only.
         kinds: the kinds of subject that it has.
+        path: how it goes over parameters, in the words of torch.optim's page; empty: nobody has said.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Implementation:
     target: str = ""
     made: Callable[[str, str], Factory] | None = None
     kinds: tuple[subjects.Kind, ...] = ("optimizer", "scheduler", "averager")
+    path: Path = ""
 
     def backend_on(self, device: str) -> str:
         """What runs this implementation's arithmetic on a device."""
@@ -169,6 +172,7 @@ IMPLEMENTATIONS: dict[str, Implementation] = {
             module="optbench.reference",
             ours=True,
             backend={"*": "torch"},
+            path="for-loop",
         ),
         Implementation(
             "foreach",
@@ -177,6 +181,7 @@ IMPLEMENTATIONS: dict[str, Implementation] = {
             ours=True,
             backend={"*": "foreach"},
             refuses=(_FOLLOWED,),
+            path="foreach",
         ),
         Implementation(
             "fused",
@@ -185,6 +190,7 @@ IMPLEMENTATIONS: dict[str, Implementation] = {
             ours=True,
             backend={"cpu": "numba", "*": "triton"},
             refuses=(_FOLLOWED,),
+            path="fused",
         ),
         Implementation(
             "fused-triton",
@@ -195,6 +201,7 @@ IMPLEMENTATIONS: dict[str, Implementation] = {
             environment=_TRITON_INTERPRETER,
             backend={"cpu": "triton-interpreter", "*": "triton"},
             refuses=(_FOLLOWED,),
+            path="fused",
         ),
         Implementation(
             "torch",
@@ -211,6 +218,7 @@ IMPLEMENTATIONS: dict[str, Implementation] = {
             backend={"*": "torch"},
             refuses=(_NEEDS_ACCELERATOR,),
             kinds=("optimizer", "averager"),
+            path="for-loop",
         ),
         Implementation(
             "torch-foreach",
@@ -220,6 +228,7 @@ IMPLEMENTATIONS: dict[str, Implementation] = {
             backend={"*": "torch"},
             refuses=(_NEEDS_ACCELERATOR, _TENSOR_LR, _FOLLOWED),
             kinds=("optimizer", "averager"),
+            path="foreach",
         ),
         Implementation(
             "torch-fused",
@@ -229,6 +238,7 @@ IMPLEMENTATIONS: dict[str, Implementation] = {
             backend={"*": "torch"},
             refuses=(_NEEDS_ACCELERATOR, _NO_COMPLEX, _FOLLOWED),
             kinds=("optimizer",),
+            path="fused",
         ),
         Implementation(
             "torch-compile",

@@ -94,7 +94,7 @@ def update_rows(rule: Rule, steps: Iterable[RowStep]) -> tuple[str, ...]:
         for target, places, scratch in chain.from_iterable(member.copies for member in members):
             target[places] = scratch.to(target.dtype)
         names.append(backend.NAME)
-    return tuple(names)
+    return tuple(dict.fromkeys(names))
 
 
 def _arrange(step: RowStep) -> _Arranged:

@@ -242,6 +242,36 @@ FAULTS: tuple[Fault, ...] = (
         wrap=state_wraps.thread_of_its_own,
     ),
     Fault(
+        "adam-launch-for-each-tensor",
+        "each tensor is updated by a launch of its own",
+        "adam", "fused", "opt.launch", "times the tensors",
+        wrap=state_wraps.launch_for_each_tensor,
+    ),
+    Fault(
+        "adamw-loop-called-foreach",
+        "what is called foreach goes over parameters in a loop",
+        "adamw", "foreach", "opt.launch", "of the kind that its name says",
+        wrap=state_wraps.loop_called_foreach,
+    ),
+    Fault(
+        "adam-scratch-of-all-parameters",
+        "a step copies all parameters into arrays of NumPy's",
+        "adam", "fused", "opt.memory", "held besides",
+        wrap=state_wraps.scratch_of_all_parameters,
+    ),
+    Fault(
+        "sgd-last-gradient-kept",
+        "the state has a copy of the last gradient, too",
+        "sgd", "reference", "opt.memory", "bytes of the state",
+        wrap=state_wraps.last_gradient_kept,
+    ),
+    Fault(
+        "adam-old-parameters-never-freed",
+        "every step leaves a copy of the parameters behind",
+        "adam", "foreach", "opt.memory", "what the first step leaves",
+        wrap=state_wraps.old_parameters_never_freed,
+    ),
+    Fault(
         "adam-overflow-ignored-after-unscale",
         "an overflow is ignored where the gradients were unscaled before the step",
         "adam", "fused", "opt.amp_skip", "which is skipped",

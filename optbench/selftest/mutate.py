@@ -39,8 +39,10 @@ def implementation(fault: Fault, folder: Path) -> Implementation:
     return Implementation(
         original.name,
         fault.what,
+        module=original.module,
         ours=True,
         backend=original.backend,
+        path=original.path,
         made=partial(_made, {(name, subject.module): faulty}, changed, original),
     )
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .wraps import _around_step, _params
+from .wraps import _around_step, _params, _without_gradient
 
 
 def overflow_ignored_after_unscale(cls: type[Any]) -> type[Any]:
@@ -117,5 +117,56 @@ def thread_of_its_own(cls: type[Any]) -> type[Any]:
 
     def step(self: Any, original: Any) -> Any:
         return pool.submit(original).result(timeout=1.0)
+
+    return _around_step(cls, step)
+
+
+def launch_for_each_tensor(cls: type[Any]) -> type[Any]:
+    def step(self: Any, original: Any) -> Any:
+        params = list(_params(self))
+        for param in params:
+            with _without_gradient([other for other in params if other is not param]):
+                original()
+
+    return _around_step(cls, step)
+
+
+def loop_called_foreach(cls: type[Any]) -> type[Any]:
+    from optbench import registry
+
+    loop: Any = registry.find("reference").load(cls.__name__)
+
+    # The loop's own class must keep its name.
+    class Faulty(loop):  # type: ignore[misc, valid-type]
+        pass
+
+    return Faulty
+
+
+def scratch_of_all_parameters(cls: type[Any]) -> type[Any]:
+    def step(self: Any, original: Any) -> Any:
+        held = [param.detach().numpy().copy() for param in _params(self)]
+        result = original()
+        del held
+        return result
+
+    return _around_step(cls, step)
+
+
+def last_gradient_kept(cls: type[Any]) -> type[Any]:
+    def step(self: Any, original: Any) -> Any:
+        result = original()
+        for param in _params(self):
+            if param.grad is not None:
+                self.state[param]["last_grad"] = param.grad.clone()
+        return result
+
+    return _around_step(cls, step)
+
+
+def old_parameters_never_freed(cls: type[Any]) -> type[Any]:
+    def step(self: Any, original: Any) -> Any:
+        self.__dict__.setdefault("_old", []).append([param.detach().clone() for param in _params(self)])
+        return original()
 
     return _around_step(cls, step)

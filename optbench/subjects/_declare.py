@@ -72,6 +72,7 @@ Kind = Literal["optimizer", "scheduler", "averager"]
 Ground = Literal[Kind, "matrices", "rows"]
 # The submodule of torch.optim, and of every tier's package, where a class lives.
 Module = Literal["", "lr_scheduler", "swa_utils"]
+Span = Literal["", "rows", "columns", "no matrix", "vector", "pairs"]
 Form = Literal["element", "own", "counter", "integer", "number"]
 
 
@@ -88,6 +89,9 @@ class StateEntry:
         reads: whether a step reads it; if not, it costs one pass over memory, not two.
         idle: why changing it changes no later update; "" where it does.
         drives: it moves the parameter on when the gradient has become zero.
+        span: what an entry of its own shape spans: the "rows" or "columns" of a parameter that has both, a parameter
+            that is "no matrix", all parameters as one "vector", as many of those as a history has "pairs"; empty:
+            numbers.
     """
 
     name: str
@@ -97,6 +101,12 @@ class StateEntry:
     reads: bool = True
     idle: str = ""
     drives: bool = False
+    span: Span = ""
+
+    @property
+    def extent(self) -> Span | Literal["parameter"]:
+        """What its elements are those of."""
+        return "parameter" if self.per_element else self.span
 
     @property
     def per_element(self) -> bool:
@@ -167,7 +177,13 @@ class Subject:
         eps: values of the option `eps` that the law about it tries.
         coarse: quantity -> the dtype in which part of it is computed whatever the storage dtype is.
         cancels: units of float64 that torch's for-loop may itself lose to cancellation (D-009).
-        calls: operations of torch's that the fused tier's step calls as well, for its products of matrices.
+        calls: operations of torch's that the fused tier's step calls as well, as for products of matrices.
+        launches: kernels of its own that a fused step launches on a CPU for each dtype, whatever the number of tensors;
+            None: as many as a search takes.
+        per_tensor: passes over elements that a foreach step takes for each tensor besides, because no operation of
+            torch's takes them for several.
+        temporaries: most copies that a step holds at one time, where they are not the usual few: path -> copies of the
+            largest parameter on a "for-loop" that sees one alone, of all parameters elsewhere.
         in_torch: torch.optim has it.
         exempt: cases that a law does not ask of it, each with its reason.
         absolute: a scheduler that sets its closed form whatever the rate was; others scale the rate that stands.
@@ -201,6 +217,10 @@ class Subject:
     coarse: Mapping[str, str] = field(default_factory=dict)
     cancels: float = 256.0
     calls: tuple[str, ...] = ()
+    # To prepare, and to update.
+    launches: int | None = 2
+    per_tensor: int = 0
+    temporaries: Mapping[str, int] = field(default_factory=dict)
     in_torch: bool = True
     module: Module = ""
     exempt: tuple[Exempt, ...] = ()

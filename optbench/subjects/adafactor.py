@@ -36,9 +36,10 @@ p = p - a*U/max(1, rms(U)/d)""",
     ),
     state=(
         StateEntry("step", "counter", "number of steps taken, a 0-d float tensor"),
-        StateEntry("row_var", "own", "running mean of the squared gradient of each row, of a matrix"),
-        StateEntry("col_var", "own", "running mean of the squared gradient of each column, of a matrix"),
-        StateEntry("variance", "own", "running mean of the squared gradient, of a vector"),
+        StateEntry("row_var", "own", "running mean of the squared gradient of each row, of a matrix", span="rows"),
+        StateEntry("col_var", "own", "running mean of the squared gradient of each column, of a matrix",
+                   span="columns"),
+        StateEntry("variance", "own", "running mean of the squared gradient, of a vector", span="no matrix"),
     ),
     illegal=(
         Illegal({"lr": -0.5}, "ValueError", "-0.5"),
@@ -51,6 +52,9 @@ p = p - a*U/max(1, rms(U)/d)""",
     sees="tensor",
     fullest={"weight_decay": 0.1},
     dtypes=REAL,
+    launches=4,
+    # Norms, means and products along a dimension; of stacks of matrices one more.
+    per_tensor=5,
     eps=((None, 1e-3), (1e-8, 0.0), (1e-3, 1e-3), (1.0, 1.0)),
     later=("foreach",),
 )  # fmt: skip

@@ -45,5 +45,8 @@ p = p - lr*factor(rows, columns)*X      with the factor of adjust_lr_fn""",
     dtypes=REAL,
     dimensions=2,
     coarse={"param": "bfloat16"},
+    launches=4,
+    # Products of bfloat16 numbers are of float32 on a CPU.
+    temporaries={"fused": 5},
     calls=("baddbmm", "bmm", "addmm", "mm", "linalg_vector_norm", "clamp_", "div_"),
 )  # fmt: skip

@@ -30,6 +30,8 @@ prev = g""",
                needs={"lr": 1e-3}),
         CAPTURABLE, MAXIMIZE,
     ),
+    # Where a sign changed, an element is left out.
+    per_tensor=2,
     state=(
         StateEntry("step", "counter", "number of steps taken, a 0-d float tensor", idle="it only counts"),
         StateEntry("prev", "element", "gradient of the step before, zero where its sign had changed"),

@@ -35,6 +35,8 @@ p = p - lr*sqrt(1 - beta2**t)/(1 - beta1**t) * m/(sqrt(v) + eps)""",
     sees="tensor",
     dtypes=REAL,
     sparse=True,
+    # Rows are gathered and scattered tensor by tensor.
+    per_tensor=6,
     sparse_without=(),
     rests=None,
     eps=(1e-8, 1e-3, 1.0),

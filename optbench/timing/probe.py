@@ -112,7 +112,7 @@ class _Mode(TorchDispatchMode):
 def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:
     for value in values:
         if isinstance(value, Tensor):
-            yield value._values() if value.is_sparse else value
+            yield from (value._indices(), value._values()) if value.is_sparse else (value,)
         elif isinstance(value, (list, tuple)):
             yield from _tensors(value)
 

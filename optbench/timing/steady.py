@@ -7,12 +7,9 @@ thread, values are seeded, and caches are warm before anything is counted. Only 
 from __future__ import annotations
 
 import contextlib
-import importlib
-import importlib.util
 import platform
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -26,8 +23,9 @@ from optbench.subjects import Ground, Subject
 from optbench.timing import averaging, scheduling
 from optbench.timing.arena import Arena
 from optbench.timing.entrant import Entrant, Refused
+from optbench.timing.passes import passes
 from optbench.timing.probe import watch
-from optbench.timing.traffic import Traffic, calls
+from optbench.timing.traffic import calls
 from optbench.timing.workloads import MOVING, ROWS, Workload
 
 # Steps before anything is counted: the first makes the state, the second what is kept from step to step, and RAdam
@@ -164,11 +162,9 @@ def measure(subject: Subject, implementation: Implementation, workload: Workload
         renew()
         tally = watch(step, "cpu")
         renew()
-        with _counted(implementation) as own, Traffic() as traffic:
-            step()
+        counted = passes(implementation, step)
         return Steady(
-            subject.name, implementation.name, workload.name, tally.count,
-            own.launches.total() + traffic.passes, own.moved_bytes + traffic.moved_bytes,
+            subject.name, implementation.name, workload.name, tally.count, counted.total, counted.moved_bytes,
             tally.peak_bytes, state_bytes(), called,
         )  # fmt: skip
 
@@ -226,19 +222,3 @@ def _average(subject: Subject, implementation: Implementation, workload: Workloa
     entrant = averaging.Entrant(trial, model, None)
     kept = sum(tensor.nbytes for tensor in entrant.averages)
     return lambda: None, entrant.step, lambda: kept
-
-
-@dataclass
-class _Nothing:
-    """What an implementation without launches of its own counts."""
-
-    launches: Counter[str] = field(default_factory=Counter)
-    moved_bytes: int = 0
-
-
-def _counted(implementation: Implementation) -> Any:
-    """A context that counts an implementation's own launches, if it can tell of any: its package has a `census`."""
-    name = f"{implementation.module}.census"
-    if implementation.ours and importlib.util.find_spec(name) is not None:
-        return importlib.import_module(name).taken()
-    return contextlib.nullcontext(_Nothing())
