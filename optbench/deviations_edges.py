@@ -54,7 +54,7 @@ sake of large sums; the square of the norm, 65,536, is infinite before it is div
     Deviation(
         "D-073",
         "rprop",
-        "opt.eps_regime",
+        "opt.eps_regime opt.denormal",
         "torch-forloop torch-foreach",
         "Rprop takes the sign of a product that underflows: step sizes stand still for gradients below 2e-4 in float16",
         "the signs are compared",
@@ -72,7 +72,7 @@ assert optimizer.state[p]["step_size"].item() == 0.5
 The gradient keeps its sign, so that the step size grows by 1.2 twice, to 0.72, as it does for a gradient of
 1e-3. The method is built on signs alone, whatever the size; in float32 the limit is at 1e-23.
 """,
-        cases=("scale=1e-24", "float16"),
+        cases=("scale=1e-24", "float16", "all_denormal"),
     ),
     Deviation(
         "D-074",

@@ -50,4 +50,29 @@ it is needed.
 """,
         cases=("conjugate",),
     ),
+    Deviation(
+        "D-084",
+        "asgd",
+        "opt.precision",
+        "torch-forloop torch-foreach",
+        "ASGD computes eta and mu in the default dtype: under float16 three digits are left, though both are float32",
+        "scalars are computed in float64 and rounded to what holds them",
+        """\
+import torch
+torch.set_default_dtype(torch.float16)
+p = torch.ones(1, dtype=torch.float32, requires_grad=True)
+p.grad = torch.ones(1, dtype=torch.float32)
+optimizer = torch.optim.ASGD([p], lr=0.01, lambd=0.25, foreach=False)
+optimizer.step()
+torch.set_default_dtype(torch.float32)
+eta = optimizer.state[p]["eta"]
+assert eta.dtype == torch.float32 and abs(eta.item() / (0.01 / 1.0025**0.75) - 1) > 1e-4
+""",
+        effect="digits lost",
+        proof="""\
+The state is made in float32 whatever the default dtype is, and so are its counters, for the digits that they need.
+torch.as_tensor of a Python number has the default dtype, from which the state is then filled.
+""",
+        cases=("million",),
+    ),
 )

@@ -119,7 +119,7 @@ nesterov, where it works on a copy. Gradients that are accumulated over steps go
     Deviation(
         "D-006",
         "adafactor adagrad adam adamax adamw asgd muon nadam sparse_adam",
-        "opt.oracle opt.matches_reference opt.tensor_lr",
+        "opt.oracle opt.matches_reference opt.precision opt.tensor_lr",
         "torch-forloop torch-fused",
         "a float32 tensor lr has the for-loop round what it multiplies, as 1 - lr*weight_decay, to float32 for float64",
         "the number in the tensor is used; scalars stay in float64",
@@ -187,9 +187,9 @@ documented, its moment (the first step, not the constructor) is not.
     Deviation(
         "D-009",
         "radam adam adamax adamw nadam sparse_adam",
-        "opt.oracle opt.matches_reference",
+        "opt.oracle opt.matches_reference opt.precision",
         # torch's for-loop judges the reference, so that its loss shows there too.
-        "torch-forloop torch-foreach reference",
+        "torch-forloop torch-foreach torch-fused reference",
         "1 - beta2**t is computed as it stands, which loses some 250 units of float64 at t = 2 (verdict: precision)",
         "-expm1(t*log(beta)), right to the last digits",
         """\

@@ -223,9 +223,9 @@ class Problem:
         self.sparse = subject.sparse
         self.shapes: Sequence[Shape] = shapes_of(case.shapes, subject.dimensions)
         self._place_param, self._place_grad = LAYOUTS[case.layout]
-        # Parameters of the size of denormal gradients show what such a gradient does to them.
-        scale = self._denormal if case.stream == "denormal" else 1.0
-        self.start = [self._draw("param", i, 0, scale) for i in range(len(self.shapes))]
+        self.start = [self._draw("param", i, 0, 1.0) for i in range(len(self.shapes))]
+        if case.stream == "all denormal":
+            self.start = [self._denormal(values) for values in self.start]
         self._grads: dict[tuple[int, int], Tensor | None] = {}
         self._curvatures: dict[int, Tensor] = {}
 
@@ -295,6 +295,8 @@ class Problem:
         values = self._draw("grad", i, k, self._scale(name, scale, i, k))
         if name == "wide":
             values = self._round(self._widened(values, i, k))
+        if name in ("denormal", "all denormal"):
+            values = self._denormal(values)
         if self._place_grad is _expanded and values.dim() and values.numel():
             values = values[..., :1].expand(values.shape).clone()
         return sparse.some_rows(values, generator(self.case.seed, "rows", i, k)) if self.sparse else values
@@ -303,12 +305,14 @@ class Problem:
         """The size of a stream's gradients: given, or that of the stream at this step and parameter."""
         if name == "uneven":
             return UNEVEN[k % len(UNEVEN)] * (TINY if i % 2 else 1.0)
-        return self._denormal if name == "denormal" else float(scale or 1.0)
+        return float(scale or 1.0)
 
-    @property
-    def _denormal(self) -> float:
-        """A number that is about a hundredth of the dtype's least normal one."""
-        return torch.finfo(self.dtype).tiny * 2.0**-7
+    def _denormal(self, values: Tensor) -> Tensor:
+        """Between a quarter and three quarters of the dtype's least normal number, so that most digits are left."""
+        flat = real(values)
+        sizes = (0.25 + flat.abs().clamp(max=1.0) / 2) * torch.finfo(self.dtype).tiny
+        signed = torch.copysign(sizes, flat)
+        return self._round(torch.view_as_complex(signed) if values.is_complex() else signed)
 
     def _widened(self, values: Tensor, i: int, k: int) -> Tensor:
         """Magnitudes over five decades; in float16 over one, so that the squares, times 1 - 0.999, are no denormals."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -199,14 +200,30 @@ class Trial(TrialBase):
                               shown=f"bool((memory[{i}][around[{i}]] == {CANARY}).all())")  # fmt: skip
         return run
 
-    def judge_next(self, run: Run, k: int, what: str, indices: Sequence[int] | None = None) -> None:
-        """Take step `k` and judge it by the oracle from where the run now stands."""
+    def judge_next(
+        self,
+        run: Run,
+        k: int,
+        what: str,
+        indices: Sequence[int] | None = None,
+        during: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
+        """Take step `k` and judge it by the oracle from where the run now stands.
+
+        Args:
+            run: whose step it is.
+            k: the step (from 0).
+            what: names it.
+            indices: the parameters to judge; None: all.
+            during: a context for the step alone, that the oracle is not taken in.
+        """
         if self.subject.closure:
-            self._judge_whole(run, k, what)
+            self._judge_whole(run, k, what, during)
             return
         chosen = range(len(run.params)) if indices is None else indices
         befores = [run.before(i, k) for i in chosen]
-        run.step(k)
+        with during():
+            run.step(k)
         afters = self.after(run, befores)
         for i, before, after in zip(chosen, befores, afters, strict=True):
             self.compare(run, i, before, after, what)
@@ -284,10 +301,13 @@ class Trial(TrialBase):
                 run.reload()
             self._judge_whole(run, k, f"step {k + 1}")
 
-    def _judge_whole(self, run: Run, k: int, what: str) -> None:
+    def _judge_whole(
+        self, run: Run, k: int, what: str, during: Callable[[], AbstractContextManager[None]] = nullcontext
+    ) -> None:
         """Take step `k` and judge all parameters and their common state, from where the run now stands."""
         outcome = joint.step_from(self.subject, run, k, self.judge)
-        run.step(k)
+        with during():
+            run.step(k)
         self.compare_whole(run, outcome, what)
 
     def follow_unsynchronised_whole(self, run: Run) -> None:

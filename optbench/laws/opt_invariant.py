@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ LAW = Law(
     level="math",
     statement="rest without gradient or rate, ascent mirrors descent, moves follow small rates, NaN hurts one element",
     catches="0/0, a power or a difference that leaves its range, a sign that one term forgot, neighbours that mix",
+    host=True,
     formula=False,
 )
 
@@ -32,12 +33,12 @@ _RATE = 2.0**-12
 
 
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
-    for variant, fixed in _asked(subject).items():
+    for variant in _asked(subject):
         names = {"constant gradient": ("bfloat16", "float32"), "small rates": ("float64",)}
         dtypes = scope.some(*names.get(variant, ("float32", "bfloat16", "complex64")))
         for number, row in enumerate(_rows(subject, scope)):
-            case = scope.case(subject, {**row, **fixed}, dtypes[number % len(dtypes)], variant=variant, shapes="forms",
-                              steps=_STEPS)  # fmt: skip
+            case = scope.case(subject, {**row, **_fixed(subject, variant)}, dtypes[number % len(dtypes)],
+                              variant=variant, shapes="forms", steps=_STEPS)  # fmt: skip
             if variant == "constant gradient":
                 case = replace(case, shapes="one", steps=_CONSTANT[scope.suite])
             # So many steps are taken once only in the quick suite.
@@ -45,19 +46,29 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
                 yield case
 
 
-def _asked(subject: Subject) -> dict[str, Mapping[str, Any]]:
-    """What is asked of an algorithm, and the options that this fixes."""
-    once = subject.own(max_iter=1, line_search_fn=None) if subject.closure else {}
-    asked: dict[str, Mapping[str, Any]] = {"zero gradient": subject.still, "constant gradient": subject.still}
+def _asked(subject: Subject) -> Iterable[str]:
+    yield from ("zero gradient", "constant gradient")
     if "lr" in subject.defaults:
-        asked["small rates"] = {**once, "lr": _RATE}
+        yield "small rates"
     if subject.rests is not None:
-        asked["rate of zero"] = subject.rests
+        yield "rate of zero"
     if "maximize" in subject.defaults:
-        asked["maximize"] = {"maximize": True}
+        yield "maximize"
     if subject.sees != "all":
-        asked |= {"nan": {}, "inf": {}}
-    return asked
+        yield from ("nan", "inf")
+
+
+def _fixed(subject: Subject, variant: str) -> dict[str, Any]:
+    """The options without which there is nothing to ask."""
+    once = subject.own(max_iter=1, line_search_fn=None) if subject.closure else {}
+    fixed = {
+        "zero gradient": subject.still,
+        "constant gradient": subject.still,
+        "small rates": {**once, "lr": _RATE},
+        "rate of zero": subject.rests or {},
+        "maximize": {"maximize": True},
+    }
+    return dict(fixed.get(variant, {}))
 
 
 def _rows(subject: Subject, scope: Scope) -> Sequence[dict[str, Any]]:
@@ -71,6 +82,13 @@ def _rows(subject: Subject, scope: Scope) -> Sequence[dict[str, Any]]:
 
 def check(trial: Trial) -> None:
     _CHECKS[trial.case.variant](trial)
+
+
+def _run(trial: Trial, **options: Any) -> Run:
+    """A run under the case's options, those that the variant fixes, and these."""
+    fixed = _fixed(trial.subject, trial.case.variant)
+    taken = {name: value for name, value in fixed.items() if trial.takes(name)}
+    return trial.run({**trial.case.options, **taken, **options})
 
 
 def _step(run: Run, k: int, changed: Callable[[Tensor], Tensor] = lambda grad: grad) -> None:
@@ -96,8 +114,8 @@ def _zero_gradient(trial: Trial) -> None:
     """At the start, and again when what drives a parameter on has been taken out of the state."""
     from optbench.trial import StateUnknown
 
-    run = trial.run()
-    options = trial.subject.complete(trial.case.options)
+    run = _run(trial)
+    options = trial.subject.complete(run.options)
     drives = {entry.name for entry in trial.subject.state if entry.drives and entry.exists(options)}
     for k in range(trial.case.steps):
         befores = [param.detach().clone() for param in run.params]
@@ -114,7 +132,7 @@ def _zero_gradient(trial: Trial) -> None:
 
 
 def _constant_gradient(trial: Trial) -> None:
-    run = trial.run()
+    run = _run(trial)
     for k in range(trial.case.steps):
         _step(run, 0)
         if k % _CONSTANT["quick"] == _CONSTANT["quick"] - 1 or k == trial.case.steps - 1:
@@ -125,7 +143,7 @@ def _constant_gradient(trial: Trial) -> None:
 
 
 def _maximize(trial: Trial) -> None:
-    up, down = trial.run(), trial.run({**trial.case.options, "maximize": False})
+    up, down = _run(trial), _run(trial, maximize=False)
     for k in range(trial.case.steps):
         _step(up, k)
         _step(down, k, lambda grad: -grad)
@@ -133,7 +151,7 @@ def _maximize(trial: Trial) -> None:
 
 
 def _no_rate(trial: Trial) -> None:
-    run = trial.run()
+    run = _run(trial)
     befores = [param.detach().clone() for param in run.params]
     for k in range(trial.case.steps):
         _step(run, k)
@@ -148,7 +166,7 @@ def _small_rates(trial: Trial) -> None:
 
     moves = []
     for rate in (_RATE, _RATE / 2):
-        run = trial.run({**trial.case.options, "lr": rate})
+        run = _run(trial, lr=rate)
         _step(run, 0)
         moves.append([exact(param) - start for param, start in zip(run.params, trial.problem.start, strict=True)])
     for i, (whole, half) in enumerate(zip(*moves, strict=True)):
@@ -162,7 +180,7 @@ def _hurt(trial: Trial) -> None:
     """One element of one gradient is no number: nothing else is different, and there it shows."""
     from optbench.likeness import outcome
 
-    clean, run = trial.run(), trial.run()
+    clean, run = _run(trial), _run(trial)
     elements = int(run.params[_HURT].numel())
     place = trial.case.seed * 7 % elements
     for k in range(trial.case.steps):

@@ -428,6 +428,30 @@ FAULTS: tuple[Fault, ...] = (
         "adam", "fused", "opt.tensor_lr", "compilers called in step",
         wrap=dropin_wraps.kernel_for_each_rate,
     ),
+    Fault(
+        "sgd-denormals-flushed",
+        "a step flushes denormals to zero",
+        "sgd", "reference", "opt.denormal", "parameter",
+        wrap=math_wraps.denormals_flushed,
+    ),
+    Fault(
+        "adamw-decay-factor-in-float32",
+        "1 - lr*weight_decay is rounded to float32, which is 1 where there is hardly any decay",
+        "adamw", "fused", "opt.precision", "parameter",
+        wrap=math_wraps.decay_factor_in_float32,
+    ),
+    Fault(
+        "adam-counter-in-the-default-dtype",
+        "the step counter has the default dtype, which under bfloat16 counts to 256",
+        "adam", "foreach", "opt.precision", "step of parameter",
+        wrap=math_wraps.scalars_in_the_default_dtype,
+    ),
+    Fault(
+        "adam-uphill-in-the-end",
+        "from its sixtieth step on an optimizer ascends",
+        "adam", "fused", "opt.converges", "of the loss is left",
+        wrap=math_wraps.uphill_in_the_end,
+    ),
     *averaging.FAULTS,
     *schedules.FAULTS,
 )  # fmt: skip

@@ -85,3 +85,56 @@ def tensors_with_nan_left_alone(cls: type[Any]) -> type[Any]:
             return original()
 
     return _around_step(cls, step)
+
+
+def denormals_flushed(cls: type[Any]) -> type[Any]:
+    import torch
+
+    def step(self: Any, original: Any) -> Any:
+        torch.set_flush_denormal(True)
+        try:
+            return original()
+        finally:
+            torch.set_flush_denormal(False)
+
+    return _around_step(cls, step)
+
+
+def decay_factor_in_float32(cls: type[Any]) -> type[Any]:
+    import torch
+
+    def step(self: Any, original: Any) -> Any:
+        with torch.no_grad():
+            for group in self.param_groups:
+                factor = 1 - float(group["lr"]) * group["weight_decay"]
+                for param in group["params"]:
+                    if param.grad is not None:
+                        param.mul_(float(torch.tensor(factor, dtype=torch.float32)) / factor)
+        return original()
+
+    return _around_step(cls, step)
+
+
+def scalars_in_the_default_dtype(cls: type[Any]) -> type[Any]:
+    import torch
+
+    class Faulty(cls):  # type: ignore[misc, valid-type]
+        def _scalar(self, param: Any, group: dict[str, Any], value: float) -> Any:
+            return super()._scalar(param, group, value).to(torch.get_default_dtype())
+
+    Faulty.__name__ = cls.__name__
+    return Faulty
+
+
+def uphill_in_the_end(cls: type[Any]) -> type[Any]:
+    def step(self: Any, original: Any) -> Any:
+        self._taken = getattr(self, "_taken", 0) + 1
+        for group in self.param_groups:
+            group["maximize"] ^= self._taken > 60
+        try:
+            return original()
+        finally:
+            for group in self.param_groups:
+                group["maximize"] ^= self._taken > 60
+
+    return _around_step(cls, step)

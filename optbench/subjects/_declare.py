@@ -174,6 +174,7 @@ class Subject:
         later: entries of a group that checkpoints of older releases lack; their absence stands for the default.
         steps: number of steps in which every branch of the rule is met.
         results: what a run is for: the parameters, and state entries that are read by the user.
+        tuned: options under which it reaches the optimum of each task of `opt.converges`, by the task's name.
         eps: values of the option `eps` that the law about it tries.
         coarse: quantity -> the dtype in which part of it is computed whatever the storage dtype is.
         cancels: units of float64 that torch's for-loop may itself lose to cancellation (D-009).
@@ -213,6 +214,7 @@ class Subject:
     later: tuple[str, ...] = ()
     steps: int = 3
     results: tuple[str, ...] = ("param",)
+    tuned: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     eps: tuple[Any, ...] = (0.0, 1e-8, 1e-3, 1.0)
     coarse: Mapping[str, str] = field(default_factory=dict)
     cancels: float = 256.0

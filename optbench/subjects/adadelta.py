@@ -36,4 +36,8 @@ p = p - lr*u""",
     ),
     fullest={"weight_decay": 0.1},
     later=LATER,
+    tuned={
+        "quadratic": {"lr": 10.0, "eps": 0.0001}, "rosenbrock": {"lr": 1.0, "eps": 0.0001},
+        "network": {"lr": 10.0, "eps": 0.0001},
+    },
 )  # fmt: skip

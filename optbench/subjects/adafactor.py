@@ -57,4 +57,5 @@ p = p - a*U/max(1, rms(U)/d)""",
     per_tensor=5,
     eps=((None, 1e-3), (1e-8, 0.0), (1e-3, 1e-3), (1.0, 1.0)),
     later=("foreach",),
+    tuned={"quadratic": {"lr": 0.3}, "rosenbrock": {"lr": 0.1, "eps": (None, 1.0)}, "network": {"lr": 0.1}},
 )  # fmt: skip

@@ -39,4 +39,5 @@ p = p - lr/(1 + (t - 1)*lr_decay) * g/(sqrt(s) + eps)""",
     state_at_start=True,
     sparse_without=("weight_decay",),
     later=("foreach", "maximize", "differentiable", "fused"),
+    tuned={"quadratic": {"lr": 1.0}, "rosenbrock": {"lr": 0.3}, "network": {"lr": 0.1}},
 )  # fmt: skip

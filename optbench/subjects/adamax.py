@@ -29,4 +29,5 @@ p = p - lr/(1 - beta1**t) * m/u""",
     illegal=(*refused("lr", "eps", "weight_decay"), *refused_betas()),
     fullest={"weight_decay": 0.1},
     later=LATER,
+    tuned={"quadratic": {"lr": 0.3}, "rosenbrock": {"lr": 0.2, "betas": (0.9, 0.95)}, "network": {"lr": 0.1}},
 )  # fmt: skip

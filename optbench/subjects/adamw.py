@@ -29,4 +29,8 @@ p = p - lr/(1 - beta1**t) * m / (sqrt(v)/sqrt(1 - beta2**t) + eps)""",
     illegal=ILLEGAL,
     fullest=FULLEST,
     later=ADAM_LATER,
+    tuned={
+        "quadratic": {"lr": 0.3, "weight_decay": 0}, "rosenbrock": {"lr": 0.1, "weight_decay": 0},
+        "network": {"lr": 0.1, "weight_decay": 0},
+    },
 )  # fmt: skip

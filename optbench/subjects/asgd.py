@@ -40,4 +40,5 @@ mu = 1/max(1, t - t0)""",
     results=("param", "ax"),
     steps=5,
     later=LATER,
+    tuned={"quadratic": {"lr": 0.3}, "rosenbrock": {"lr": 0.03}, "network": {"lr": 0.3}},
 )  # fmt: skip

@@ -75,4 +75,8 @@ x = x + t*d, with t from a strong-Wolfe line search if line_search_fn""",
         Exempt("opt.amp_skip", "", "torch.amp.GradScaler takes no closure"),
         Exempt("opt.replaced", "gradient_at_the_same_address", "its gradients are those that the closure makes"),
     ),
+    tuned={
+        "quadratic": {"max_iter": 10}, "rosenbrock": {"max_iter": 10, "line_search_fn": "strong_wolfe"},
+        "network": {"max_iter": 10, "line_search_fn": "strong_wolfe"},
+    },
 )  # fmt: skip

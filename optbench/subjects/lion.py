@@ -31,4 +31,5 @@ m = beta2*m + (1 - beta2)*g""",
     illegal=(*refused("lr", "weight_decay"), *refused_betas()),
     fullest={"weight_decay": 0.1},
     in_torch=False,
+    tuned={"quadratic": {"lr": 0.3}, "rosenbrock": {"lr": 0.05}, "network": {"lr": 0.05}},
 )  # fmt: skip

@@ -49,4 +49,8 @@ p = p - lr*factor(rows, columns)*X      with the factor of adjust_lr_fn""",
     # Products of bfloat16 numbers are of float32 on a CPU.
     temporaries={"fused": 5},
     calls=("baddbmm", "bmm", "addmm", "mm", "linalg_vector_norm", "clamp_", "div_"),
+    tuned={
+        "quadratic": {"lr": 0.3, "weight_decay": 0.0}, "rosenbrock": {"lr": 0.05, "weight_decay": 0.0},
+        "network": {"lr": 0.1, "weight_decay": 0.0},
+    },
 )  # fmt: skip

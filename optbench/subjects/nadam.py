@@ -41,4 +41,5 @@ p = p - lr*n/(sqrt(v/(1 - beta2**t)) + eps)""",
     illegal=(*refused("lr", "eps", "weight_decay", "momentum_decay"), *refused_betas()),
     fullest={"weight_decay": 0.1},
     later=(*LATER, "decoupled_weight_decay"),
+    tuned={"quadratic": {"lr": 0.3}, "rosenbrock": {"lr": 0.1}, "network": {"lr": 0.1}},
 )  # fmt: skip

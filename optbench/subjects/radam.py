@@ -45,4 +45,5 @@ p = p - lr*n * (c/d if r > 5 else 1)""",
     # The first five steps are not rectified.
     steps=8,
     later=(*LATER, "decoupled_weight_decay"),
+    tuned={"quadratic": {"lr": 0.3}, "rosenbrock": {"lr": 0.1, "betas": (0.9, 0.95)}, "network": {"lr": 0.3}},
 )  # fmt: skip

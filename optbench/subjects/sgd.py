@@ -47,4 +47,8 @@ p = p - lr*g""",
     fullest={"momentum": 0.9, "dampening": 0.25},
     sparse_without=("weight_decay",),
     later=("nesterov", "maximize", "foreach", "differentiable", "fused"),
+    tuned={
+        "quadratic": {"lr": 0.3, "momentum": 0.5}, "rosenbrock": {"lr": 0.01, "momentum": 0.9},
+        "network": {"lr": 0.1, "momentum": 0.9},
+    },
 )  # fmt: skip

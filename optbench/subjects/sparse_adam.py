@@ -42,4 +42,5 @@ p = p - lr*sqrt(1 - beta2**t)/(1 - beta1**t) * m/(sqrt(v) + eps)""",
     eps=(1e-8, 1e-3, 1.0),
     exempt=(Exempt("opt.replaced", "gradient_at_the_same_address", "a sparse gradient has no strides"),),
     later=("maximize",),
+    tuned={"quadratic": {"lr": 0.3}, "rosenbrock": {"lr": 0.1}, "network": {"lr": 0.1}},
 )  # fmt: skip
