@@ -254,4 +254,95 @@ be reported.
 """,
         cases=("a_model_without_tensors",),
     ),
+    Deviation(
+        "D-085",
+        "*",
+        "opt.params",
+        "torch-*",
+        "the dicts of groups are taken as they are: a second optimizer made of them has the options of the first",
+        "groups are copied, and the caller's stay as they are",
+        """\
+import torch
+groups = [{"params": [torch.zeros(1, requires_grad=True)]}]
+first, second = (torch.optim.SGD(groups, lr=lr) for lr in (0.1, 0.5))
+assert second.param_groups[0]["lr"] == 0.1 and "momentum" in groups[0]
+""",
+        effect="input changed",
+        proof="""\
+The second optimizer was asked for a rate of 0.5, and its defaults say so. Every default was written into the
+caller's dict by the first one, and both optimizers hold that very dict: a scheduler of one sets the rate of
+both.
+""",
+        cases=("served_before",),
+    ),
+    Deviation(
+        "D-086",
+        "lbfgs",
+        "opt.errors",
+        "torch-forloop",
+        "LBFGS accepts any line_search_fn and a history_size of 0, and a step raises RuntimeError or IndexError",
+        "refused by the constructor",
+        """\
+import torch
+p = torch.ones(1, requires_grad=True)
+p.grad = torch.ones(1)
+optimizer = torch.optim.LBFGS([p], line_search_fn="armijo")
+try: optimizer.step(lambda: 1.0)
+except RuntimeError as error: refused = error
+assert "strong_wolfe" in str(refused)
+""",
+        effect="raises",
+        proof="""\
+The documentation of line_search_fn names two values, and the constructor checks lr. Without a history the
+second iteration takes a pair out of an empty list.
+""",
+        cases=("line_search_fn", "history_size"),
+    ),
+    Deviation(
+        "D-087",
+        "muon",
+        "opt.errors",
+        "torch-forloop",
+        "Muon accepts 100 Newton-Schulz steps, or two coefficients, and its first step raises ValueError",
+        "refused by the constructor",
+        """\
+import torch
+p = torch.ones(2, 2, requires_grad=True)
+p.grad = torch.ones(2, 2)
+optimizer = torch.optim.Muon([p], ns_steps=100)
+try: optimizer.step()
+except ValueError as error: refused = error
+assert "less than 100" in str(refused)
+""",
+        effect="raises",
+        proof="""\
+The rule is Muon's own, and needs no gradient to be checked; its other arguments are checked by the constructor.
+Before the check the momentum has been updated, so that a step that raised has half been taken.
+""",
+        cases=("ns_steps", "ns_coefficients"),
+    ),
+    Deviation(
+        "D-088",
+        "muon lbfgs",
+        "opt.errors",
+        "torch-forloop",
+        "add_param_group takes what the constructor refuses, Muon a vector, LBFGS a second group, and steps raise",
+        "refused when it is added, and the optimizer goes on",
+        """\
+import torch
+p, q = torch.ones(2, 2, requires_grad=True), torch.ones(2, requires_grad=True)
+p.grad, q.grad = torch.ones(2, 2), torch.ones(2)
+optimizer = torch.optim.Muon([p])
+optimizer.add_param_group({"params": [q]})
+try: optimizer.step()
+except ValueError as error: refused = error
+assert "2D matrix" in str(refused) and p[0, 0].item() != 1.0
+""",
+        effect="raises",
+        proof="""\
+The same group in the constructor is refused by name. Here every step from now on raises, after the groups
+before it have moved, and no call takes the group out again.
+""",
+        cases=("adding_a",),
+    ),
 )

@@ -49,6 +49,8 @@ class ReferenceOptimizer(torch.optim.Optimizer):
         """Add parameters with options of their own."""
         if isinstance(param_group, dict):
             _refuse_sets(param_group.get("params"))
+            # The caller's own stays as it is.
+            param_group = dict(param_group)
         super().add_param_group(param_group)
 
     def _options(self, group: dict[str, Any]) -> dict[str, Any]:

@@ -162,7 +162,7 @@ class LBFGS(ReferenceOptimizer):
         gradient, tolerance_change in those of the parameter and of the loss; max_eval is max_iter*5//4 unless given.
     State, all of it under the first parameter, with n the number of real elements: func_evals, n_iter; d [n], t;
         old_dirs (y) and old_stps (s), lists of [n]; ro and al, lists of numbers; H_diag; prev_flat_grad [n]; prev_loss.
-    Raises: ValueError for a negative lr or more than one group; RuntimeError for an unknown line_search_fn.
+    Raises: ValueError for an illegal option or more than one group.
     Example: `LBFGS(model.parameters(), line_search_fn="strong_wolfe").step(closure)`
     """
 
@@ -177,14 +177,22 @@ class LBFGS(ReferenceOptimizer):
         check_tensor("lr", lr)
         if not lr >= 0.0:
             raise ValueError(f"Invalid learning rate: {lr}")
+        if history_size < 1:
+            raise ValueError(f"history_size has to be at least 1: {history_size}")
+        if line_search_fn not in (None, "strong_wolfe"):
+            raise ValueError(f"only 'strong_wolfe' is supported as line_search_fn, not {line_search_fn!r}")
         super().__init__(params, {
             "lr": lr, "max_iter": max_iter, "max_eval": max_iter * 5 // 4 if max_eval is None else max_eval,
             "tolerance_grad": tolerance_grad, "tolerance_change": tolerance_change, "history_size": history_size,
             "line_search_fn": line_search_fn,
         })  # fmt: skip
-        if len(self.param_groups) != 1:
-            count = len(self.param_groups)
-            raise ValueError(f"LBFGS doesn't support per-parameter options (parameter groups): 1 group, not {count}")
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add the only group."""
+        super().add_param_group(param_group)
+        if len(self.param_groups) > 1:
+            self.param_groups.pop()
+            raise ValueError("LBFGS doesn't support per-parameter options (parameter groups): it takes one group")
 
     def step(self, closure: Callable[[], Any]) -> Any:  # type: ignore[override]
         """Iterate until a stopping rule holds, and return the first loss, as the closure gave it.

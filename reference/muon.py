@@ -122,6 +122,10 @@ class Muon(ReferenceOptimizer):
                 raise ValueError(f"{name} should be >= 0 but is: {value}")
         if adjust_lr_fn not in (None, "original", "match_rms_adamw"):
             raise ValueError(f"Adjust learning rate function {adjust_lr_fn} is not supported")
+        if ns_steps >= 100:
+            raise ValueError(f"ns_steps must be less than 100, not {ns_steps}")
+        if len(ns_coefficients) != 3:
+            raise ValueError(f"ns_coefficients must be a tuple of exactly 3 values, not {ns_coefficients}")
         super().__init__(params, {
             "lr": lr, "weight_decay": weight_decay, "momentum": momentum, "nesterov": nesterov,
             "ns_coefficients": ns_coefficients, "eps": eps, "ns_steps": ns_steps, "adjust_lr_fn": adjust_lr_fn,

@@ -45,6 +45,8 @@ class OptimizerBase(Optimizer):
         """
         if isinstance(param_group, dict):
             refuse_sets(param_group.get("params"))
+            # The caller's may serve for another optimizer: that one's options are not this one's.
+            param_group = dict(param_group)
         super().add_param_group(param_group)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from .base import OptimizerBase, check_lr
+from .base import OptimizerBase, check, check_lr
 
 
 class LBFGSBase(OptimizerBase):
@@ -18,7 +18,7 @@ class LBFGSBase(OptimizerBase):
     the second on `al`. Vectors are flat [n], of all parameters, a complex one counting as two real numbers an element.
 
     Raises:
-        ValueError: for a learning rate out of range, with its value, and for more than one parameter group.
+        ValueError: for an option out of range, with its value, and for more than one parameter group.
 
     Source: the constructor of torch.optim.LBFGS.
     """
@@ -39,6 +39,9 @@ class LBFGSBase(OptimizerBase):
         line_search_fn: str | None = None,
     ) -> None:
         check_lr(lr)
+        check(history_size >= 1, "history_size has to be at least 1", history_size)
+        if line_search_fn not in (None, "strong_wolfe"):
+            raise ValueError(f"only 'strong_wolfe' is supported as line_search_fn, not {line_search_fn!r}")
         defaults = {
             "lr": lr,
             "max_iter": max_iter,
@@ -49,11 +52,17 @@ class LBFGSBase(OptimizerBase):
             "line_search_fn": line_search_fn,
         }
         super().__init__(params, defaults)
-        if len(self.param_groups) != 1:
-            raise ValueError(
-                "LBFGS doesn't support per-parameter options (parameter groups): "
-                f"it takes one group, got {len(self.param_groups)}"
-            )
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add the only group.
+
+        Raises:
+            ValueError: for a second one.
+        """
+        super().add_param_group(param_group)
+        if len(self.param_groups) > 1:
+            self.param_groups.pop()
+            raise ValueError("LBFGS doesn't support per-parameter options (parameter groups): it takes one group")
 
     @property
     def _params(self) -> list[Tensor]:

@@ -46,6 +46,8 @@ class MuonBase(OptimizerBase):
                 adjust_lr_fn in (None, "original", "match_rms_adamw"),
                 f"Adjust learning rate function {adjust_lr_fn} is not supported",
             ),
+            (ns_steps < 100, f"Number of steps must be less than 100 for computational efficiency, got {ns_steps}"),
+            (len(ns_coefficients) == 3, f"Coefficients must be a tuple of exactly 3 values, got {ns_coefficients}"),
         ):
             if not holds:
                 raise ValueError(message)
@@ -60,12 +62,20 @@ class MuonBase(OptimizerBase):
             "adjust_lr_fn": adjust_lr_fn,
         }
         super().__init__(params, defaults)
-        for group in self.param_groups:
-            for param in group["params"]:
-                if param.dim() != 2:
-                    raise ValueError(
-                        f"Muon only supports 2D parameters whereas we found a parameter with size: {param.shape}"
-                    )
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add matrices with options of their own; see torch.optim.Optimizer.
+
+        Raises:
+            ValueError: for a parameter that is no matrix, with its shape.
+        """
+        super().add_param_group(param_group)
+        for param in self.param_groups[-1]["params"]:
+            if param.dim() != 2:
+                self.param_groups.pop()
+                raise ValueError(
+                    f"Muon only supports 2D parameters whereas we found a parameter with size: {param.shape}"
+                )
 
     def _init_state(self, param: Tensor, group: dict[str, Any]) -> dict[str, Tensor]:
         if param.is_complex():

@@ -28,6 +28,9 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
         yield scope.case(subject, {}, scope.dtypes[0], shapes="pair", variant=f"illegal-{number}:{text}")
     for variant in (*_CONSTRUCTING, *_LOADING, *(("a step without a closure",) if subject.closure else ())):
         yield scope.case(subject, subject.fullest, scope.dtypes[0], shapes="pair", variant=variant)
+    for variant, (concerns, _) in _ADDING.items():
+        if concerns(subject):
+            yield scope.case(subject, {}, scope.dtypes[0], shapes="pair", variant=variant)
 
 
 def check(trial: Trial) -> None:
@@ -39,6 +42,8 @@ def check(trial: Trial) -> None:
         _still_usable(trial, run)
     elif variant in _LOADING:
         _loading(trial, run, _LOADING[variant])
+    elif variant in _ADDING:
+        _adding(trial, run, _ADDING[variant][1])
     elif variant == "a step without a closure":
         _expect(trial, lambda: run.optimizer.step(), TypeError, "closure")
         _still_usable(trial, run)
@@ -98,6 +103,26 @@ def _loading(trial: Trial, run: Run, spoil: Callable[[dict[str, Any]], None]) ->
     trial.checker.alike("after the refusal", run.held(), twin.held())
     for each in (run, twin):
         each.step(1)
+    trial.checker.alike("a step after the refusal", run.held(), twin.held())
+
+
+# Groups that some algorithms cannot have: whom it is about, and the shape of their parameter.
+_ADDING: dict[str, tuple[Callable[[Subject], bool], tuple[int, ...]]] = {
+    "adding a second group": (lambda subject: subject.sees == "all", (3, 4)),
+    "adding a vector": (lambda subject: subject.dimensions == 2, (3,)),
+}
+
+
+def _adding(trial: Trial, run: Run, shape: tuple[int, ...]) -> None:
+    """A group that no step could take is refused when it is added, and the optimizer goes on without it."""
+    import torch
+
+    groups, twin = list(run.optimizer.param_groups), trial.run()
+    late = torch.zeros(shape, dtype=trial.problem.dtype, device=trial.case.device, requires_grad=True)
+    _expect(trial, lambda: run.optimizer.add_param_group({"params": [late]}), ValueError, "")
+    trial.checker.true("the groups after the refusal", run.optimizer.param_groups == groups)
+    for each in (run, twin):
+        each.step(0)
     trial.checker.alike("a step after the refusal", run.held(), twin.held())
 
 

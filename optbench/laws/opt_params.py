@@ -195,10 +195,23 @@ def _empty_group(trial: Trial) -> None:
         trial.checker.equal(f"parameter {i}, put into an empty group", actual, expected)
 
 
+def _served(trial: Trial) -> None:
+    """The dicts of groups stay the caller's: another optimizer made of them has options of its own."""
+    run = trial.run()
+    groups = [{"params": list(run.params)}]
+    first, second = (trial.build(groups, {**trial.case.options, "lr": lr}) for lr in (0.25, 0.5))
+    trial.checker.same("entries of a group that was handed over", sorted(groups[0]), ["params"])
+    for which, optimizer, lr in (("first", first, 0.25), ("second", second, 0.5)):
+        trial.checker.same(f"lr of the {which} of two made of one group", optimizer.param_groups[0]["lr"], lr)
+    first.param_groups[0]["lr"] = 0.125
+    trial.checker.same("lr of the second after the first one's has changed", second.param_groups[0]["lr"], 0.5)
+
+
 _LATER: dict[str, Callable[[Trial], None]] = {
     "added later": _refused_later,
     "twice in a group": _duplicate,
     "a non-leaf that keeps its gradient": _retains,
     "needs no gradient": _frozen,
     "an empty group": _empty_group,
+    "a group that has served before": _served,
 }

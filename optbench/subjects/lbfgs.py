@@ -52,7 +52,11 @@ x = x + t*d, with t from a strong-Wolfe line search if line_search_fn""",
         StateEntry("func_evals", "own", "number of evaluations, an int", idle="it only counts"),
         StateEntry("n_iter", "own", "number of iterations, an int"),
     ),
-    illegal=(Illegal({"lr": -0.5}, "ValueError", "-0.5"), Illegal({"lr": float("nan")}, "ValueError", "nan")),
+    illegal=(
+        Illegal({"lr": -0.5}, "ValueError", "-0.5"), Illegal({"lr": float("nan")}, "ValueError", "nan"),
+        Illegal({"line_search_fn": "armijo"}, "ValueError", "armijo"),
+        Illegal({"history_size": 0}, "ValueError", "0"),
+    ),
     sees="all",
     base={"max_iter": 2},
     # In float16 the products of whole vectors overflow.

@@ -333,7 +333,9 @@ def test_lbfgs_keeps_its_state_under_the_first_parameter_and_its_parameters_in_c
         optimizer.step()
     twin = copy.deepcopy(optimizer)
     assert all(mine is its for mine, its in zip(twin._params, twin.param_groups[0]["params"], strict=True))
-    optimizer.add_param_group({"params": [parameter()]})
+    with pytest.raises(ValueError, match="takes one group"):
+        optimizer.add_param_group({"params": [parameter()]})
+    optimizer.param_groups.append({"params": [parameter()]})
     with pytest.raises(AssertionError, match="Expected exactly one param_group, but got 2"):
         optimizer.step(lambda: None)
 

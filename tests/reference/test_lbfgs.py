@@ -304,17 +304,22 @@ def test_refuses_what_torch_refuses(options, text):
 
 
 def test_there_is_one_group():
-    assert_refused("LBFGS", [{"params": [torch.zeros(2)]}, {"params": [torch.zeros(2)]}], {}, "not 2")
-    for module in (torch.optim, reference):
-        optimizer = module.LBFGS([torch.zeros(2)])
+    assert_refused("LBFGS", [{"params": [torch.zeros(2)]}, {"params": [torch.zeros(2)]}], {}, "one group")
+    optimizer = reference.LBFGS([torch.zeros(2)])
+    with pytest.raises(ValueError, match="one group"):
         optimizer.add_param_group({"params": [torch.zeros(2)]})
-        with pytest.raises(AssertionError, match="got 2"):
-            optimizer.step(lambda: 0.0)
+
+
+def test_what_no_step_could_take_is_refused_at_once():
+    for options, text in (({"line_search_fn": "weak_wolfe"}, "'weak_wolfe'"), ({"history_size": 0}, "least 1: 0")):
+        with pytest.raises(ValueError, match=text):
+            reference.LBFGS(parameters(8), **options)
 
 
 def test_an_unknown_line_search_and_a_missing_closure_are_refused_at_the_step():
     for module in (torch.optim, reference):
-        optimizer = module.LBFGS(parameters(8), line_search_fn="weak_wolfe")
+        optimizer = module.LBFGS(parameters(8))
+        optimizer.param_groups[0]["line_search_fn"] = "weak_wolfe"
         with pytest.raises(RuntimeError, match="only 'strong_wolfe' is supported"):
             minimize(optimizer, quartic, 1)
         with pytest.raises(TypeError):

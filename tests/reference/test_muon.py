@@ -224,12 +224,15 @@ def test_only_matrices_are_taken(shape):
 @pytest.mark.parametrize(
     ("options", "text"), [({"ns_steps": 100}, "100"), ({"ns_coefficients": (1.0, 2.0)}, r"\(1.0, 2.0\)")]
 )
-def test_iterations_that_torch_refuses_at_the_step_are_refused_there(options, text):
+def test_iterations_that_torch_refuses_at_the_step_are_refused_at_once_and_there(options, text):
     param = torch.ones(2, 2)
     param.grad = torch.ones(2, 2)
     with pytest.raises(ValueError):
         torch.optim.Muon([param], **options).step()
-    optimizer = reference.Muon([param], **options)
+    with pytest.raises(ValueError, match=text):
+        reference.Muon([param], **options)
+    optimizer = reference.Muon([param])
+    optimizer.param_groups[0].update(options)
     with pytest.raises(ValueError, match=text):
         optimizer.step()
     assert torch.equal(param, torch.ones(2, 2))

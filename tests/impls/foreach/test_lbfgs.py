@@ -270,5 +270,9 @@ def test_hooks_versions_and_gradients():
 
 
 def test_another_line_search_is_refused():
+    with pytest.raises(ValueError, match=r"only 'strong_wolfe' is supported .* 'armijo'"):
+        make(foreach, line_search_fn="armijo")
+    optimizer = make(foreach)
+    optimizer.param_groups[0]["line_search_fn"] = "armijo"
     with pytest.raises(RuntimeError, match=r"only 'strong_wolfe' is supported, or None, got 'armijo'"):
-        train(make(foreach, line_search_fn="armijo"))
+        train(optimizer)

@@ -183,7 +183,8 @@ def test_missing_and_sparse_gradients():
 
 def test_refusals_and_early_ends():
     weight = torch.ones(3, requires_grad=True)
-    optimizer = fused.LBFGS([weight], line_search_fn="armijo")
+    optimizer = fused.LBFGS([weight])
+    optimizer.param_groups[0]["line_search_fn"] = "armijo"
 
     def closure(factor=1.0):
         weight.grad = factor * weight.detach()

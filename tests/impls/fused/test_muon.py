@@ -126,16 +126,14 @@ def test_refusals():
     weight = torch.ones(3, 2, requires_grad=True)
     weight.grad = torch.ones(3, 2)
     with pytest.raises(ValueError, match=r"less than 100.*got 100"):
-        fused.Muon([weight], ns_steps=100).step()
+        fused.Muon([weight], ns_steps=100)
     weight.grad = torch.ones(3, 2).to_sparse()
     with pytest.raises(RuntimeError, match="sparse"):
         fused.Muon([weight]).step()
     optimizer = fused.Muon([weight])
     vector = torch.ones(3, requires_grad=True)
-    optimizer.add_param_group({"params": [vector]})
-    weight.grad, vector.grad = None, torch.ones(3)
-    with pytest.raises(ValueError, match=r"2D matrix, got shape \(3,\)"):
-        optimizer.step()
+    with pytest.raises(ValueError, match=r"only supports 2D parameters .*\[3\]"):
+        optimizer.add_param_group({"params": [vector]})
 
 
 def test_the_gradient_is_not_written_and_the_version_rises():
