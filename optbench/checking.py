@@ -144,6 +144,9 @@ def _refusal(implementation: Implementation, task: Task) -> str | None:
     """Why a case does not concern an implementation, if it does not."""
     if task.spared:
         return f"left to the compiled path, which shares the host's code: --suite full or --impl {implementation.name}"
+    device = laws.entries()[task.law].law.device
+    if not task.case.device.startswith(device):
+        return f"it is about {device} devices only: --device {device}"
     if not implementation.target:
         return implementation.refusal(task.case)
     case = task.case

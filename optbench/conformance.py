@@ -357,7 +357,9 @@ def rules(plan: Plan) -> Rules:
     """Whose broken laws count in a run. What was adopted for it is asked for, so it has to be under way."""
     known = registry.IMPLEMENTATIONS
     about = subjects.select(plan.algo)
-    chosen = [entry.law for entry in laws.select(plan.laws) if any(map(entry.concerns, about))]
+    concerned = [entry.law for entry in laws.select(plan.laws) if any(map(entry.concerns, about))]
+    elsewhere = frozenset(law.id for law in concerned if not plan.device.startswith(law.device))
+    chosen = [law for law in concerned if law.id not in elsewhere]
     # Foreign code and torch's paths may lack what a law is about; ours may not.
     everything = not plan.keyword and all(name in known and known[name].ours for name in plan.implementations)
     return Rules(
@@ -366,6 +368,7 @@ def rules(plan: Plan) -> Rules:
         grades=frozenset(law.id for law in chosen if law.grade),
         require_torch=plan.require_torch,
         expected=tuple(law.id for law in chosen) if everything else None,
+        elsewhere=elsewhere,
     )
 
 

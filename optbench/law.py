@@ -28,6 +28,7 @@ class Law:
         formula: it takes the subject's rule to judge by: the oracle, another tier, or torch's own class. A law without
             is asked of optimizers that nobody declared, too. Where it has an oracle, that is then the very class on
             contiguous tensors in float64, unless the user names another.
+        device: the kind of device that it is about, "cuda"; elsewhere its cases are skipped. Empty: any.
     """
 
     id: str
@@ -39,6 +40,7 @@ class Law:
     grade: bool = False
     host: bool = False
     formula: bool = True
+    device: str = ""
 
 
 @dataclass(frozen=True)

@@ -105,6 +105,7 @@ class Rules:
         grades: laws that are reported and never broken.
         require_torch: foreign code has to keep the laws of level "torch" too.
         expected: laws that have to make a comparison; those with results, where it is None.
+        elsewhere: laws that are about other devices, and make none here.
     """
 
     ours: frozenset[str]
@@ -112,6 +113,7 @@ class Rules:
     grades: frozenset[str] = frozenset()
     require_torch: bool = False
     expected: tuple[str, ...] | None = None
+    elsewhere: frozenset[str] = frozenset()
 
     def counts(self, result: Result) -> bool:
         """Whether a break of this result breaks the run."""
@@ -193,6 +195,8 @@ def _silent(counting: Sequence[Result], rules: Rules) -> str:
     compared: dict[str, int] = {law: 0 for law in rules.expected or () if law not in rules.grades}
     skipped: dict[str, str] = {}
     for result in counting:
+        if result.law in rules.elsewhere:
+            continue
         if result.verdict == "skip" and result.implementation not in rules.ours:
             # Others may lack what a law is about; what they lack is listed as skipped.
             skipped[result.law] = result.message
