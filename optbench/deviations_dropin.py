@@ -208,4 +208,26 @@ curvature is wrong by the ratio of the two rates. A float lr gives the right pai
 """,
         cases=("lr,",),
     ),
+    Deviation(
+        "D-089",
+        "linearlr cosineannealinglr cycliclr onecyclelr",
+        "sch.formula",
+        "torch",
+        "rounding leads rates out of their bounds, or stops them short of the ends that they are said to reach",
+        "rates stay between the ends, and are these to the last bit where they arrive",
+        """\
+import torch
+optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.3)
+scheduler = torch.optim.lr_scheduler.LinearLR(optimizer, start_factor=0.5, total_iters=5)
+for _ in range(5):
+    optimizer.step()
+    scheduler.step()
+assert optimizer.param_groups[0]["lr"] > 0.3
+""",
+        effect="digits lost",
+        proof="""\
+LinearLR is documented to reach lr*end_factor, OneCycleLR to begin at max_lr/div_factor, CyclicLR to cycle between its
+bounds. They are off by a few units of the last digit, with which a comparison to the bound goes wrong.
+""",
+    ),
 )

@@ -270,6 +270,39 @@ RATES: dict[str, Callable[..., float]] = {
 MOMENTA: dict[str, Callable[..., float]] = {"cycliclr": cyclic_momentum, "onecyclelr": one_cycle_momentum}
 
 
+def bounds(subject: str, options: Options, base: float) -> tuple[float, float] | None:
+    """The lowest and the highest rate of a schedule that goes to and fro between a few; None for others.
+
+    Args:
+        subject: name of the scheduler.
+        options: all of its options, as one group sees them.
+        base: the group's rate before the scheduler was made.
+
+    Example:
+        >>> bounds("polynomiallr", {"total_iters": 5, "power": 2.0}, 0.3)
+        (0.0, 0.3)
+    """
+    if subject == "cycliclr" and options["scale_fn"] is not None:
+        return None
+    if subject == "onecyclelr":
+        low = options["max_lr"] / options["div_factor"]
+        ends = [low, options["max_lr"], low / options["final_div_factor"]]
+    else:
+        found = {
+            "constantlr": lambda: [base * options["factor"], base],
+            "linearlr": lambda: [base * options["start_factor"], base * options["end_factor"]],
+            "polynomiallr": lambda: [base, 0.0],
+            "cosineannealinglr": lambda: [base, options["eta_min"]],
+            "cosineannealingwarmrestarts": lambda: [base, options["eta_min"]],
+            "swalr": lambda: [base, options["swa_lr"]],
+            "cycliclr": lambda: [options["base_lr"], options["max_lr"]],
+        }.get(subject)
+        if found is None:
+            return None
+        ends = found()
+    return min(ends), max(ends)
+
+
 def horizon(subject: str, options: Options) -> int:
     """The number of epochs after which a schedule begins anew or changes no more, at least 3."""
     found = {

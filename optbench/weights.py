@@ -10,6 +10,8 @@ from optbench.problem import LAYOUTS, Placed, dtype_of, generator, shapes_of, wi
 
 # What a model "beside other dtypes" has, too.
 OTHERS = ("float32", "bfloat16", "float64", "complex64")
+# Where there is but one device, all share it.
+SEVERAL = "several devices"
 _WHOLE = 50
 
 
@@ -34,7 +36,8 @@ class Source(nn.Module):
 
     Args:
         case: shapes, dtype, layout, device; the variant "other dtypes" adds parameters of those, "flags" has
-            buffers of these where others have whole numbers.
+            buffers of these where others have whole numbers, "several devices" leaves every second parameter on the
+            CPU.
         placed: takes each parameter's place in memory.
     """
 
@@ -46,7 +49,8 @@ class Source(nn.Module):
             chosen += [((7,), dtype_of(other)) for other in OTHERS]
         place = LAYOUTS[case.layout][0]
         for i, (shape, each) in enumerate(chosen):
-            placed.append(place(torch.zeros(shape, dtype=each, device=case.device)))
+            device = "cpu" if case.variant == SEVERAL and i % 2 else case.device
+            placed.append(place(torch.zeros(shape, dtype=each, device=device)))
             self.register_parameter(f"weight{i}", nn.Parameter(placed[-1].tensor, requires_grad=i < len(chosen) - 1))
         self.tail = Tail(self.get_parameter("weight0"), dtype, case.device, case.variant == "flags")
 

@@ -54,6 +54,21 @@ def test_rates_stay_between_their_extremes(name: str) -> None:
         assert all(0 <= rate <= highest for rate in formulas.rates(name, full, BASES, epoch)), epoch
 
 
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("options", ["base", "fullest"])
+def test_bounds_hold_and_are_met(name: str, options: str) -> None:
+    subject = subjects.load(name)
+    full = subject.complete({**subject.base, **(subject.fullest if options == "fullest" else {})})
+    last = formulas.horizon(name, full) - (name == "onecyclelr")
+    for i, base in enumerate(BASES):
+        found = formulas.bounds(name, formulas.of_group(full, i), base)
+        if found is None:
+            continue
+        seen = [formulas.rates(name, full, BASES, epoch)[i] for epoch in range(last + 1)]
+        assert found[0] <= min(seen) and max(seen) <= found[1]
+        assert {min(seen), max(seen)} & set(found)
+
+
 @pytest.mark.parametrize(
     ("name", "options", "last", "rate"),
     [

@@ -52,7 +52,8 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
         # Each shape in one of both for one of the averages, and in the other for the other.
         for shapes in _SHAPES if scope.suite == "full" else _SHAPES[(dtype == "float32") == bool(lively) :: 2]:
             yield scope.case(subject, lively, dtype, shapes=shapes, steps=2)
-    for variant in ("other dtypes", "from one device to another", *(f"caller {form}" for form in _FORMS)):
+    devices = ("several devices", "from one device to another")
+    for variant in ("other dtypes", *devices, *(f"caller {form}" for form in _FORMS)):
         yield scope.case(subject, lively, scope.dtypes[0], variant=variant)
     if "use_buffers" in combined:
         yield scope.case(subject, {**lively, "use_buffers": True}, scope.dtypes[0], variant="flags", steps=6)

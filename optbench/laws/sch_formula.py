@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 LAW = Law(
     id="sch.formula",
     level="math",
-    statement="the rate is the formula's within 1e-12 of itself, by steps and at any epoch, over three horizons",
+    statement="the rate is the formula's within 1e-12 of itself, by steps and at any epoch, inside exact bounds",
     catches="a recursion that drifts or blows up past its end, a closed form of something else, an epoch off by one",
     kind="scheduler",
     host=True,
@@ -74,10 +74,29 @@ def check(trial: Trial) -> None:
     if trial.case.moment == BY_EPOCH:
         _at_any_epoch(trial, run, last, _NEAR if long else range(last))
         return
-    trial.follow("step by step", run, 0, last)
+    for epoch in range(last + 1):
+        if epoch:
+            run.step(epoch)
+        trial.follow("step by step", run, epoch, epoch)
+        _within(trial, run, epoch)
     told_ahead(trial, run, range(last + 1))
     if trial.subject.name == "onecyclelr":
         beyond(trial, run)
+
+
+def _within(trial: Trial, run: Run, epoch: int) -> None:
+    """Between the rates that a schedule goes to and fro between, and there to the last bit; at first too."""
+    from optbench.schedules import LRS
+
+    full, expected = trial.full(), trial.expected(epoch)
+    for i, (rate, wanted) in enumerate(zip(run.lrs, expected, strict=True)):
+        bounds = formulas.bounds(trial.subject.name, formulas.of_group(full, i), LRS[i])
+        if bounds:
+            inside = bounds[0] <= rate <= bounds[1]
+            told = f"got {rate!r}, outside {bounds[0]!r} to {bounds[1]!r}"
+            trial.checker.true(f"lr of group {i} at epoch {epoch} is in its bounds", inside, told)
+        if epoch == 0 or (bounds and wanted in bounds):
+            trial.checker.same(f"lr of group {i} at an end, epoch {epoch}", rate, wanted)
 
 
 def _at_any_epoch(trial: Trial, run: Run, last: int, among: Sequence[int]) -> None:

@@ -39,7 +39,7 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
 
 def check(trial: Trial) -> None:
     if trial.case.variant in (_LATE, _RESUMED):
-        for joins in range(1, 4):
+        for joins in range(4):
             _late(trial, joins)
         return
     lrs = _LRS if trial.case.variant == "many" else _LRS[:1]

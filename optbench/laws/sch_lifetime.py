@@ -55,6 +55,8 @@ def _freed(trial: Trial) -> None:
             alive = {"scheduler": weakref.ref(run.scheduler), "optimizer": weakref.ref(run.optimizer)}
             _forget(run, "scheduler")
             trial.checker.true(f"the scheduler is freed after {steps} steps", alive["scheduler"]() is None)
+            # Whatever a scheduler puts around a step has to let go of it.
+            run.optimizer.step()
             _forget(run, "optimizer")
             trial.checker.true(f"the optimizer is freed after {steps} steps", alive["optimizer"]() is None)
 

@@ -22,7 +22,8 @@ LAW = Law(
     kind="scheduler",
 )
 
-_DTYPES = ("float64", "float32")
+_FORMS = ("tensor-float64", "tensor-float32", "tensor with a dimension")
+_RESUMED = "tensor, resumed"
 _EPOCHS = 6
 _BETAS = "tensor betas"
 # Roundings of float32, one a step, near the end of a schedule of these lengths.
@@ -30,8 +31,8 @@ _FLOAT32 = 1e-5
 
 
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
-    for dtype in _DTYPES:
-        yield scope.case(subject, {}, scope.dtypes[0], variant=f"tensor-{dtype}")
+    for variant in (*_FORMS, _RESUMED):
+        yield scope.case(subject, {}, scope.dtypes[0], variant=variant)
     yield scope.case(subject, subject.fullest, scope.dtypes[0], variant="one of two groups")
     if "cycle_momentum" in subject.defaults:
         yield scope.case(subject, {}, scope.dtypes[0], variant=_BETAS)
@@ -68,19 +69,39 @@ def _rates(trial: Trial) -> None:
     from optbench.schedules import LRS
 
     dtype = torch.float32 if trial.case.variant == "tensor-float32" else torch.float64
-    rates: list[Any] = [torch.tensor(lr, dtype=dtype, device=trial.case.device) for lr in LRS]
+    shape = (1,) if trial.case.variant == _FORMS[2] else ()
+    rates: list[Any] = [torch.full(shape, lr, dtype=dtype, device=trial.case.device) for lr in LRS]
     if trial.case.variant == "one of two groups":
         rates[1] = LRS[1]
     run = trial.run(lrs=rates)
+    begun = _resume(trial, run) if trial.case.variant == _RESUMED else 0
     held = [group["lr"] for group in run.optimizer.param_groups]
     records = _records(run)
     kept = [tensor.clone() for _, tensor in records]
-    for epoch in range(trial.last(_EPOCHS) + 1):
-        if epoch:
+    for epoch in range(begun, trial.last(_EPOCHS) + 1):
+        if epoch > begun:
             run.step(epoch)
         _judge(trial, run, held, epoch, _FLOAT32 if dtype is torch.float32 else 1e-12)
     for (what, tensor), before in zip(records, kept, strict=True):
         trial.checker.equal(f"{what} at the end", tensor, before)
+
+
+def _resume(trial: Trial, run: Run) -> int:
+    """Two epochs on, loaded from a run of the same rates: the tensors are this run's, and nobody else's."""
+    import torch
+
+    from optbench.schedules import LRS
+
+    other = trial.run(lrs=[torch.tensor(lr, dtype=torch.float64, device=trial.case.device) for lr in LRS])
+    for epoch in (1, 2):
+        other.step(epoch)
+    saved = other.optimizer.state_dict(), other.scheduler.state_dict()
+    run.optimizer.load_state_dict(saved[0])
+    run.scheduler.load_state_dict(saved[1])
+    theirs = {group["lr"].data_ptr() for group in other.optimizer.param_groups}
+    for i, group in enumerate(run.optimizer.param_groups):
+        trial.checker.true(f"lr of group {i} is not the saved run's", group["lr"].data_ptr() not in theirs)
+    return 2
 
 
 def _judge(trial: Trial, run: Run, held: list[Any], epoch: int, tolerance: float) -> None:

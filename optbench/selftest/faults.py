@@ -452,6 +452,17 @@ FAULTS: tuple[Fault, ...] = (
         "adam", "fused", "opt.converges", "of the loss is left",
         wrap=math_wraps.uphill_in_the_end,
     ),
+    Fault(
+        "swalr-shares-above-one",
+        "the shares of the two rates, each rounded, add up to more than 1",
+        "swalr", "foreach", "sch.formula", "is in its bounds",
+        patches=(
+            (
+                "np.clip(start * rest + end * share, np.minimum(start, end), np.maximum(start, end))",
+                "start * rest + end * share",
+            ),
+        ),
+    ),
     *averaging.FAULTS,
     *schedules.FAULTS,
 )  # fmt: skip

@@ -37,9 +37,7 @@ class SWALR(SWALRBase, LRScheduler):
     """
 
     def _rates(self, epoch: float, base: Vector) -> Vector:
-        rest, share = self._shares(epoch)
-        # rate = base*(1 - a) + swa_lr*a
-        return base * rest + self._end() * share
+        return self._between(base, *self._shares(epoch))
 
     def _step(self, epoch: float, base: Vector, rates: Vector) -> Vector:
         rest, share = self._shares(epoch)
@@ -48,7 +46,12 @@ class SWALR(SWALRBase, LRScheduler):
             return np.array(self._end())
         # the rate from which they set out, as far as what stands there tells
         start = (rates - gone * self._end()) / before
-        return start * rest + self._end() * share
+        return self._between(start, rest, share)
+
+    def _between(self, start: Vector, rest: float, share: float) -> Vector:
+        end = self._end()
+        # rate = base*(1 - a) + swa_lr*a; rounded, the two shares may add up to more than 1
+        return np.clip(start * rest + end * share, np.minimum(start, end), np.maximum(start, end))
 
     def _shares(self, epoch: float) -> tuple[float, float]:
         """1 - a and a."""
