@@ -345,4 +345,29 @@ before it have moved, and no call takes the group out again.
 """,
         cases=("adding_a",),
     ),
+    Deviation(
+        "D-090",
+        "multiplicativelr",
+        "sch.compose",
+        "torch",
+        "MultiplicativeLR as a later part of SequentialLR goes on from where the part before ended, times lr_lambda(0)",
+        "it begins at the initial rate, as every part does, and lr_lambda is first called for epoch 1",
+        """\
+import torch
+schedulers, optimizer = torch.optim.lr_scheduler, torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+warm_up = schedulers.ConstantLR(optimizer, 0.1)
+product = schedulers.MultiplicativeLR(optimizer, lambda epoch: 0.5)
+sequence = schedulers.SequentialLR(optimizer, [warm_up, product], [1])
+optimizer.step()
+sequence.step()
+assert sequence.get_last_lr() == [0.05]
+""",
+        effect="wrong result",
+        proof="""\
+Its documentation has it start at the initial rate, and alone it never asks lr_lambda for epoch 0. At a
+milestone SequentialLR has a part compute epoch 0 by its closed form, with which LambdaLR, StepLR and the others
+begin at the initial rate; MultiplicativeLR has none, and takes one more step instead.
+""",
+        cases=("second_in_a_Sequential",),
+    ),
 )

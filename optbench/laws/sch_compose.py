@@ -72,8 +72,8 @@ _NESTED: dict[str, dict[str, Pair]] = {
 # Its factor at epoch 0 is 1, so that even those that scale what stands begin where they would alone.
 _BEFORE = Part("exponentiallr", {"gamma": 0.5})
 _WARM_UP = Part("linearlr", {"total_iters": 3})
-# What the rate was is where these begin, wherever that is.
-_GO_ON = ("multiplicativelr", "swalr")
+# What the rate was is where it begins, wherever that is.
+_GO_ON = ("swalr",)
 _BEGINS = 3
 _EPOCHS = 12
 

@@ -17,7 +17,8 @@ class MultiplicativeLR(MultiplicativeLRBase, LRScheduler):
 
     Args:
         optimizer: whose groups' rates are set.
-        lr_lambda: the function, or a list of one for each group; called once an epoch, also where groups share it.
+        lr_lambda: the function, or a list of one for each group; called once an epoch from 1 on, also where groups
+            share it.
         last_epoch: the epoch before; -1 to begin.
 
     Raises:
@@ -41,7 +42,10 @@ class MultiplicativeLR(MultiplicativeLRBase, LRScheduler):
 
     def _step(self, epoch: float, base: Vector, rates: Vector) -> Vector:
         # rate = rate * f(t)
-        return rates if self._is_initial else scaled(rates, factors(self.lr_lambdas, epoch))
+        if self._is_initial:
+            return rates
+        # as a part of a SequentialLR, whose turn has come
+        return scaled(rates, factors(self.lr_lambdas, epoch)) if epoch > 0 else base
 
     def _begun(self, rates: list[float], later: bool) -> list[float]:
-        return self._advance(0, rates, None) if later else rates
+        return self._base().tolist() if later else rates

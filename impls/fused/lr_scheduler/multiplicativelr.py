@@ -45,9 +45,12 @@ class MultiplicativeLR(FusedScheduler, MultiplicativeLRBase):
     schedule = SCHEDULE
 
     def row(self, epoch: float) -> Sequence[float]:
-        return factors(self.lr_lambdas, epoch) if epoch > 0 else [1.0]
+        return factors(self.lr_lambdas, epoch)
 
     def _advance(self, epoch: float, rates: Sequence[float], spacings: Sequence[float] | None) -> list[float]:
+        if epoch <= 0:
+            # a part of a SequentialLR begins at its base, whatever the one before has left
+            return [*rates] if self._is_initial else [*map(float, self.base_lrs)]
         launch = self.prepared()
         # there is no curve to be on
         launch.current[: len(rates)] = rates
