@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields, replace
 from typing import Any
 
 from optbench.case import AsTensor, Case, format_value
@@ -51,7 +50,7 @@ def parse(text: str, subject: Subject, like: Case, known: Iterable[Case]) -> Cas
         if read is None:
             return None
         found[read[0]] = read[1]
-    case = replace(like, **{field.name: found[field.name] for field in fields(Case) if field.name in found})
+    case = Case(like.subject, device=like.device, seed=like.seed, **found)
     # A text that says less than the id does would give another case than it names.
     return case if case.id == text else None
 

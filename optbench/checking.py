@@ -7,10 +7,12 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from optbench import deviations, laws, registry, subjects
 from optbench.case import AsTensor, Case
+from optbench.law import Space
 from optbench.registry import Implementation, Oracle
 from optbench.results import Result, Verdict
 from optbench.worker import Worker, WorkerCrash, WorkerError
@@ -30,7 +32,8 @@ _TRIALS: dict[subjects.Kind, str] = {
 class Task:
     """One law on one case of one implementation, with all that a worker process needs to check it.
 
-    `adopted` is the subject, where that is not the declared one of its name; see `optbench.subjects.adopt`.
+    `adopted` is the subject, where that is not the declared one of its name; see `optbench.subjects.adopt`. With a
+    `space` to draw from, the case is a placeholder for all that are drawn.
     """
 
     law: str
@@ -47,6 +50,7 @@ class Task:
     adopted: subjects.Subject | None = None
     oracle: Oracle | None = None
     inherits: frozenset[str] = frozenset()
+    space: Space | None = None
 
 
 def check(task: Task, implementation: Implementation | None = None) -> Result:
@@ -56,7 +60,19 @@ def check(task: Task, implementation: Implementation | None = None) -> Result:
         task: the law, the case, and the implementation's name.
         implementation: the implementation itself, where it is not the registry's.
     """
+    if task.space is not None:
+        return _drawn(task, partial(check, implementation=implementation), implementation)
     return attempt(task, implementation)[0]
+
+
+def _drawn(task: Task, check_one: Callable[[Task], Result], implementation: Implementation | None) -> Result:
+    """One result for all cases that are drawn for a task."""
+    from optbench import generate
+
+    item = implementation or registry.find(task.implementation)
+    refused = _refusal(item, task)
+    found = refused or generate.search(task, check_one, item.interpreted_on(task.case.device))
+    return found if isinstance(found, Result) else result_of(task, "skip", found, item)
 
 
 def attempt(
@@ -166,6 +182,8 @@ def _refusal(implementation: Implementation, task: Task) -> str | None:
 
 def check_isolated(task: Task, worker: Worker) -> Result:
     """As `check`, in a worker process; its death or silence is the verdict `crash`."""
+    if task.space is not None:
+        return _drawn(task, partial(check_isolated, worker=worker), None)
     try:
         result: Result = worker.call("optbench.checking:check", task, timeout=TIME_LIMIT)
     except WorkerCrash as crash:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass, replace
 from typing import Any
 
-from optbench import acquaintance, case_ids, laws, pairwise, peers, registry, subjects
+from optbench import acquaintance, case_ids, generate, laws, pairwise, peers, registry, subjects
 from optbench.case import Case
 from optbench.checking import LACKS, Task, check, check_isolated, result_of
 from optbench.errors import UsageError
@@ -160,7 +160,9 @@ def _run(
         for count, result in enumerate(results, 1):
             if progress:
                 progress(Progress(count, len(asked), f"{result.subject} {result.law} {result.implementation}"))
-            yield plan.expected.judge(result) if plan.expected and result.implementation in own else result
+            # A drawn case has its name only once it has been drawn again.
+            if not (done and done(result.law, result.subject, result.implementation, result.case)):
+                yield plan.expected.judge(result) if plan.expected and result.implementation in own else result
 
 
 def _workers(item: Implementation, device: str, count: int) -> list[Worker]:
@@ -223,6 +225,7 @@ def tasks(
                             declared if declared.name in owners else subject if facts.get("only") else None,
                             facts["found"].oracle if "found" in facts else None,
                             frozenset(facts.get("inherits", ())),
+                            entry.space(subject, plan.scope) if case.id == generate.DRAWN else None,
                         )
                     )
     if not found and not plan.keyword and plan.dtypes:
@@ -305,6 +308,9 @@ def cases(entry: laws.Entry, subject: Subject, plan: Plan) -> list[Case]:
     found: dict[str, Case] = {}
     for case in entry.cases(subject, plan.scope):
         found.setdefault(case.id, case)
+    if entry.space(subject, plan.scope) is not None:
+        drawn = generate.placeholder(subject.name, plan.device, plan.seed)
+        found[drawn.id] = drawn
     chosen = [case for case in found.values() if matches(plan.keyword, f"{entry.law.id}[{case.id}]")]
     named = re.fullmatch(r"([\w.]+)\[(\S+)\]", plan.keyword)
     if named and not chosen and named[1] == entry.law.id:

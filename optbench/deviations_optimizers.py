@@ -279,7 +279,7 @@ never interrupted. Only the entry called step is spared the cast to the paramete
     Deviation(
         "D-013",
         "adafactor",
-        "opt.oracle opt.partition opt.pure opt.shapes opt.sparse_in_time",
+        "opt.groups opt.layouts opt.oracle opt.partition opt.pure opt.shapes opt.sparse_in_time",
         "torch-*",
         "Adafactor raises ZeroDivisionError where a parameter has no elements",
         "a parameter without elements counts its steps, and nothing else happens",
@@ -300,7 +300,7 @@ is divided by their number.
     Deviation(
         "D-014",
         "sparse_adam",
-        "opt.oracle",
+        "opt.layouts opt.oracle",
         "torch-forloop",
         "adding a sparse tensor to a 0-d view counts the view's offset twice: SparseAdam writes into other memory",
         "a 0-d parameter is updated where it lies",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -41,6 +41,29 @@ class Law:
     host: bool = False
     formula: bool = True
     device: str = ""
+
+
+@dataclass(frozen=True)
+class Space:
+    """What hypothesis draws a law's cases from, in the full suite. Plain data: a worker process may be given it.
+
+    Args:
+        options: option -> its declared values; numbers between them are drawn too.
+        forbidden: pairs of (option or "dtype", value) that cannot stand together.
+        dtypes, layouts, moments, streams, variants: what `Case` may have, the plainest first.
+        shapes: whether shapes are drawn.
+        steps: the fewest and the most steps.
+    """
+
+    options: Mapping[str, Sequence[Any]]
+    forbidden: Sequence[tuple[tuple[str, Any], tuple[str, Any]]]
+    dtypes: tuple[str, ...]
+    layouts: tuple[str, ...] = ("contiguous",)
+    moments: tuple[str, ...] = ("every step",)
+    streams: tuple[str, ...] = ("normal",)
+    variants: tuple[str, ...] = ("",)
+    shapes: bool = True
+    steps: tuple[int, int] = (1, 4)
 
 
 @dataclass(frozen=True)

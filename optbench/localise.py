@@ -10,10 +10,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from optbench import registry, subjects
+from optbench import case_ids, laws, registry, subjects
 from optbench.case import Case, format_value
 from optbench.checking import TIME_LIMIT, Task, attempt, check, check_isolated
 from optbench.finding import NOWHERE, Finding, manner
+from optbench.law import Scope
 from optbench.registry import Implementation
 from optbench.results import Result
 from optbench.worker import Worker, WorkerCrash, WorkerError
@@ -36,6 +37,12 @@ class Localiser:
         if not result.broken or known or key in self._seen:
             return result
         self._seen.add(key)
+        if task.space is not None:
+            entry = laws.entries()[task.law]
+            listed = entry.cases(subjects.load(task.case.subject), Scope("full"))
+            drawn = case_ids.parse(result.case, subjects.load(task.case.subject), task.case, listed)
+            assert drawn is not None
+            task = again(task, drawn)
         return localise(task, result, worker)
 
 
@@ -64,7 +71,7 @@ def localise(
 def again(task: Task, case: Case) -> Task:
     """The same task on another case, with the command that reruns it."""
     command = task.reproduce.replace(f"[{task.case.id}]", f"[{case.id}]")
-    return replace(task, case=case, reproduce=re.sub(r"--seed \d+", f"--seed {case.seed}", command))
+    return replace(task, case=case, space=None, reproduce=re.sub(r"--seed \d+", f"--seed {case.seed}", command))
 
 
 def look(task: Task, larger: Case, implementation: Implementation | None = None) -> Finding:

@@ -326,7 +326,8 @@ def _off(scene: Scene) -> Explanations:
                     return {option: whole if len(parts) > 1 else number}
 
                 number, outcome = _fitted(scene, changed, float(part))
-                yield f"as if {_listed(changed(number))}", outcome
+                shown = next(text for text in (f"{number:.{digits}g}" for digits in (4, 8, 17)) if float(text) != part)
+                yield f"as if {_listed(changed(float(shown)))}", outcome
 
 
 def _fitted(

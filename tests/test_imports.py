@@ -20,7 +20,7 @@ ALLOWED = {
     "impls": {"torch", "numpy", "numba", "llvmlite", "triton"},
     "reports": {"pandas", "matplotlib", "jinja2", "markupsafe", "numpy"},
     "suites": {"optbench", "pytest", "pytest_benchmark", "asv", "asv_runner", "torch", "numpy"},
-    "optbench": {"torch", "numpy", "numba", "typer", "optbench"},
+    "optbench": {"torch", "numpy", "numba", "typer", "optbench", "hypothesis"},
 }
 # optbench.optim is the face for people who train: it picks a tier, and so it names them.
 FACE = {f"optbench/optim/{name}.py" for name in ("face", "lr_scheduler", "optimizers", "swa_utils")}

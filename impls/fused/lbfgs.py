@@ -58,7 +58,7 @@ class LBFGS(LBFGSBase):
         loss, evaluations = float(first_loss), 1
         state["func_evals"] += 1
         grad = self._flat_grad()
-        if _size(grad) <= group["tolerance_grad"]:
+        if not grad.numel() or _size(grad) <= group["tolerance_grad"]:
             return first_loss
         lr, iterations = float(group["lr"]), 0
         memory: dict[str, Any] = {name: state.get(name) for name in _MEMORY}

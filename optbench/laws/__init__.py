@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from optbench.case import Case
 from optbench.errors import unknown
-from optbench.law import Law, Scope
+from optbench.law import Law, Scope, Space
 from optbench.subjects import Subject
 
 if TYPE_CHECKING:
@@ -38,6 +38,14 @@ class Entry:
     def concerns(self, subject: Subject) -> bool:
         """Whether the law asks anything of an algorithm: some are about few of their kind."""
         return self.law.kind == subject.kind and next(iter(self.cases(subject, Scope())), None) is not None
+
+    def space(self, subject: Subject, scope: Scope) -> Space | None:
+        """What its further cases are drawn from in the full suite; None where there are none."""
+        within = scope.limited(subject)
+        if scope.suite != "full" or not within.dtypes or not hasattr(self.module, "space"):
+            return None
+        found: Space = self.module.space(subject, within)
+        return found
 
 
 @cache

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from optbench import pairwise
 from optbench.case import Case
-from optbench.law import Law, Scope
+from optbench.law import Law, Scope, Space
 from optbench.subjects import Subject
 
 if TYPE_CHECKING:
@@ -40,8 +40,7 @@ def factors(subject: Subject, scope: Scope) -> tuple[dict[str, Sequence[Any]], l
 
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     combined, _ = factors(subject, scope)
-    # A mean is also what AveragedModel takes where it is told nothing.
-    forms = _FORMS if "decay" in subject.defaults else ("default", *_FORMS)
+    forms = _forms(subject)
     for seed in range(5 if scope.suite == "full" else 1):
         for row in pairwise.rows(combined | {"form": forms}, (), scope.seed + seed if seed else 0):
             dtype, layout, moment, form = (row.pop(name) for name in ("dtype", "layout", "moment", "form"))
@@ -61,6 +60,16 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     for form in _FORMS:
         yield scope.case(subject, lively, scope.dtypes[0], variant=f"own {form} in torch")
         yield scope.case(subject, lively, scope.dtypes[0], variant=f"torch {form} in own")
+
+
+def space(subject: Subject, scope: Scope) -> Space:
+    options = {option.name: option.values for option in subject.options}
+    return Space(options, (), scope.dtypes, _LAYOUTS, _MOMENTS, variants=_forms(subject), steps=(1, 5))
+
+
+def _forms(subject: Subject) -> tuple[str, ...]:
+    """How an average is asked for. A mean is also what AveragedModel takes where it is told nothing."""
+    return _FORMS if "decay" in subject.defaults else ("default", *_FORMS)
 
 
 def check(trial: Trial) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from optbench import pairwise
 from optbench.case import AsTensor, Case
-from optbench.law import Law, Scope
+from optbench.law import Law, Scope, Space
 from optbench.subjects import Subject
 
 if TYPE_CHECKING:
@@ -45,6 +45,11 @@ def _option_sets(trial: Trial) -> list[dict[str, object]]:
         if option.name != "capturable" and trial.takes(option.name)
     }
     return [{}, *pairwise.rows(factors, trial.subject.forbidden)]
+
+
+def space(subject: Subject, scope: Scope) -> Space:
+    # Each group has options of its own.
+    return Space({}, (), scope.some("float32", "bfloat16"), variants=_VARIANTS, steps=(2, 4))
 
 
 def check(trial: Trial) -> None:

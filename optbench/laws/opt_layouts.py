@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from optbench.case import Case
-from optbench.law import Law, Scope
+from optbench.law import Law, Scope, Space
 from optbench.subjects import Subject
 
 if TYPE_CHECKING:
@@ -36,6 +36,11 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
             else scope.some("float32", "bfloat16")
         ):
             yield scope.case(subject, subject.fullest, dtype, layout=layout, shapes="matrices")
+
+
+def space(subject: Subject, scope: Scope) -> Space:
+    options = {option.name: option.values for option in subject.options}
+    return Space(options, subject.forbidden, scope.some("float32", "bfloat16", "complex64"), _LAYOUTS, steps=(1, 3))
 
 
 def check(trial: Trial) -> None:

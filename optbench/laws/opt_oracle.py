@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from optbench import pairwise
 from optbench.case import Case
-from optbench.law import Law, Scope
+from optbench.law import Law, Scope, Space
 from optbench.subjects import Subject
 
 if TYPE_CHECKING:
@@ -62,6 +62,13 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
                     seed=scope.seed + seed,
                     variant=f"seed={scope.seed + seed}",
                 )
+
+
+def space(subject: Subject, scope: Scope) -> Space:
+    combined, forbidden = factors(subject, scope)
+    options = {option.name: combined[option.name] for option in subject.options}
+    streams = ("normal", "wide")
+    return Space(options, forbidden, scope.dtypes, _LAYOUTS, _MOMENTS, streams, steps=(1, max(4, subject.steps)))
 
 
 def check(trial: Trial) -> None:

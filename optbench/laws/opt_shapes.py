@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from optbench.case import Case
-from optbench.law import Law, Scope
+from optbench.law import Law, Scope, Space
 from optbench.subjects import Subject
 
 if TYPE_CHECKING:
@@ -32,6 +32,11 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
             if scope.suite == "full" or shapes not in _ONCE or dtype == scope.some("float32")[0]:
                 steps = 1 if shapes == "many" else 2
                 yield scope.case(subject, subject.fullest, dtype, shapes=shapes, steps=steps)
+
+
+def space(subject: Subject, scope: Scope) -> Space:
+    options = {option.name: option.values for option in subject.options}
+    return Space(options, subject.forbidden, scope.some("float32", "bfloat16"), steps=(1, 3))
 
 
 def check(trial: Trial) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from optbench.case import Case
-from optbench.law import Law, Scope
+from optbench.law import Law, Scope, Space
 from optbench.subjects import Subject
 
 if TYPE_CHECKING:
@@ -31,6 +31,12 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
         for options in chosen:
             for dtype in scope.some("float32", "bfloat16"):
                 yield scope.case(subject, options, dtype, moment=moment, steps=5)
+
+
+def space(subject: Subject, scope: Scope) -> Space:
+    options = {option.name: option.values for option in subject.options}
+    moments = ("late", "gap", "never")
+    return Space(options, subject.forbidden, scope.some("float32", "bfloat16"), moments=moments, steps=(1, 5))
 
 
 def check(trial: Trial) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from optbench import formulas, pairwise
 from optbench.case import Case
-from optbench.law import Law, Scope
+from optbench.law import Law, Scope, Space
 from optbench.subjects import Subject
 
 if TYPE_CHECKING:
@@ -65,6 +65,12 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
         for moment in combined["moment"]:
             if scope.suite == "full" or moment == BY_EPOCH:
                 yield scope.case(subject, _LONG[subject.name], scope.dtypes[0], moment=moment, variant=_LONG_WAY)
+
+
+def space(subject: Subject, scope: Scope) -> Space:
+    combined, forbidden = factors(subject, scope)
+    options = {option.name: combined[option.name] for option in subject.options}
+    return Space(options, forbidden, scope.dtypes[:1], moments=tuple(combined["moment"]), shapes=False, steps=(3, 3))
 
 
 def check(trial: Trial) -> None:

@@ -218,3 +218,18 @@ def test_a_cubic_is_minimized_exactly():
     assert _cubic_minimum(first, second, (1.5, 3.0)) == 1.5
     lost = Point(1.0, math.nan, torch.zeros(1), math.nan)
     assert _cubic_minimum(Point(0.0, 0.0, torch.zeros(1), -1.0), lost) == 0.5
+
+
+def test_without_elements_a_step_is_one_call_of_the_closure():
+    params = [torch.zeros(0, requires_grad=True), torch.zeros(2, 0, requires_grad=True)]
+    optimizer = fused.LBFGS(params, line_search_fn="strong_wolfe", tolerance_grad=-1.0)
+    calls = []
+
+    def closure():
+        for param in params:
+            param.grad = torch.zeros_like(param)
+        calls.append(1)
+        return torch.tensor(2.0)
+
+    assert optimizer.step(closure).item() == 2.0 and len(calls) == 1
+    assert optimizer.state[params[0]] == {"func_evals": 1, "n_iter": 0}
