@@ -52,6 +52,11 @@ class Task:
     inherits: frozenset[str] = frozenset()
     space: Space | None = None
 
+    @property
+    def subject(self) -> subjects.Subject:
+        """What the case is of."""
+        return self.adopted or subjects.load(self.case.subject)
+
 
 def check(task: Task, implementation: Implementation | None = None) -> Result:
     """Check one law on one case, here and now. Exceptions of the implementation become verdicts.

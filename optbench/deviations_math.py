@@ -76,7 +76,7 @@ torch.as_tensor of a Python number has the default dtype, from which the state i
         cases=("million",),
     ),
     Deviation(
-        "D-071",
+        "D-091",
         "lbfgs",
         "opt.layouts opt.oracle opt.shapes opt.sparse_in_time",
         "torch-forloop",
@@ -100,7 +100,7 @@ computed, and of no elements there is none.
         cases=("all_zero", "_steps"),
     ),
     Deviation(
-        "D-072",
+        "D-092",
         "muon",
         "opt.layouts opt.oracle opt.shapes opt.sparse_in_time",
         "torch-forloop",

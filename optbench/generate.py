@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from optbench import subjects
 from optbench.case import Case
 from optbench.law import Space
 from optbench.localise import again
 from optbench.results import Result
+from optbench.subjects import Subject
 
 if TYPE_CHECKING:
     from hypothesis.strategies import DrawFn, SearchStrategy
@@ -113,32 +113,31 @@ def search(task: Task, check: Callable[[Task], Result], few: bool = False) -> Re
     except ImportError:
         return MISSING
     assert task.space is not None
-    subject = subjects.load(task.case.subject)
+    subject = task.subject
     most = FEW_EXAMPLES if few or not subject.elementwise else EXAMPLES
     searched = Search(task, check, most)
     settings = hypothesis.settings(max_examples=most, deadline=None, database=None, print_blob=False,
                                    phases=(hypothesis.Phase.generate, hypothesis.Phase.shrink))  # fmt: skip
     seed = zlib.crc32(f"{task.case.seed} {task.law} {task.case.subject}".encode())
     try:
-        smallest = hypothesis.find(cases(task.case, task.law, task.space), searched.fails, settings=settings,
+        smallest = hypothesis.find(cases(task.case, subject, task.law, task.space), searched.fails, settings=settings,
                                    random=random.Random(seed))  # fmt: skip
     except (hypothesis.errors.NoSuchExample, hypothesis.errors.Unsatisfiable):
         smallest = None
     return searched.result(smallest)
 
 
-def cases(like: Case, law: str, space: Space) -> SearchStrategy[Case]:
+def cases(like: Case, subject: Subject, law: str, space: Space) -> SearchStrategy[Case]:
     """Cases of a space; what stands first or is small in it is where a failure shrinks to.
 
     Args:
-        like: gives subject, device and seed.
+        like: gives device and seed.
+        subject: what they are of.
         law: its id: what a subject is exempt from is not drawn.
         space: what to draw from.
     """
     from hypothesis import assume
     from hypothesis import strategies as st
-
-    subject = subjects.load(like.subject)
 
     @st.composite
     def case(draw: DrawFn) -> Case:

@@ -10,13 +10,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from optbench import case_ids, laws, registry, subjects
+from optbench import case_ids, laws, registry
 from optbench.case import Case, format_value
 from optbench.checking import TIME_LIMIT, Task, attempt, check, check_isolated
 from optbench.finding import NOWHERE, Finding, manner
 from optbench.law import Scope
 from optbench.registry import Implementation
 from optbench.results import Result
+from optbench.subjects import Subject
 from optbench.worker import Worker, WorkerCrash, WorkerError
 
 # An interpreter takes seconds for a case, and a process that died has to import torch again.
@@ -39,8 +40,7 @@ class Localiser:
         self._seen.add(key)
         if task.space is not None:
             entry = laws.entries()[task.law]
-            listed = entry.cases(subjects.load(task.case.subject), Scope("full"))
-            drawn = case_ids.parse(result.case, subjects.load(task.case.subject), task.case, listed)
+            drawn = case_ids.parse(result.case, task.subject, task.case, entry.cases(task.subject, Scope("full")))
             assert drawn is not None
             task = again(task, drawn)
         return localise(task, result, worker)
@@ -62,7 +62,7 @@ def localise(
         check_one = partial(check_isolated, worker=worker)
     smallest = task.case if _HUNG in result.message else _smallest(task, result, check_one, implementation)
     asked = again(task, smallest)
-    found = {**NOWHERE, **(result.finding or {}), "options": _made_by(smallest)}
+    found = {**NOWHERE, **(result.finding or {}), "options": _made_by(smallest, task.subject)}
     if result.verdict != "crash":
         found |= _looked_at(asked, task.case, worker, implementation)
     return replace(result, finding={**found, "case": smallest.id, "reproduce": asked.reproduce})
@@ -105,7 +105,7 @@ def _smallest(
 ) -> Case:
     from optbench import reduction
 
-    subject = subjects.load(task.case.subject)
+    subject = task.subject
     seen = result.finding or NOWHERE
     wrong = seen["quantity"]
 
@@ -123,9 +123,9 @@ def _smallest(
     return reduction.reduced(task.case, subject, fails, budget, seen["parameter"])
 
 
-def _made_by(case: Case) -> dict[str, str]:
+def _made_by(case: Case, subject: Subject) -> dict[str, str]:
     """What is not as usual about a case: options unlike what every case has, dtype, layout, moment."""
-    usual = subjects.load(case.subject).base
+    usual = subject.base
     options = {name: value for name, value in case.options.items() if name not in usual or usual[name] != value}
     plain = Case(case.subject)
     rest = {name: getattr(case, name) for name in ("dtype", "layout", "moment")}

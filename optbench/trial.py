@@ -155,7 +155,7 @@ class Trial(TrialBase):
         if self.oracle is None:
             judge = oracle.judge_for(self.implementation.name, self.subject)
             nothing = not any(values.numel() for values in self.problem.start)
-            # torch's L-BFGS asks for the largest of no gradients (D-071).
+            # torch's L-BFGS asks for the largest of no gradients (D-091).
             return oracle.FOREACH if judge == oracle.TORCH and self.subject.sees == "all" and nothing else judge
         if self.oracle.refuses:
             raise Unsupported(f"nobody knows its formula, and it is no oracle of itself: {self.oracle.refuses}")

@@ -40,7 +40,7 @@ def test_drawn_cases_are_legal_and_read_back_from_their_ids(name: str, law: str)
     like, listed = Case(name), list(entry.cases(subject, FULL))
 
     @settings(max_examples=25, database=None, derandomize=True, deadline=None)
-    @given(generate.cases(like, law, space))
+    @given(generate.cases(like, subject, law, space))
     def drawn(case: Case) -> None:
         assert case_ids.parse(case.id, subject, like, listed) == case
         full = subject.complete(case.options)
