@@ -122,12 +122,12 @@ def run(
     with contextlib.ExitStack() as stack:
         if workers is None:
             workers = stack.enter_context(crew(plan))
-        stack.enter_context(_one_thread())
+        stack.enter_context(one_thread())
         yield from _run(plan, progress, done, workers)
 
 
 @contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Cases are small: torch's own kernels spend most of a step waiting for a second thread."""
     import torch
 
@@ -174,13 +174,15 @@ def _workers(item: Implementation, device: str, count: int) -> list[Worker]:
     return [Worker(item.environment, preload=preload) for _ in range(count)]
 
 
-def planned(plan: Plan) -> list[Task]:
-    """What a plan asks for, with foreign code looked at in processes that are gone again."""
+def planned(plan: Plan, workers: Mapping[str, Worker]) -> list[Task]:
+    """What a plan asks for.
+
+    Args:
+        plan: the plan.
+        workers: a process for each foreign implementation that may not run in this one, where it is looked at.
+    """
     chosen = registry.select(list(plan.implementations), plan.device)
-    with contextlib.ExitStack() as stack:
-        workers = {item.name: stack.enter_context(Worker(item.environment)) for item in chosen if item.worker}
-        about = acquaintance.look(plan, chosen, workers)
-    return tasks(plan, chosen, about)
+    return tasks(plan, chosen, acquaintance.look(plan, chosen, workers))
 
 
 def tasks(
@@ -376,6 +378,18 @@ def rules(plan: Plan) -> Rules:
         expected=tuple(law.id for law in chosen) if everything else None,
         elsewhere=elsewhere,
     )
+
+
+def unmatched(plan: Plan, cases: Iterable[tuple[str, str, str]]) -> list[str]:
+    """What is to be said of each expected failure that is about none of a run's cases, (law, subject, case).
+
+    Nothing where an expression chose the cases: then nobody can tell.
+    """
+    if plan.expected is None or plan.keyword:
+        return []
+    asked = [entry.law.id for entry in laws.select(plan.laws)]
+    found = plan.expected.unmatched(cases, subjects.NAMES, asked)
+    return [entry.unmatched(plan.expected.source) for entry in found]
 
 
 def _did_not_run(result: Result) -> bool:

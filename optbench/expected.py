@@ -54,6 +54,10 @@ class Entry:
     def __str__(self) -> str:
         return f"entry {self.number} ({self.law}, {self.subject}, {self.case})"
 
+    def unmatched(self, source: str) -> str:
+        """What is said of it, where it is about no case."""
+        return f"{source}: {self} is about no case of this run: strike it, or mend it."
+
 
 @dataclass(frozen=True)
 class Expectations:
@@ -88,12 +92,15 @@ class Expectations:
             return replace(result, verdict="xpass", message=said)
         return result
 
-    def unmatched(self, cases: Iterable[tuple[str, str, str]], others: Iterable[str] = ()) -> list[Entry]:
+    def unmatched(
+        self, cases: Iterable[tuple[str, str, str]], others: Iterable[str] = (), laws: Collection[str] | None = None
+    ) -> list[Entry]:
         """The entries that are about none of a run's cases, each (law, subject, case).
 
         Args:
             cases: the cases.
             others: subjects that another run may be about: entries about those alone are left out.
+            laws: ids of the laws that the run asks, None: all; entries about others are left out.
         """
         left, subjects = list(self.entries), set()
         for law, subject, case in cases:
@@ -105,7 +112,8 @@ class Expectations:
         return [
             entry
             for entry in left
-            if fnmatch.filter(subjects, entry.subject) or not fnmatch.filter(elsewhere, entry.subject)
+            if (fnmatch.filter(subjects, entry.subject) or not fnmatch.filter(elsewhere, entry.subject))
+            and (laws is None or fnmatch.filter(laws, entry.law))
         ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,7 +135,8 @@ def check(
     )  # fmt: skip
     results = tuple(conformance.run(plan))
     rules = conformance.rules(plan)
-    _warn_unmatched(plan, results)
+    for said in conformance.unmatched(plan, ((row.law, row.subject, row.case) for row in results)):
+        warnings.warn(said, stacklevel=2)
     return Report(results, summarise(results, rules), rules)
 
 
@@ -213,14 +215,3 @@ def _require_found(cls: type[Any], target: str) -> None:
     where, _, name = target.rpartition(":")
     if getattr(sys.modules[cls.__module__], name, None) is not cls or where == "__main__":
         raise UsageError(f"isolate=True: {target} is not at the top level of a module or script: put it there.")
-
-
-def _warn_unmatched(plan: Plan, results: Sequence[Result]) -> None:
-    import warnings
-
-    from optbench.subjects import NAMES
-
-    if plan.expected is None or plan.keyword or plan.laws or plan.dtypes:
-        return
-    for entry in plan.expected.unmatched(((row.law, row.subject, row.case) for row in results), NAMES):
-        warnings.warn(f"{plan.expected.source}: {entry} is about no case: strike it, or mend it.", stacklevel=3)

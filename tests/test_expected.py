@@ -77,6 +77,9 @@ def test_entries_about_no_case_are_told_unless_another_run_is_about_them(read):
     declared = read(GOOD)
     assert [entry.number for entry in declared.unmatched(cases)] == [1, 2]
     assert [entry.number for entry in declared.unmatched(cases, ["sgd", "adamw"])] == [1]
+    assert [entry.number for entry in declared.unmatched(cases, laws=["opt.layouts"])] == [1, 2]
+    assert [entry.number for entry in declared.unmatched(cases, laws=["opt.pure"])] == [2]
+    assert declared.unmatched(cases, laws=["sch.formula"]) == []
     assert declared.unmatched([*cases, ("opt.layouts", "adam", "a/strided"), ("opt.pure", "sgd", "")]) == []
 
 

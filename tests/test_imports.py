@@ -24,6 +24,8 @@ ALLOWED = {
 }
 # optbench.optim is the face for people who train: it picks a tier, and so it names them.
 FACE = {f"optbench/optim/{name}.py" for name in ("face", "lr_scheduler", "optimizers", "swa_utils")}
+# What other people's tests import, and pytest itself.
+FOR_PYTEST = {"optbench/testing.py", "optbench/pytest_plugin.py"}
 TIERS = ("optbench.impls.foreach", "optbench.impls.fused", "optbench.reference")
 
 
@@ -65,6 +67,7 @@ def test_folder_imports_only_what_it_may(folder):
         for name, line in imported(path):
             top = name.split(".")[0]
             own = within(name, FOLDERS[folder]) and folder != "optbench"
+            own |= top == "pytest" and str(path.relative_to(ROOT)) in FOR_PYTEST
             if not (own or top in sys.stdlib_module_names or top in ALLOWED[folder]):
                 wrong.append(f"{path.relative_to(ROOT)}:{line} imports {name}")
     assert sources(folder) or folder == "suites"

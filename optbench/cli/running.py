@@ -268,14 +268,13 @@ class _Sitting:
                  "it is what a class of yours computes.")  # fmt: skip
 
     def _tell_unmatched(self) -> None:
-        """Note the expected failures that are about no case; where only some cases ran, it is not known."""
-        from optbench.subjects import NAMES
+        """Note the expected failures that are about no case; with some dtypes only, nobody can tell."""
+        from optbench import conformance
 
-        request, declared = self.request, self.request.expectations()
-        if declared is None or request.keyword or request.dtypes or request.laws:
-            return
-        for entry in declared.unmatched(((row.law, row.subject, row.case) for row in self._results()), NAMES):
-            note(f"--expect {str(request.expect)!r}: {entry} is about no case of this run: strike it, or mend it.")
+        if not self.request.dtypes:
+            cases = ((row.law, row.subject, row.case) for row in self._results())
+            for said in conformance.unmatched(_plan(self.request), cases):
+                note(f"--expect {said}")
 
     def _interrupted(self) -> Interrupted:
         rows = len(self.recorder.record["results"]) + len(self.recorder.record["measurements"])
