@@ -76,7 +76,7 @@ torch.as_tensor of a Python number has the default dtype, from which the state i
         cases=("million",),
     ),
     Deviation(
-        "D-091",
+        "D-090",
         "lbfgs",
         "opt.layouts opt.oracle opt.shapes opt.sparse_in_time",
         "torch-forloop",
@@ -98,27 +98,5 @@ Adam, SGD and the others step over a parameter without elements. The largest gra
 computed, and of no elements there is none.
 """,
         cases=("all_zero", "_steps"),
-    ),
-    Deviation(
-        "D-092",
-        "muon",
-        "opt.layouts opt.oracle opt.shapes opt.sparse_in_time",
-        "torch-forloop",
-        "Muon raises ZeroDivisionError where a matrix has no columns",
-        "a matrix without elements takes its step, and nothing else happens",
-        """\
-import torch
-p = torch.zeros(2, 0, requires_grad=True)
-p.grad = torch.zeros(2, 0)
-try: torch.optim.Muon([p]).step()
-except ZeroDivisionError as error: refused = error
-assert "division by zero" in str(refused)
-""",
-        effect="raises",
-        proof="""\
-A matrix without rows is stepped over, as Adam and SGD step over every matrix without elements. The rate is divided by
-the number of columns.
-""",
-        cases=("x0",),
     ),
 )

@@ -369,7 +369,7 @@ free to change. All later steps average gradients with a matrix of norm 1.
     Deviation(
         "D-017",
         "muon",
-        "opt.shapes",
+        "opt.shapes opt.layouts opt.oracle opt.sparse_in_time",
         "torch-forloop",
         "Muon raises ZeroDivisionError for a matrix without columns, to whose rate it gives the factor rows/columns",
         "there is nothing to update",
@@ -385,7 +385,7 @@ assert "division by zero" in str(refused)
         proof="""\
 A matrix without elements has nothing to update, and one without rows is stepped over.
 """,
-        cases=("zero",),
+        cases=("zero", "x0"),
     ),
     Deviation(
         "D-018",

@@ -23,7 +23,7 @@ LAW = Law(
     host=True,
 )
 
-BY_EPOCH = "any epoch"
+BY_EPOCH, _PAST = "any epoch", "past its end"
 # torch has no closed form of these, where step(epoch) is one more step.
 _NO_EPOCH = ("reducelronplateau", "sequentiallr", "chainedscheduler", "multiplicativelr", "swalr")
 _LONGEST = 200
@@ -50,7 +50,9 @@ def factors(subject: Subject, scope: Scope) -> tuple[dict[str, Sequence[Any]], l
     """What is combined pairwise, and the pairs that cannot stand together."""
     combined: dict[str, Sequence[Any]] = {option.name: option.values for option in subject.options}
     combined["dtype"] = scope.limited(subject).dtypes
-    combined["moment"] = ("every step", BY_EPOCH) if has_epochs(subject) else ("every step",)
+    by_epoch = (BY_EPOCH,) if has_epochs(subject) else ()
+    past = (_PAST,) if subject.name == "onecyclelr" else ()
+    combined["moment"] = ("every step", *by_epoch, *past)
     return combined, list(subject.forbidden)
 
 
@@ -80,14 +82,17 @@ def check(trial: Trial) -> None:
     if trial.case.moment == BY_EPOCH:
         _at_any_epoch(trial, run, last, _NEAR if long else range(last))
         return
+    if trial.case.moment == _PAST:
+        for epoch in range(1, last + 1):
+            run.step(epoch)
+        beyond(trial, run)
+        return
     for epoch in range(last + 1):
         if epoch:
             run.step(epoch)
         trial.follow("step by step", run, epoch, epoch)
         _within(trial, run, epoch)
     told_ahead(trial, run, range(last + 1))
-    if trial.subject.name == "onecyclelr":
-        beyond(trial, run)
 
 
 def _within(trial: Trial, run: Run, epoch: int) -> None:
