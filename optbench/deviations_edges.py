@@ -167,7 +167,7 @@ there.
     ),
     Deviation(
         "D-078",
-        "onecyclelr cycliclr",
+        "onecyclelr cosineannealingwarmrestarts cycliclr",
         "sch.formula sch.degenerate",
         "torch",
         "start + (end - start)*1 misses the end: 6e-12 of OneCycleLR's last rate are lost, CyclicLR misses max_lr",

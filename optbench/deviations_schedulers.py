@@ -236,7 +236,7 @@ raises ZeroDivisionError for LinearLR and PolynomialLR.
     ),
     Deviation(
         "D-038",
-        "linearlr cosineannealinglr",
+        "linearlr constantlr cosineannealinglr swalr",
         "sch.formula sch.degenerate",
         "torch",
         "rates that come from the last rate gather rounding: LinearLR to zero ends at -7e-19, and ascends",

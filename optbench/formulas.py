@@ -108,6 +108,11 @@ def _left(at: float, length: float, strategy: str) -> float:
     return _fallen(at, length) if strategy == "cos" else (length - at) / length
 
 
+def _on_the_way(start: float, stop: float, left: float) -> float:
+    """Between two rates: to the last bit the first where all of the way is left, and the last where none is."""
+    return stop * (1.0 - left) + start * left
+
+
 def lambdalr(t: int, base: float, lr_lambda: Callable[[int], float]) -> float:
     return base * lr_lambda(t)
 
@@ -145,19 +150,19 @@ def polynomiallr(t: int, base: float, total_iters: float, power: float) -> float
 
 
 def cosineannealinglr(t: int, base: float, T_max: float, eta_min: float) -> float:
-    return eta_min + (base - eta_min) * (_fallen(t, T_max) if T_max else 0.0)
+    return _on_the_way(base, eta_min, _fallen(t, T_max) if T_max else 0.0)
 
 
 def cosineannealingwarmrestarts(t: int, base: float, T_0: int, T_mult: int, eta_min: float) -> float:
     length = T_0
     while t >= length:
         t, length = t - length, length * T_mult
-    return eta_min + (base - eta_min) * _fallen(t, length)
+    return _on_the_way(base, eta_min, _fallen(t, length))
 
 
 def swalr(t: int, base: float, swa_lr: float, anneal_epochs: int, anneal_strategy: str) -> float:
     left = _left(min(t, anneal_epochs), anneal_epochs, anneal_strategy)
-    return swa_lr * (1.0 - left) + base * left
+    return _on_the_way(base, swa_lr, left)
 
 
 def sequentiallr(t: int, base: float, schedulers: Sequence[Any], milestones: Sequence[float], group: int = 0) -> float:
@@ -225,7 +230,7 @@ def _one_cycle(t: int, low: float, high: float, last: float, **options: Any) -> 
         begin = end
         end, start, stop = legs.pop(0)
     left = _left(min(t, end) - begin, end - begin, options["anneal_strategy"])
-    return stop * (1.0 - left) + start * left
+    return _on_the_way(start, stop, left)
 
 
 def onecyclelr(t: int, base: float, **options: Any) -> float:
