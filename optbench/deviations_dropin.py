@@ -208,4 +208,27 @@ curvature is wrong by the ratio of the two rates. A float lr gives the right pai
 """,
         cases=("lr,",),
     ),
+    Deviation(
+        "D-091",
+        "adam adamw",
+        "opt.tensor_lr",
+        "torch-forloop torch-fused",
+        "a tensor beta1 is rounded to the parameter's dtype: in bfloat16 0.999 is 1, and the first moment stays at 0",
+        "betas in tensors are the numbers in them",
+        """\
+import torch
+p = torch.zeros(1, dtype=torch.bfloat16, requires_grad=True)
+p.grad = torch.ones(1, dtype=torch.bfloat16)
+betas = torch.tensor(0.999), torch.tensor(0.999)
+optimizer = torch.optim.Adam([p], betas=betas, foreach=False)
+optimizer.step()
+assert optimizer.state[p]["exp_avg"].item() == 0.0
+""",
+        effect="wrong result",
+        proof="""\
+Betas are documented as floats or tensors of the same meaning: with floats the moment is 0.001, and so it is in
+float32. Only beta1 is cast, for lerp, before it is taken from 1.
+""",
+        cases=("bfloat16 betas,", "float16 betas,"),
+    ),
 )

@@ -254,7 +254,7 @@ holds 0.5 here: the sum starts from the default nevertheless.
     Deviation(
         "D-012",
         "asgd lbfgs nadam",
-        "opt.oracle opt.round_trip opt.interchange",
+        "opt.oracle opt.round_trip opt.interchange opt.old_checkpoints",
         "torch-*",
         "load_state_dict gives eta, mu, mu_product and LBFGS's t the parameter's dtype: bfloat16 loses five digits",
         "0-d state keeps the dtype that it was saved in",
@@ -273,7 +273,7 @@ assert second.state[p]["eta"].dtype == torch.bfloat16
 The state is float32 before it is saved and bfloat16 after it is loaded: a resumed run differs from one that was
 never interrupted. Only the entry called step is spared the cast to the parameter's dtype.
 """,
-        cases=("resumed", "torch.save"),
+        cases=("resumed", "torch.save", "numbers_as_floats"),
         upstream="pytorch#43706",
     ),
     Deviation(

@@ -22,7 +22,7 @@ LAW = Law(
     formula=False,
 )
 
-_ROWS = 6
+_ROWS = 5
 
 
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:

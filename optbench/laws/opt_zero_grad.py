@@ -43,7 +43,9 @@ def check(trial: Trial) -> None:
     run.give(1)
     run.optimizer.defaults["foreach"] = path == "as lists"
     before = run.held()
+    optimizer = run.optimizer
     _VARIANTS[variant](trial, run)
+    run.optimizer = optimizer
     trial.checker.alike("after zero_grad", run.held(), before)
 
 
@@ -92,7 +94,9 @@ def _wants_gradient(trial: Trial, run: Run) -> None:
 def _shared(trial: Trial, run: Run) -> None:
     """One tensor as the gradient of two parameters of one shape."""
     twin = trial.run()
-    run.optimizer.add_param_group({"params": twin.params})
+    foreach = run.optimizer.defaults["foreach"]
+    run.optimizer = trial.build([*run.params, *twin.params], trial.case.options)
+    run.optimizer.defaults["foreach"] = foreach
     for param, other in zip(run.params, twin.params, strict=True):
         other.grad = param.grad
     _zeroed(trial, run, [param.grad for param in run.params])
