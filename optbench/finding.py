@@ -5,6 +5,7 @@
      "options": what makes it appear, as text; "case": the smallest case that was found to show it
      "reproduce": the command that checks it; "message": what is wrong in it
      "likely": the class of mistake that explains the numbers, "" where none does
+     "says": what makes it appear and what it likely is, in a line
      "script": the smallest case in plain torch, without optbench, "" where it cannot be written so}
 
 What follows `error` is there for the first failure of a law, subject and implementation only.

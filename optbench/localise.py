@@ -13,7 +13,7 @@ from functools import partial
 from optbench import case_ids, laws, registry
 from optbench.case import Case, format_value
 from optbench.checking import TIME_LIMIT, Task, attempt, check, check_isolated
-from optbench.finding import NOWHERE, Finding, manner
+from optbench.finding import NOWHERE, Finding, manner, told
 from optbench.law import Scope
 from optbench.registry import Implementation
 from optbench.results import Result
@@ -65,7 +65,8 @@ def localise(
     found = {**NOWHERE, **(result.finding or {}), "options": _made_by(smallest, task.subject)}
     if result.verdict != "crash":
         found |= _looked_at(asked, task.case, worker, implementation)
-    return replace(result, finding={**found, "case": smallest.id, "reproduce": asked.reproduce})
+    found |= {"says": told(found), "case": smallest.id, "reproduce": asked.reproduce}
+    return replace(result, finding=found)
 
 
 def again(task: Task, case: Case) -> Task:

@@ -61,12 +61,14 @@ class Matrix:
 
 @dataclass(frozen=True)
 class Message:
-    """Cases that say the same, and how to see one of them again."""
+    """Cases that say the same, what one of them was reduced to, and how to see it again."""
 
     text: str
     cases: list[str]
     more: int
     reproduce: str
+    says: str = ""
+    script: str = ""
 
 
 @dataclass(frozen=True)
@@ -162,16 +164,21 @@ def _explain(found: Rows, law: str, column: Column, anchor: str) -> Explanation 
         by_text.setdefault(row["message"] or "no message", []).append(row)
     worst = told[0]["verdict"]
     most = MOST_MESSAGES if column.judged and worst in BROKEN else 1
-    messages = [
-        Message(_cut(text), [row["case"] for row in rows[:MOST_CASES]], len(rows) - MOST_CASES, rows[0]["reproduce"])
-        for text, rows in list(by_text.items())[:most]
-    ]
+    messages = [_message(text, rows) for text, rows in list(by_text.items())[:most]]
     deviations = list(dict.fromkeys(row["deviation"] for row in told if row["deviation"]))
     checked = sum(row["verdict"] != "skip" for row in found)
     more = len(by_text) - len(messages)
     count = _count(told, worst)
     judged = any(row["judged"] for row in told)
     return Explanation(anchor, law, column.name, judged, worst, count, checked, deviations, messages, max(0, more))
+
+
+def _message(text: str, rows: Rows) -> Message:
+    findings = (row["finding"] or {} for row in rows)
+    found = next((finding for finding in findings if finding.get("says")), {})
+    command = found.get("reproduce") or rows[0]["reproduce"]
+    return Message(_cut(text), [row["case"] for row in rows[:MOST_CASES]], len(rows) - MOST_CASES, command,
+                   str(found.get("says", "")), str(found.get("script", "")))  # fmt: skip
 
 
 def _cut(text: str) -> str:

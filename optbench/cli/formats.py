@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from xml.etree import ElementTree
 
+from optbench.finding import told
 from optbench.results import Result
 from optbench.summary import Rules, Summary
 
@@ -41,7 +42,7 @@ def _test_case(suite: ElementTree.Element, result: Result, counts: bool) -> str:
         name=_legal(f"{result.law}[{result.case}]"),
         time=f"{result.seconds:.3f}",
     )
-    text = _legal(f"{result.message}\n{result.reproduce}".strip())
+    text = _legal("\n".join(filter(None, (result.message, told(result.finding), result.reproduce))))
     kind = ""
     if result.broken:
         kind = "skipped" if not counts else "failure" if result.verdict in ("fail", "xpass") else "error"
@@ -70,7 +71,8 @@ def github(results: Iterable[Result], summary: Summary, rules: Rules) -> str:
     for result, number in first.values():
         title = f"{result.implementation} breaks {result.law} ({result.subject})"
         cases = f"{number} cases, the first: " if number > 1 else ""
-        message = f"{cases}[{result.case}] {result.message}\n{result.reproduce}".strip()
+        lines_told = (f"{cases}[{result.case}] {result.message}", told(result.finding), result.reproduce)
+        message = "\n".join(filter(None, lines_told)).strip()
         lines.append(f"::error title={_property(title)}::{_data(message)}")
     level = "notice" if summary.exit_status == 0 else "error"
     return "\n".join([*lines, f"::{level} title=optbench::{_data(summary.sentence)}"]) + "\n"

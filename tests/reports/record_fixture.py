@@ -148,7 +148,13 @@ def _outcome(
         text = "the version counter of param 0 stayed at 3 over a step"
         return {"verdict": "fail", "comparisons": 12, "message": text, "deviation": "D-011"}
     if broken and name == "foreach" and law == "opt.errors" and number < 2:
-        return {"verdict": "error", "comparisons": 0, "message": "TypeError: '<' not supported between 'str' and 'int'"}
+        message = "TypeError: '<' not supported between 'str' and 'int'"
+        finding = {
+            "says": "Appears with lr=-0.25. Likely: illegal argument accepted.",
+            "script": "assert False, '<b>'\n",
+            "reproduce": f"optbench check --impl {name} -k 'opt.errors[1]'",
+        }
+        return {"verdict": "error", "comparisons": 0, "message": message, "finding": finding if not number else None}
     if law == "opt.bit_exact" and name == "foreach" and dtype == "float16":
         text = "not bit-exact: 3 of 4096 elements differ in the last place"
         return {"verdict": "precision", "comparisons": 4096, "error_ulp": 1.0, "cap_ulp": 8.0, "message": text}

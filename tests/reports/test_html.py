@@ -207,6 +207,14 @@ def test_every_cell_that_does_not_pass_leads_to_its_message_and_command(root: El
         assert f"--impl {name} -k '{law}[" in article.all("pre")[0].text
 
 
+def test_a_failure_tells_what_it_was_reduced_to(root: Element) -> None:
+    article = next(each for each in root.all("article") if "opt.errors" in each.text)
+    assert "Appears with lr=-0.25. Likely: illegal argument accepted." in article.text
+    codes = [code.text for code in article.all("code")]
+    assert "optbench check --impl foreach -k 'opt.errors[1]'" in codes and "assert False, '<b>'" in codes
+    assert "See it in plain torch" in [summary.text for summary in article.all("summary")]
+
+
 def test_a_judged_break_stands_before_context(root: Element) -> None:
     articles = root.of_class("why")
     assert "foreach opt.errors" in articles[0].text
