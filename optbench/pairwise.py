@@ -31,6 +31,8 @@ class PairCoverage:
 def rows(factors: Factors, forbidden: Forbidden = (), seed: int = 0) -> list[dict[str, Any]]:
     """Rows that together hold every legal pair, found greedily; the same seed gives the same rows.
 
+    Of a single factor there is a row a value, and of none one that is empty.
+
     Args:
         factors: name -> values.
         forbidden: pairs of (factor, value) that must not occur together.
@@ -41,6 +43,8 @@ def rows(factors: Factors, forbidden: Forbidden = (), seed: int = 0) -> list[dic
         >>> len(found) < 8 and sum(c.total - c.covered for c in coverage(found, {"a": (1, 2), "b": (1, 2)})) == 0
         True
     """
+    if len(factors) < 2:
+        return [dict(zip(factors, row, strict=True)) for row in itertools.product(*factors.values())]
     table = _Table(factors, forbidden)
     rng = random.Random(seed)
     left = table.legal_pairs()

@@ -83,6 +83,15 @@ def test_every_law_makes_comparisons_in_every_case(law: str) -> None:
     assert asked
 
 
+@pytest.mark.parametrize("taken", [(), ("lr",)], ids=["none", "lr"])
+def test_no_law_asks_for_options_that_foreign_code_lacks(taken: tuple[str, ...]) -> None:
+    for subject in EVERYONE:
+        limited = subject.limited(taken)
+        for entry in (entry for entry in laws.select() if entry.law.kind == subject.kind):
+            for case in entry.cases(limited, Plan(subject.name).scope):
+                assert set(case.options) <= {*limited.defaults, *subject.base}, (entry.law.id, case.id)
+
+
 def test_case_ids_name_one_case_each_and_are_free_of_blanks() -> None:
     for subject in EVERYONE:
         for entry in (entry for entry in laws.select() if entry.law.kind == subject.kind):

@@ -61,3 +61,8 @@ def test_a_row_beside_the_factors_covers_nothing() -> None:
     factors = {"a": (1, 2), "b": (1, 2)}
     found = pairwise.coverage([{"a": 1, "b": 1}, {"a": 1000, "b": 2}], factors)
     assert [(pair.covered, pair.total) for pair in found] == [(1, 4)]
+
+
+def test_fewer_than_two_factors_are_whole() -> None:
+    assert pairwise.rows({}) == [{}]
+    assert pairwise.rows({"a": (1, 2)}) == [{"a": 1}, {"a": 2}]

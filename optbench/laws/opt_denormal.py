@@ -35,7 +35,7 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
 def _seen(subject: Subject, dtype: str) -> dict[str, Any]:
     """Options under which such gradients are not lost for other reasons."""
     if subject.closure:
-        return {"tolerance_grad": 0.0, "tolerance_change": 0.0}
+        return subject.own(tolerance_grad=0.0, tolerance_change=0.0)
     seen: dict[str, Any] = {}
     if "centered" in subject.defaults:
         # A variance is the difference of two numbers that are zero then.

@@ -39,7 +39,7 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
             # What sees more than an element may have its own order to walk in.
             for layout in ("contiguous", *("transposed", "channels_last") * (full and subject.elementwise)):
                 yield scope.case(subject, options, dtype, layout=layout, shapes="heavy")
-    if any(entry.extent == "pairs" for entry in subject.state):
+    if "history_size" in subject.defaults:
         yield scope.case(subject, {"history_size": 2}, scope.dtypes[0], shapes="heavy")
 
 

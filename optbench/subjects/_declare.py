@@ -296,6 +296,7 @@ class Subject:
             forbidden=tuple(pair for pair in self.forbidden if all(name in options for name, _ in pair)),
             illegal=tuple(illegal for illegal in self.illegal if set(illegal.options) <= set(options)),
             degenerate=tuple(edge for edge in self.degenerate if set(edge) <= set(options)),
+            tuned={task: values for task, values in self.tuned.items() if set(values) <= set(options)},
         )
 
     def narrowed(self, only: Mapping[str, tuple[Any, ...]], dtypes: Collection[str] = ()) -> Subject:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from optbench import acquaintance, checking, localise, worker
 from optbench.cli.app import run
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE = """
-    import os, pathlib, time
+    import ctypes, os, pathlib, time
     import torch
 
     class Right(torch.optim.SGD):
@@ -49,6 +51,26 @@ CODE = """
             print("going down")
             os._exit(7)
 
+    class Crashing(torch.optim.SGD):
+        def step(self, closure=None):
+            print("about to read address 0")
+            ctypes.string_at(0)
+
+    class Eating(torch.optim.SGD):
+        def step(self, closure=None):
+            self.kept = []
+            while True:
+                self.kept.append(torch.ones(1 << 22))
+                time.sleep(0.005)
+
+    class Unbuilt(torch.optim.SGD):
+        def __init__(self, params, lr=1e-3):
+            raise RuntimeError("no licence")
+
+    class Sleeping(torch.optim.SGD):
+        def step(self, closure=None):
+            time.sleep(3600)
+
     class Hanging(torch.optim.SGD):
         def step(self, closure=None):
             pathlib.Path("pid").write_text(str(os.getpid()))
@@ -63,23 +85,67 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_each_gets_the_verdict_it_deserves(folder, capsys):
-    names = ["Right", "Wrong", "Dying"]
+@pytest.fixture
+def impatient(monkeypatch):
+    """Seconds for a case, a gigabyte for a process, and no process spent on making a crash smaller."""
+    # Until it is loaded it may take as long as ever.
+    assert acquaintance.TIME_LIMIT == 60.0
+    monkeypatch.setattr(checking, "TIME_LIMIT", 20.0)
+    monkeypatch.setattr(worker, "_free_memory", lambda: 1 << 30)
+    monkeypatch.setattr(localise, "_SLOW_BUDGET", 0)
+
+
+DIES = {
+    "Dying": "it left with exit status 7; it last said: going down",
+    "Crashing": r"it died of SIGSEGV, in mine\.py line \d+ \(step\); it last said: about to read address 0",
+    "Eating": r"it used more than 1\.07 GB of memory",
+    "Sleeping": r"no answer within 20 s, in mine\.py line \d+ \(step\)",
+}
+
+
+def verdicts(capsys, *names):
+    """The row of each of these classes for one case of one law."""
     targets = ",".join(f"mine.py:{name}" for name in names)
-    arguments = ["check", "--algo", "sgd", "--impl", targets, "-k", "shapes and zero_first", "--dtype", "float32"]
+    arguments = ["check", "--algo", "sgd", "--impl", targets, "-k", "opt.shapes and zero_first", "--dtype", "float32"]
     assert run([*arguments, "--format", "json"]) == 1
     rows = json.loads(capsys.readouterr().out)["results"]
-    seen = {}
-    for row in rows:
-        if row["law"] == "opt.shapes":
-            seen.setdefault(row["implementation"].removeprefix("mine.py:"), []).append(row)
-    assert {name: {row["verdict"] for row in seen[name]} for name in names} == {
-        "Right": {"pass"}, "Wrong": {"fail"}, "Dying": {"crash"},
+    return {row["implementation"].removeprefix("mine.py:"): row for row in rows if row["law"] == "opt.shapes"}
+
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="signals, and resident memory")
+
+
+@linux
+def test_each_gets_the_verdict_it_deserves(folder, capsys, impatient):
+    seen = verdicts(capsys, "Right", "Wrong", "Dying")
+    assert {name: row["verdict"] for name, row in seen.items()} == {"Right": "pass", "Wrong": "fail", "Dying": "crash"}
+    assert seen["Right"]["comparisons"] and "scaled error" in seen["Wrong"]["message"]
+    assert "--impl mine.py:Wrong" in seen["Wrong"]["reproduce"]
+    assert re.fullmatch(DIES["Dying"], seen["Dying"]["message"])
+
+
+@linux
+@pytest.mark.slow
+def test_every_way_to_die_costs_its_own_rows_and_is_named(folder, capsys, impatient):
+    seen = verdicts(capsys, "Right", "Unbuilt", *DIES)
+    assert {name: row["verdict"] for name, row in seen.items()} == {
+        "Right": "pass", "Unbuilt": "error", **dict.fromkeys(DIES, "crash"),
     }  # fmt: skip
-    assert all(row["comparisons"] for row in seen["Right"])
-    assert "parameter" in seen["Wrong"][0]["message"] and "scaled error" in seen["Wrong"][0]["message"]
-    assert seen["Dying"][0]["message"] == "it left with exit status 7; it last said: going down"
-    assert all("--impl mine.py:Wrong" in row["reproduce"] for row in seen["Wrong"])
+    assert seen["Unbuilt"]["message"] == "RuntimeError: no licence"
+    for name, said in DIES.items():
+        assert re.fullmatch(said, seen[name]["message"]), seen[name]["message"]
+        # Nothing else is lost: the command and what is known of the case.
+        assert seen[name]["judged"] and "--impl mine.py:" + name in seen[name]["reproduce"]
+
+
+@linux
+@pytest.mark.slow
+def test_what_dies_when_it_is_tried_is_judged_by_every_law(folder, capsys, impatient):
+    assert run(["check", "--impl", "mine.py:Crashing", "--law", "opt.pure", "--dtype", "float32"]) == 1
+    sentence = capsys.readouterr().out.splitlines()[-1]
+    assert re.match(r"BROKEN: mine\.py:Crashing breaks opt\.pure in (\d+) of \1 cases; first: Crashing opt", sentence)
+    assert "it died of SIGSEGV, in mine.py line" in sentence
+    assert "not run: it crashed in 3 cases in a row" in next(Path(".optbench/runs").glob("*.json")).read_text()
 
 
 EXPECTED = """
