@@ -65,6 +65,7 @@ Adagrad refuses the same pair by name. A step that raised has been taken for som
 taking it again moves the former twice.
 """,
         cases=("rows_refused", "elements_twice_refused", "sparse_refused"),
+        upstream="pytorch#30402",
     ),
     Deviation(
         "D-060",
@@ -114,6 +115,7 @@ The same gradient gives two results. A sum of squares must not be negative: this
 by its complex root.
 """,
         cases=("complex64",),
+        upstream="pytorch#65711",
     ),
     Deviation(
         "D-062",
