@@ -95,6 +95,33 @@ class Checker:
         if not fact:
             self._fail(Failure(what, f"{what}: {detail}" if detail else what, shown=shown))
 
+    def raises(self, what: str, error: type[Exception] | str, doing: Callable[[], object], names: str = "") -> None:
+        """A call that has to raise.
+
+        Args:
+            what: names the call, "a set".
+            error: the very type, or the name of one of Python's own.
+            doing: the call.
+            names: text that the message has to contain.
+
+        Raises:
+            Unsupported: whatever the call does not support is not judged.
+        """
+        from optbench.trial_base import Unsupported
+
+        wanted = error if isinstance(error, str) else error.__name__
+        try:
+            doing()
+        except Unsupported:
+            raise
+        except Exception as raised:
+            kind = type(raised)
+            same = kind.__name__ == error and kind.__module__ == "builtins" if isinstance(error, str) else kind is error
+            self.true(f"{what} raises {wanted}", same, f"{kind.__name__}: {raised}")
+            self.true(f"{what}: the message names {names!r}", names in str(raised), str(raised))
+        else:
+            self.true(f"{what} is refused with {wanted}", False, "it was accepted")
+
     def same(self, what: str, actual: object, expected: object, *, shown: str = "") -> None:
         """Two plain values that have to be equal; `shown` as for `true`."""
         self.comparisons += 1

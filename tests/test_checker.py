@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 
 from optbench.checker import Checker
 from optbench.error import quantity
+from optbench.trial_base import Unsupported
 
 
 def test_no_comparison_is_a_failure() -> None:
@@ -93,3 +95,38 @@ def test_numbers_are_near_relative_to_what_is_expected(actual: float, expected: 
     checker.near("a rate", actual, expected)
     assert checker.verdict == verdict
     assert checker.comparisons == 1
+
+
+def _refuse() -> None:
+    raise ValueError("lr is -0.5")
+
+
+def test_a_refusal_has_a_type_and_names_the_value() -> None:
+    checker = Checker()
+    checker.raises("lr=-0.5", ValueError, _refuse, "-0.5")
+    checker.raises("lr=-0.5", "ValueError", _refuse)
+    assert (checker.verdict, checker.comparisons) == ("pass", 4)
+
+
+@pytest.mark.parametrize(
+    ("error", "doing", "names", "told"),
+    [
+        (TypeError, _refuse, "", "lr=-0.5 raises TypeError: ValueError: lr is -0.5"),
+        (Exception, _refuse, "", "lr=-0.5 raises Exception: ValueError: lr is -0.5"),
+        ("KeyError", _refuse, "", "lr=-0.5 raises KeyError: ValueError: lr is -0.5"),
+        (ValueError, _refuse, "0.75", "lr=-0.5: the message names '0.75': lr is -0.5"),
+        (ValueError, dict, "", "lr=-0.5 is refused with ValueError: it was accepted"),
+    ],
+)
+def test_another_refusal_or_none_is_told(error: Any, doing: Any, names: str, told: str) -> None:
+    checker = Checker()
+    checker.raises("lr=-0.5", error, doing, names)
+    assert checker.message == told
+
+
+def test_what_is_not_supported_is_not_judged() -> None:
+    def lacks() -> None:
+        raise Unsupported("no such option: lr")
+
+    with pytest.raises(Unsupported):
+        Checker().raises("lr=-0.5", ValueError, lacks)

@@ -150,17 +150,8 @@ def _changed(trial: Trial) -> None:
 
 def _listed_twice(trial: Trial) -> None:
     run = trial.run()
-    for what, groups in (
-        ("in two groups", [{"params": run.params}, {"params": run.params[:1]}]),
-        ("by add_param_group", None),
-    ):
-        try:
-            if groups is None:
-                run.optimizer.add_param_group({"params": run.params[0]})
-            else:
-                trial.build(groups, {})
-        except ValueError as error:
-            trial.checker.true(f"a parameter {what} is named in the error", "param" in str(error).lower(), str(error))
-        else:
-            trial.checker.true(f"a parameter {what} is refused", False, "it was accepted")
+    twice = [{"params": run.params}, {"params": run.params[:1]}]
+    trial.checker.raises("a parameter in two groups", ValueError, lambda: trial.build(twice, {}), "param")
+    again = {"params": run.params[0]}
+    trial.checker.raises("a parameter added again", ValueError, lambda: run.optimizer.add_param_group(again), "param")
     trial.checker.same("groups after a refusal", len(run.optimizer.param_groups), 1)

@@ -128,7 +128,7 @@ def _arguments(trial: Trial) -> None:
     handle.remove()
     run.optimizer.register_step_pre_hook(lambda optimizer, arguments, named: "nonsense")
     before = run.held()
-    _raises(trial, "a hook that returns neither None nor a pair", RuntimeError, lambda: _step_at(run, value))
+    trial.checker.raises("a hook that returns neither None nor a pair", RuntimeError, lambda: _step_at(run, value))
     trial.checker.alike("after the refusal", run.held(), before)
 
 
@@ -145,16 +145,6 @@ def _step_at(run: Run, value: Any) -> Any:
 def _same_params(trial: Trial, run: Run, other: Run, what: str) -> None:
     for i, (actual, expected) in enumerate(zip(run.params, other.params, strict=True)):
         trial.checker.equal(f"parameter {i}, {what}", actual.detach(), expected.detach())
-
-
-def _raises(trial: Trial, what: str, error: type[Exception], doing: Callable[[], Any]) -> None:
-    try:
-        doing()
-    except error as raised:
-        told = f"{type(raised).__name__}: {raised}"
-        trial.checker.true(f"{what} raises {error.__name__}", type(raised) is error, told)
-    else:
-        trial.checker.true(f"{what} raises {error.__name__}", False, "it went on")
 
 
 def _state_dicts(trial: Trial) -> None:
@@ -311,7 +301,7 @@ def _raised(trial: Trial) -> None:
         raise ArithmeticError("the closure's own")
 
     with torch.no_grad():
-        _raises(trial, "an error of the closure's", ArithmeticError, lambda: run.optimizer.step(closure))
+        trial.checker.raises("a step whose closure raises", ArithmeticError, lambda: run.optimizer.step(closure))
         trial.checker.same("grad mode after an error in the closure", torch.is_grad_enabled(), False)
     trial.checker.alike("after an error in the closure", run.held(), before)
 

@@ -37,7 +37,7 @@ def check(trial: Trial) -> None:
         _accepted(trial, variant)
     elif variant in _REFUSED:
         form, error = _REFUSED[variant]
-        _expect(trial, variant, error, lambda: trial.build(form(trial.run().params), trial.case.options))
+        trial.checker.raises(variant, error, lambda: trial.build(form(trial.run().params), trial.case.options))
     else:
         _LATER[variant](trial)
 
@@ -115,26 +115,12 @@ _REFUSED: dict[str, tuple[Callable[[list[Any]], Any], type[Exception]]] = {
 }
 
 
-def _expect(trial: Trial, what: str, error: type[Exception], doing: Callable[[], Any]) -> None:
-    from optbench.trial_base import Unsupported
-
-    try:
-        doing()
-    except Unsupported:
-        raise
-    except Exception as raised:
-        told = f"{type(raised).__name__}: {raised}"
-        trial.checker.true(f"{what} raises {error.__name__}", type(raised) is error, told)
-    else:
-        trial.checker.true(f"{what} is refused with {error.__name__}", False, "it was accepted")
-
-
 def _refused_later(trial: Trial) -> None:
     """add_param_group refuses the same, and leaves the optimizer as it was."""
     run = trial.run()
     groups = list(run.optimizer.param_groups)
     for variant, group, error in _groups(trial, run):
-        _expect(trial, f"{variant} in add_param_group", error, partial(run.optimizer.add_param_group, group))
+        trial.checker.raises(f"{variant} in add_param_group", error, partial(run.optimizer.add_param_group, group))
         trial.checker.true(f"the groups after {variant}", run.optimizer.param_groups == groups)
     run.step(0)
 
