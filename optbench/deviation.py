@@ -52,8 +52,8 @@ class Deviation:
     torch_does: str
     ours: str
     script: str
-    effect: Effect = "wrong result"
-    proof: str = ""
+    effect: Effect
+    proof: str
     cases: tuple[str, ...] = ()
     upstream: str = ""
     inherited: str = ""

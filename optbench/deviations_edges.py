@@ -274,6 +274,7 @@ caller's dict by the first one, and both optimizers hold that very dict: a sched
 both.
 """,
         cases=("served_before",),
+        upstream="pytorch#51794",
     ),
     Deviation(
         "D-086",
@@ -320,6 +321,7 @@ The rule is Muon's own, and needs no gradient to be checked; its other arguments
 Before the check the momentum has been updated, so that a step that raised has half been taken.
 """,
         cases=("ns_steps", "ns_coefficients"),
+        upstream="pytorch#185542",
     ),
     Deviation(
         "D-088",
@@ -369,5 +371,27 @@ milestone SequentialLR has a part compute epoch 0 by its closed form, with which
 begin at the initial rate; MultiplicativeLR has none, and takes one more step instead.
 """,
         cases=("second_in_a_Sequential",),
+    ),
+    Deviation(
+        "D-092",
+        "lbfgs",
+        "opt.params",
+        "torch-forloop",
+        "LBFGS with a group that has no parameter is accepted, and its step raises IndexError",
+        "the closure is called once, its loss returned, and nothing else happens",
+        """\
+import torch
+optimizer = torch.optim.LBFGS([{"params": []}])
+try: optimizer.step(lambda: 1.0)
+except IndexError as error: refused = error
+assert "out of range" in str(refused)
+""",
+        effect="raises",
+        proof="""\
+Every other optimizer takes such a group, and its step returns the closure's loss. LBFGS keeps its state under
+the first parameter, and asks for it first of all.
+""",
+        cases=("an_empty_group",),
+        upstream="pytorch#191666",
     ),
 )

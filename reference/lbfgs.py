@@ -210,6 +210,9 @@ class LBFGS(ReferenceOptimizer):
         if group["line_search_fn"] not in (None, "strong_wolfe"):
             raise RuntimeError(f"only 'strong_wolfe' is supported, not {group['line_search_fn']!r}")
         closure = torch.enable_grad()(closure)
+        if not group["params"]:
+            # The state is kept under the first one.
+            return closure()
         state = self.state[group["params"][0]]
         state.setdefault("func_evals", 0)
         state.setdefault("n_iter", 0)

@@ -57,8 +57,9 @@ def _head(findings: Sequence[Row], conventions: Sequence[Row], torch: str) -> li
             "(CPU build, x86-64, Python 3.11), and run by CI. A script that fails has been fixed upstream."
         ),
         "```sh\n"
-        "optbench show D-005                     # one of them\n"
-        "python -m pytest tests/test_deviations.py   # all scripts\n"
+        "optbench show D-005                                 # one of them\n"
+        "python -m pytest tests/test_deviations.py           # all scripts\n"
+        "python -m pytest tests/test_deviations.py -m slow   # all commands\n"
         "```",
         _paragraph(
             "The command below each shows the law that sees it, on cases made from the options that the algorithm has. "

@@ -84,6 +84,9 @@ class LBFGSBase(OptimizerBase):
         if len(self.param_groups) != 1:
             raise AssertionError(f"Expected exactly one param_group, but got {len(self.param_groups)}")
         group = self.param_groups[0]
+        if not self._params:
+            # the state of a step is kept under the first one
+            return torch.enable_grad()(closure)()
         state = self.state[self._params[0]]
         state.setdefault("func_evals", 0)
         state.setdefault("n_iter", 0)

@@ -37,10 +37,11 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
 
 
 def check(trial: Trial) -> None:
-    from optbench.likeness import agree, followed, outcome, remade
-    from optbench.problem import Paired
+    from optbench.likeness import agree, outcome, paired
 
-    run = followed(trial)
+    run = trial.run()
+    for k in range(trial.case.steps):
+        run.step(k)
     for i, placed in enumerate(run.placed):
         trial.checker.true(f"memory around parameter {i} is untouched", placed.untouched())
-    agree(trial, lambda moved: remade(moved, Paired), outcome(run))
+    agree(trial, paired, outcome(run))

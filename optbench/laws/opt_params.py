@@ -170,10 +170,11 @@ def _frozen(trial: Trial) -> None:
 
 
 def _empty_group(trial: Trial) -> None:
-    """A group without a parameter is legal; what joins others later is not held up by it."""
+    """A group without a parameter is legal, takes steps, and does not hold up what joins it later."""
     plain, run = trial.run(), trial.run()
     run.optimizer = trial.build([{"params": []}], trial.case.options)
     trial.checker.same("parameters of an empty group", run.optimizer.param_groups[0]["params"], [])
+    trial.advance(run.optimizer)
     run.optimizer.param_groups[0]["params"].extend(run.params)
     run.step(0)
     plain.step(0)

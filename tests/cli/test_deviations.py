@@ -1,10 +1,14 @@
 """What the command line tells of the table of deviations."""
 
+from pathlib import Path
+
 import pytest
 
 from optbench.cli.app import run
 from optbench.cli.report import render_deviations
-from optbench.deviations import TABLE, command, selection
+from optbench.deviations import TABLE, TORCH, command, selection
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.id)
@@ -35,6 +39,12 @@ def test_the_page_is_written_where_it_is_asked_for(tmp_path, capsys):
     assert run(["list", "deviations", "-o", str(path)]) == 0
     assert capsys.readouterr().out == f"{path}\n"
     assert path.read_text(encoding="utf-8") == render_deviations()
+
+
+def test_the_page_that_is_published_is_the_table():
+    page = ROOT / "reports" / "published" / f"torch-{TORCH}.md"
+    current = page.read_text(encoding="utf-8") == render_deviations()
+    assert current, f"out of date: optbench list deviations -o {page.relative_to(ROOT)}"
 
 
 def test_a_command_names_one_algorithm_and_one_implementation():
