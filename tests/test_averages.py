@@ -28,7 +28,7 @@ def trial(case: Case, implementation: Implementation = TORCH, **rest: Any) -> Tr
 
 
 def foreign(monkeypatch: pytest.MonkeyPatch, cls: type[Any]) -> Implementation:
-    monkeypatch.setattr("optbench.foreign.load_factory", lambda target: cls)
+    monkeypatch.setattr("optbench.foreign.load_factory", lambda target, class_name: cls)
     return Implementation("theirs.py:Average", "", target="theirs.py:Average")
 
 
