@@ -186,7 +186,9 @@ class Checker:
                 f"{what}: scaled error {largest:.3g}, where the reference in {dtype} has {quantity.honest:.3g}"
             )
 
-    def near(self, what: str, actual: float, expected: float, relative: float = RATE_TOLERANCE) -> None:
+    def near(
+        self, what: str, actual: float, expected: float, relative: float = RATE_TOLERANCE, *, shown: str = ""
+    ) -> None:
         """A number within a relative distance of another, nothing absolute: zero is met by zero only.
 
         The error is counted in units of double precision's spacing relative to the expected value.
@@ -200,7 +202,7 @@ class Checker:
         if not error <= cap:
             message = f"{what}: got {actual!r}, want {expected!r}"
             allowed = relative * abs(expected)
-            self._fail(Failure(what, message, None, None, actual, expected, error, allowed))
+            self._fail(Failure(what, message, None, None, actual, expected, error, allowed, shown))
 
     def _fail(self, failure: Failure) -> None:
         self.failed += 1

@@ -47,7 +47,7 @@ def likely(law: str, trials: Sequence[Any]) -> str:
 def explain(scenes: Sequence[Scene]) -> str:
     """The first class that explains every wrong scene of which it has something to say, and one at least."""
     wrong = [scene for scene in scenes if not scene.explained_by(scene.truth)]
-    for name, function in CLASSES if wrong else ():
+    for name, function in wrong[0].classes or CLASSES if wrong else ():
         common: dict[int, str] | None = None
         for scene in wrong:
             told = _explaining(function, scene)
@@ -91,13 +91,16 @@ def _fact(law: str, what: str) -> str:
 
 
 def _another_run(trial: Any) -> str:
-    """Parameters of one group that became those of another run of the same law, under other options."""
-    for run in getattr(trial, "runs", ()):
-        place = next((i for i, param in enumerate(run.params) if param is trial.checker.first.actual), None)
-        if place is None:
-            continue
-        for other in trial.runs:
-            unlike = other is not run and other.options != run.options
-            if unlike and torch.equal(other.params[place].detach(), run.params[place].detach()):
-                return "wrong group's option"
+    """Parameters of a group that became those of a run under other options, and not those of one under the same."""
+    runs = [run for run in getattr(trial, "runs", ()) if hasattr(run, "params")]
+    for run in runs:
+        others = [other for other in runs if other is not run]
+        unlike_its_own = any(other.options == run.options and not _alike(run, other) for other in others)
+        if unlike_its_own and any(other.options != run.options and _alike(run, other) for other in others):
+            return "wrong group's option"
     return ""
+
+
+def _alike(run: Any, other: Any) -> bool:
+    pairs = zip(run.params, other.params, strict=False)
+    return all(a.dtype == b.dtype and torch.equal(a.detach(), b.detach()) for a, b in pairs)

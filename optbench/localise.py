@@ -126,9 +126,10 @@ def _smallest(
 
 def _made_by(case: Case, subject: Subject) -> dict[str, str]:
     """What is not as usual about a case: options unlike what every case has, dtype, layout, moment."""
+    from optbench.reduction import usual_of
+
     usual = subject.base
     options = {name: value for name, value in case.options.items() if name not in usual or usual[name] != value}
-    plain = Case(case.subject)
-    rest = {name: getattr(case, name) for name in ("dtype", "layout", "moment")}
-    unlike = {name: value for name, value in rest.items() if value != getattr(plain, name)}
+    plain = usual_of(subject)
+    unlike = {name: getattr(case, name) for name in plain if name != "stream" and getattr(case, name) != plain[name]}
     return {name: format_value(value) for name, value in (options | unlike).items()}

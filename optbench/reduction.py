@@ -12,8 +12,8 @@ from optbench.problem import Shape, shapes_of, shapes_text
 from optbench.subjects import Subject
 
 BUDGET = 60
-# What a case is where nothing about it is special.
-_PLAIN: dict[str, Any] = {"dtype": "float32", "layout": "contiguous", "moment": "every step", "stream": "normal"}
+# Where a case is of a kind that is about tensors.
+_TENSORS = ("optimizer", "averager")
 # The variant under which a law lists more cases of the same kind.
 _SEED = re.compile(r",?seed=\d+$")
 
@@ -58,17 +58,25 @@ def reduced(
 def simpler(case: Case, subject: Subject) -> Iterator[Case]:
     """Cases that differ from this one in being simpler, the boldest first."""
     case = _begun(case)
-    plain = {name: value for name, value in _PLAIN.items() if name != "dtype" or value in subject.dtypes}
+    plain = usual_of(subject)
     # What a scheduler or an average needs stands in `base`.
     usual: dict[str, Any] = dict(subject.base)
     candidates = [replace(case, options=usual, **plain), replace(case, options=usual), replace(case, **plain)]
     candidates += [replace(case, options=options) for options in _fewer(case, subject, usual)]
     candidates += [replace(case, **{name: value}) for name, value in plain.items()]
-    candidates += [replace(case, steps=steps) for steps in _smaller(case.steps)]
-    candidates += [replace(case, shapes=shapes_text(shapes)) for shapes in _smaller_shapes(shapes_of(case.shapes))]
+    if subject.kind in _TENSORS:
+        candidates += [replace(case, steps=steps) for steps in _smaller(case.steps)]
+        candidates += [replace(case, shapes=shapes_text(shapes)) for shapes in _smaller_shapes(shapes_of(case.shapes))]
     for candidate in candidates:
         if candidate != case and _legal(candidate, subject):
             yield candidate
+
+
+def usual_of(subject: Subject) -> dict[str, Any]:
+    """What a case of a subject has where nothing about it is special, beside its options."""
+    plain = Case(subject.name)
+    dtype = plain.dtype if plain.dtype in subject.dtypes else subject.dtypes[0]
+    return {"dtype": dtype, "layout": plain.layout, "moment": plain.moment, "stream": plain.stream}
 
 
 def _begun(case: Case) -> Case:

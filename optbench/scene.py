@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -76,6 +76,7 @@ class Scene:
     former: Before | None = None
     blind: bool = False
     then: tuple[Tensor, ...] = ()
+    classes: ClassVar[tuple[Any, ...]] = ()
 
     @property
     def truth(self) -> Expectation | None:

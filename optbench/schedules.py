@@ -12,6 +12,8 @@ from typing import Any
 import torch
 
 from optbench import formulas, registry
+from optbench.checker import RATE_TOLERANCE
+from optbench.rate_mistakes import RateScene
 from optbench.registry import Implementation
 from optbench.subjects import load
 from optbench.subjects._declare import REQUIRED
@@ -23,10 +25,16 @@ LRS = (0.3, 0.05)
 # Falls, stands, rises and falls again: what a scheduler that watches a metric is given by laws about all of them.
 METRICS = (1.0, 0.9, 0.95, 0.9, 0.97, 0.91, 0.93, 0.5, 0.6, 0.55, 0.52, 0.51, 0.58, 0.61, 0.4)
 
+# Wrong rates that are kept: enough to tell one mistake from another.
+_SCENES = 6
+
 
 @dataclass
 class Trial(TrialBase):
     """One law's work on one case of one scheduler."""
+
+    def __post_init__(self) -> None:
+        self.runs: list[Run] = []
 
     @property
     def plain_torch(self) -> Implementation:
@@ -123,7 +131,10 @@ class Trial(TrialBase):
     def run(self, options: Mapping[str, Any] | None = None, lrs: Sequence[Any] = LRS, like: str = "sgd") -> Run:
         """A new scheduler of the implementation under test at epoch 0."""
         optimizer = self.optimizer(lrs, like)
-        return Run(self, optimizer, self.build(optimizer, options))
+        run = Run(self, optimizer, self.build(optimizer, options))
+        if like == "sgd" and all(isinstance(lr, float) for lr in lrs):
+            run.made = (tuple(lrs), Part(self.subject.name, dict(self.case.options if options is None else options)))
+        return run
 
     def expected(
         self, epoch: int, lrs: Sequence[float] = LRS, options: Mapping[str, Any] | None = None
@@ -147,7 +158,11 @@ class Trial(TrialBase):
         """The optimizer's rates, what the scheduler says of them, and the momentum, against the formula."""
         wanted = self.expected(epoch) if expected is None else expected
         for i, rate in enumerate(wanted):
-            self.checker.near(f"{what}, lr of group {i} at epoch {epoch}", run.lrs[i], rate)
+            failed, got = self.checker.failed, run.lrs[i]
+            shown = f"abs(optimizer.param_groups[{i}]['lr'] - {rate!r}) <= {RATE_TOLERANCE * abs(rate)!r}"
+            self.checker.near(f"{what}, lr of group {i} at epoch {epoch}", got, rate, shown=shown)
+            if self.checker.failed > failed and expected is None and len(self.scenes) < _SCENES:
+                self.scenes.append(RateScene(self, epoch, i, got))
         told = [float(lr) for lr in run.scheduler.get_last_lr()]
         self.checker.same(f"{what}, get_last_lr at epoch {epoch}", told, run.lrs)
         momenta = formulas.momenta(self.subject.name, self.full(), len(wanted), epoch) if expected is None else None
@@ -163,14 +178,27 @@ class Trial(TrialBase):
             if not self.implementation.target and hasattr(run.scheduler, "last_epoch"):
                 self.checker.same(f"{what}, last_epoch at epoch {epoch}", run.scheduler.last_epoch, epoch)
 
+    def mark(self) -> None:
+        """Keep how far every run is."""
+        for run in self.runs:
+            run.marked = len(run.did)
+
 
 class Run:
-    """A scheduler and its optimizer."""
+    """A scheduler and its optimizer.
+
+    `did` is what was done with them, as Python; `made` what they were made from, where that is the usual; `marked` how
+    much had been done when something first went wrong.
+    """
 
     def __init__(self, trial: Trial, optimizer: torch.optim.Optimizer, scheduler: Any) -> None:
         self.trial = trial
         self.optimizer = optimizer
         self.scheduler = scheduler
+        self.did: list[str] = []
+        self.made: tuple[tuple[float, ...], Part] | None = None
+        self.marked: int | None = None
+        trial.runs.append(self)
 
     @property
     def lrs(self) -> list[float]:
@@ -186,11 +214,7 @@ class Run:
 
     def step(self, epoch: int) -> None:
         """Go to the next epoch, which is `epoch`."""
-        self.optimizer.step()
-        if self.trial.subject.name == "reducelronplateau":
-            self.scheduler.step(METRICS[epoch - 1])
-        else:
-            self.scheduler.step()
+        self._step(*([METRICS[epoch - 1]] if self.trial.subject.name == "reducelronplateau" else []))
 
     @property
     def jumps(self) -> bool:
@@ -199,8 +223,12 @@ class Run:
 
     def goto(self, epoch: int) -> None:
         """Go to any epoch at once."""
+        self._step(epoch)
+
+    def _step(self, *arguments: float) -> None:
+        self.did.append(f"scheduler.step({', '.join(map(repr, arguments))})")
         self.optimizer.step()
-        self.scheduler.step(epoch)
+        self.scheduler.step(*arguments)
 
     def saved(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """The states of optimizer and scheduler, which later steps leave alone."""

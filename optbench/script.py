@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from optbench import script_schedules
 from optbench.case import AsTensor
 from optbench.checker import Failure
 from optbench.error import CAP, real, real_dtype, spacing
@@ -37,6 +38,8 @@ def listen(trial: Any) -> None:
     if hasattr(trial, "tape"):
         trial.tape = Tape()
         trial.checker.noticed = trial.tape.mark
+    elif hasattr(trial, "mark"):
+        trial.checker.noticed = trial.mark
 
 
 def heading(result: Result) -> str:
@@ -69,15 +72,14 @@ def whole(result: Result) -> str:
 
 def written(trial: Any) -> str:
     """The script of a law's first failure, or of what it raised, without its heading; "" where there is none."""
-    if getattr(trial, "tape", None) is None:
-        return ""
-    failure = trial.checker.first or Failure("it raises", "", shown=_RAISES)
-    for draw in (False, True):
-        body = _body(trial, failure, draw)
-        text = "\n".join([*body, ""])
-        if body and fails(text):
-            return text
-    return ""
+    failure = trial.checker.first if trial else None
+    if getattr(trial, "tape", None) is not None:
+        failure = failure or Failure("it raises", "", shown=_RAISES)
+        bodies = [_body(trial, failure, draw) for draw in (False, True)]
+    else:
+        bodies = [script_schedules.body(trial, failure)] if failure and hasattr(trial, "mark") else []
+    texts = ["\n".join([*body, ""]) for body in bodies if body]
+    return next((text for text in texts if fails(text)), "")
 
 
 def fails(text: str) -> bool:

@@ -47,6 +47,12 @@ def test_what_torch_refuses_together_is_never_tried() -> None:
     assert {"nesterov": True} not in [dict(candidate.options) for candidate in simpler(case, SGD)]
 
 
+def test_of_a_scheduler_options_and_moments_are_reduced_alone() -> None:
+    case = Case("steplr", {"step_size": 5, "gamma": 0.5}, "float64", moment="any epoch")
+    found = reduced(case, subjects.load("steplr"), lambda case: case.options["step_size"] == 5)
+    assert (found.moment, found.shapes, found.options) == ("every step", "mixed", {"step_size": 5})
+
+
 def test_a_required_option_stays() -> None:
     case = Case("steplr", {"step_size": 5, "gamma": 0.5}, "float64")
     assert all("step_size" in candidate.options for candidate in simpler(case, subjects.load("steplr")))

@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from optbench import script
+from optbench import registry, script, script_schedules, subjects
 from optbench.case import Case
+from optbench.checker import Checker
 from optbench.checking import Task, check
 from optbench.cli.app import run
 from optbench.localise import localise
 from optbench.results import Result
+from optbench.schedules import Trial
+from optbench.subjects._schedule import Each, Part, Power
 
 CODE = '''
 import torch
@@ -136,6 +139,50 @@ def test_scripts_about_torchs_own_paths_need_nothing_but_torch(law: str, case: C
     assert "torch.optim.SGD(params" in text and "import" not in text.replace("import torch", "")
     assert script.fails(text)
     assert passes(text.replace("fused=True", "foreach=False"))
+
+
+SCHEDULE = """
+import torch
+
+
+class Right(torch.optim.lr_scheduler.LRScheduler):
+    late = 0
+
+    def __init__(self, optimizer, step_size, gamma=0.1, last_epoch=-1):
+        self.step_size, self.gamma = step_size, gamma
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self):
+        return [base * self.gamma ** (max(0, self.last_epoch - self.late) // self.step_size) for base in self.base_lrs]
+
+
+class Late(Right):
+    late = 1
+"""
+
+
+def test_scripts_about_schedulers(folder: Path) -> None:
+    (folder / "planted.py").write_text(SCHEDULE)
+    case = Case("steplr", {"step_size": 3, "gamma": 0.5}, "float64")
+    result = shown(f"{folder}/planted.py:Late", "sch.formula", case)
+    text = script.whole(result)
+    assert result.finding is not None and result.finding["likely"] == "epoch off by one (it lags behind)"
+    assert "Late(optimizer, step_size=3)" in text and "for _ in range(3):" in text
+    assert script.fails(text) and passes(text.replace("import Late", "import Right as Late"))
+
+
+def test_a_composite_is_written_with_its_parts() -> None:
+    cyclic = Part("cycliclr", {"base_lr": 0.1, "max_lr": Each((0.2, 0.3))})
+    parts = (Part("lambdalr", {"lr_lambda": Power(0.5)}), cyclic)
+    trial = Trial(subjects.load("sequentiallr"), registry.find("torch"), Case("sequentiallr", {}), Checker(), {})
+    text = script_schedules._called(trial, Part("sequentiallr", {"schedulers": parts, "milestones": (4,)}), [], 2)
+    assert text == (
+        "torch.optim.lr_scheduler.SequentialLR(optimizer, schedulers=["
+        "torch.optim.lr_scheduler.LambdaLR(optimizer, lr_lambda=lambda epoch: 0.5 ** epoch), "
+        "torch.optim.lr_scheduler.CyclicLR(optimizer, base_lr=0.1, max_lr=[0.2, 0.3])], milestones=[4])"
+    )
+    optimizer = torch.optim.SGD([{"params": [torch.zeros(1)], "lr": lr} for lr in (0.3, 0.05)], lr=0.1, momentum=0.9)
+    assert eval(text, {"torch": torch, "optimizer": optimizer}).get_last_lr() == [0.3, 0.05]
 
 
 def test_large_tensors_are_drawn_and_not_written_down(folder: Path) -> None:

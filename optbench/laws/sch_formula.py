@@ -105,9 +105,11 @@ def _within(trial: Trial, run: Run, epoch: int) -> None:
         if bounds:
             inside = bounds[0] <= rate <= bounds[1]
             told = f"got {rate!r}, outside {bounds[0]!r} to {bounds[1]!r}"
-            trial.checker.true(f"lr of group {i} at epoch {epoch} is in its bounds", inside, told)
+            trial.checker.true(f"lr of group {i} at epoch {epoch} is in its bounds", inside, told,
+                               f"{bounds[0]!r} <= optimizer.param_groups[{i}]['lr'] <= {bounds[1]!r}")  # fmt: skip
         if epoch == 0 or (bounds and wanted in bounds):
-            trial.checker.same(f"lr of group {i} at an end, epoch {epoch}", rate, wanted)
+            trial.checker.same(f"lr of group {i} at an end, epoch {epoch}", rate, wanted,
+                               shown=f"optimizer.param_groups[{i}]['lr'] == {wanted!r}")  # fmt: skip
 
 
 def _at_any_epoch(trial: Trial, run: Run, last: int, among: Sequence[int]) -> None:
