@@ -86,10 +86,10 @@ def _net(trial: Trial) -> Any:
         def __init__(self) -> None:
             super().__init__()
             self.seen_grad: list[bool] = []
+            # Keeps no statistics, and is only there to be met; the last of all modules does.
+            self.plain = torch.nn.InstanceNorm1d(3) if normed else torch.nn.Identity()
             norms: list[nn.Module] = [torch.nn.BatchNorm1d(3, momentum=momentum) for momentum in _MOMENTA]
             self.norms = torch.nn.ModuleList(norms if normed else [])
-            # Keeps no statistics, and is only there to be met.
-            self.plain = torch.nn.InstanceNorm1d(3) if normed else torch.nn.Identity()
 
         def forward(self, x: Tensor) -> Tensor:
             self.seen_grad.append(torch.is_grad_enabled())

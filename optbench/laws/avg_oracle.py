@@ -51,6 +51,9 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
         # Each shape in one of both for one of the averages, and in the other for the other.
         for shapes in _SHAPES if scope.suite == "full" else _SHAPES[(dtype == "float32") == bool(lively) :: 2]:
             yield scope.case(subject, lively, dtype, shapes=shapes, steps=2)
+    if lively:
+        # More elements than are taken at a time, and so small a weight that what is lost is kept.
+        yield scope.case(subject, {"decay": 0.9999}, scope.some("float32")[0], shapes="large", steps=3)
     devices = ("several devices", "from one device to another")
     for variant in ("other dtypes", *devices, *(f"caller {form}" for form in _FORMS)):
         yield scope.case(subject, lively, scope.dtypes[0], variant=variant)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from optbench.case import Case, format_value
 from optbench.law import Law, Scope
-from optbench.subjects import Subject
+from optbench.subjects import Illegal, Subject
 
 if TYPE_CHECKING:
     from optbench.trial import Run, Trial
@@ -26,6 +26,11 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     for number, illegal in enumerate(subject.illegal):
         text = ",".join(f"{name}={format_value(value)}" for name, value in illegal.options.items())
         yield scope.case(subject, {}, scope.dtypes[0], shapes="pair", variant=f"illegal-{number}:{text}")
+    for number, edge in enumerate(subject.edges):
+        text = ",".join(f"{name}={format_value(value)}" for name, value in edge.items())
+        yield scope.case(subject, {}, scope.dtypes[0], shapes="pair", variant=f"edge-{number}:{text}")
+    for variant in (name for name, concerns in _PARAMETERS.items() if concerns(subject)):
+        yield scope.case(subject, {}, scope.dtypes[0], shapes="pair", variant=variant)
     for variant in (*_CONSTRUCTING, *_LOADING, *(("a step without a closure",) if subject.closure else ())):
         yield scope.case(subject, subject.fullest, scope.dtypes[0], shapes="pair", variant=variant)
     for variant, (concerns, _) in _ADDING.items():
@@ -47,12 +52,68 @@ def check(trial: Trial) -> None:
     elif variant == "a step without a closure":
         trial.checker.raises(variant, TypeError, run.optimizer.step, "closure")
         _still_usable(trial, run)
+    elif variant in _PARAMETERS:
+        _no_parameter(trial, run, variant)
+    elif variant.startswith("edge-"):
+        _taken(trial, run, trial.subject.edges[int(variant.partition(":")[0].removeprefix("edge-"))])
     else:
-        illegal = trial.subject.illegal[int(variant.partition(":")[0].removeprefix("illegal-"))]
-        options = dict(illegal.options)
-        told = ", ".join(f"{name}={value}" for name, value in options.items())
-        trial.checker.raises(told, illegal.error, lambda: trial.build(run.params, options), illegal.names)
+        _illegal(trial, run, trial.subject.illegal[int(variant.partition(":")[0].removeprefix("illegal-"))])
+
+
+def _illegal(trial: Trial, run: Run, illegal: Illegal) -> None:
+    options = dict(illegal.options)
+    told = ", ".join(f"{name}={value}" for name, value in options.items())
+    trial.checker.raises(told, illegal.error, lambda: trial.build(run.params, options), illegal.names)
+    _still_usable(trial, run)
+
+
+def _taken(trial: Trial, run: Run, options: Mapping[str, Any]) -> None:
+    """What is just legal is taken, and a step with it goes through."""
+    from optbench.trial_base import Unsupported
+
+    try:
+        run.optimizer = trial.build(run.params, options)
+        run.step(0)
+    except Unsupported:
+        raise
+    except Exception as raised:
+        trial.checker.true("what is just legal is taken", False, f"{type(raised).__name__}: {raised}")
+        return
+    trial.checker.true("what is just legal is taken", True)
+
+
+def _no_parameter(trial: Trial, run: Run, variant: str) -> None:
+    """The last parameter of the last group is one that the algorithm cannot have: the constructor or a step says so."""
+    import torch
+
+    forms = {
+        _COMPLEX: lambda like: torch.ones(like.shape, dtype=torch.complex64),
+        _SPARSE: lambda like: torch.ones(like.shape).to_sparse(),
+        _VECTOR: lambda like: torch.ones(like.numel()),
+    }
+    odd = forms[variant](run.params[-1]).to(trial.case.device).requires_grad_()
+    error = "RuntimeError" if variant == _COMPLEX and not trial.subject.sparse else "ValueError"
+    names = {_COMPLEX: "complex", _SPARSE: "parse", _VECTOR: "2D"}[variant]
+
+    def build() -> None:
+        groups = [{"params": run.params[:1]}, {"params": [*run.params[1:], odd]}]
+        run.optimizer = trial.build(groups, trial.case.options)
+        run.give(0)
+        odd.grad = torch.ones_like(odd)
+        run.optimizer.step()
+
+    trial.checker.raises(variant, error, build, names)
+    if error == "ValueError":
         _still_usable(trial, run)
+
+
+_COMPLEX, _SPARSE, _VECTOR = "a complex parameter", "a sparse parameter", "a vector among matrices"
+# Parameters that not every algorithm takes: whose they are.
+_PARAMETERS: dict[str, Callable[[Subject], bool]] = {
+    _COMPLEX: lambda subject: not any(dtype.startswith("complex") for dtype in subject.dtypes),
+    _SPARSE: lambda subject: subject.sparse,
+    _VECTOR: lambda subject: subject.dimensions == 2,
+}
 
 
 def _unknown(trial: Trial) -> tuple[dict[str, Any], type[Exception], str]:

@@ -23,19 +23,22 @@ LAW = Law(
 
 
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
+    steps = max(2, subject.steps - 2) + 2
     for event in _EVENTS:
         for options in ({}, subject.fullest) if scope.suite == "full" else (subject.fullest,):
-            yield scope.case(subject, options, scope.some("float32")[0], shapes="matrices", variant=event, steps=4)
+            yield scope.case(subject, options, scope.some("float32")[0], shapes="matrices", variant=event, steps=steps)
 
 
 def check(trial: Trial) -> None:
     run = trial.run()
-    for k in range(2):
+    # So late that all state is read, where a branch of the rule waits for some steps.
+    begin = trial.case.steps - 2
+    for k in range(begin):
         run.step(k)
     if not trial.subject.closure:
-        trial.former = [run.before(i, 2) for i in range(len(run.params))]
+        trial.former = [run.before(i, begin) for i in range(len(run.params))]
     _EVENTS[trial.case.variant](trial, run)
-    for k in range(2, trial.case.steps):
+    for k in range(begin, trial.case.steps):
         trial.judge_next(run, k, f"step {k + 1}, after {trial.case.variant}")
         trial.former = ()
 
@@ -59,9 +62,11 @@ def _state_pop(trial: Trial, run: Run) -> None:
 
 
 def _state_entry(trial: Trial, run: Run) -> None:
-    state = run.optimizer.state[run.params[0]]
-    for name in [name for name, value in state.items() if getattr(value, "ndim", 0)]:
-        state[name] = (state[name] * 2).contiguous()
+    """New tensors of other values, numbers too; a counter is another event."""
+    state, counter = run.optimizer.state[run.params[0]], trial.subject.counter
+    for name in [name for name, value in state.items() if hasattr(value, "ndim")]:
+        if not counter or name != counter.name:
+            state[name] = (state[name] * (2 if state[name].ndim else 0.5)).contiguous()
 
 
 def _step_entry(trial: Trial, run: Run) -> None:

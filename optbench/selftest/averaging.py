@@ -125,6 +125,13 @@ def warm_up_is_the_decay(function: Callable[..., Any]) -> Callable[..., Any]:
     return get
 
 
+def any_decay_taken(function: Callable[..., Any]) -> Callable[..., Any]:
+    def get(decay: float = 0.999) -> Any:
+        return function(min(max(decay, 0.0), 1.0))
+
+    return get
+
+
 def momentum_of_zero(function: Callable[..., Any]) -> Callable[..., Any]:
     def update_bn(loader: Any, model: Any, device: Any = None) -> None:
         def spoilt() -> Iterator[Any]:
@@ -188,6 +195,13 @@ FAULTS: tuple[Fault, ...] = (
         "ema", "fused", "avg.oracle", "weight",
         shipped_in="diffusers#1864",
         wrap=warm_up_is_the_decay,
+        target="get_ema_multi_avg_fn",
+    ),
+    Fault(
+        "ema-any-decay-taken",
+        "a decay outside of its range is taken for the nearest bound",
+        "ema", "foreach", "avg.errors", "is refused",
+        wrap=any_decay_taken,
         target="get_ema_multi_avg_fn",
     ),
     Fault(

@@ -160,6 +160,7 @@ class Subject:
         state: state entries.
         forbidden: pairs of (option, value) that torch refuses together, e.g. nesterov without momentum.
         illegal: constructor calls that must raise.
+        edges: options at the edge of what is legal, which are taken.
         sees: what an element's update depends on: that "element" alone (then tensors may be judged as one), its whole
             "tensor", or "all" tensors.
         base: options of every case that does not set them, where a default costs too much time.
@@ -201,6 +202,7 @@ class Subject:
     state: tuple[StateEntry, ...]
     forbidden: tuple[tuple[tuple[str, Any], tuple[str, Any]], ...] = ()
     illegal: tuple[Illegal, ...] = ()
+    edges: tuple[Mapping[str, Any], ...] = ()
     sees: Literal["element", "tensor", "all"] = "element"
     base: Mapping[str, Any] = field(default_factory=dict)
     fullest: Mapping[str, Any] = field(default_factory=dict)
@@ -295,6 +297,7 @@ class Subject:
             options=tuple(option for option in self.options if option.name in options),
             forbidden=tuple(pair for pair in self.forbidden if all(name in options for name, _ in pair)),
             illegal=tuple(illegal for illegal in self.illegal if set(illegal.options) <= set(options)),
+            edges=tuple(edge for edge in self.edges if set(edge) <= set(options)),
             degenerate=tuple(edge for edge in self.degenerate if set(edge) <= set(options)),
             tuned={task: values for task, values in self.tuned.items() if set(values) <= set(options)},
         )

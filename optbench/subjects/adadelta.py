@@ -32,8 +32,9 @@ p = p - lr*u""",
     illegal=(
         *refused("lr", "eps", "weight_decay"),
         Illegal({"rho": -0.25}, "ValueError", "-0.25"),
-        Illegal({"rho": 1.25}, "ValueError", "1.25"),
+        Illegal({"rho": 1.0001}, "ValueError", "1.0001"),
     ),
+    edges=({"rho": 0.0}, {"rho": 1.0}, {"lr": 0.0}, {"eps": 0.0}),
     fullest={"weight_decay": 0.1},
     later=LATER,
     tuned={

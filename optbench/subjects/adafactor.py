@@ -25,7 +25,9 @@ V = V + b*(g*g - V)                     for a vector
 U = g/sqrt(max(V, eps1**2))
 p = p - a*U/max(1, rms(U)/d)""",
     options=(
-        Option("lr", 1e-2, LR_VALUES, "lr >= 0, a float or a 1-element tensor", "largest relative step size"),
+        # Above 1/sqrt(t) from the second step on.
+        Option("lr", 1e-2, (1e-3, 2.0, LR_VALUES[2]), "lr >= 0, a float or a 1-element tensor",
+               "largest relative step size"),
         Option("beta2_decay", -0.8, (-0.8, -0.5), "beta2_decay <= 0", "power of t in the second moment's decay rate"),
         Option("eps", (None, 1e-3), ((None, 1e-3), (1e-2, 0.5)), "both >= 0; eps1 None is the dtype's own",
                "least root of the second moment, least root mean square of the parameter"),
@@ -49,6 +51,7 @@ p = p - a*U/max(1, rms(U)/d)""",
         Illegal({"d": 0.5}, "ValueError", "0.5"),
         Illegal({"weight_decay": -0.75}, "ValueError", "-0.75"),
     ),
+    edges=({"lr": 0.0}, {"beta2_decay": 0.0}, {"eps": (0.0, 1e-3)}, {"eps": (None, 0.0)}, {"d": 1.0}),
     sees="tensor",
     fullest={"weight_decay": 0.1},
     dtypes=REAL,

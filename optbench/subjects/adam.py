@@ -8,8 +8,9 @@ from ._declare import Illegal, Option, Paper, StateEntry, Subject
 
 LR_VALUES = (1e-3, 0.1, AsTensor(0.0625))
 LR = Option("lr", 1e-3, LR_VALUES, "lr >= 0, a float or a 1-element tensor", "step size")
-BETAS = Option("betas", (0.9, 0.999), ((0.9, 0.999), (0.5, 0.8)), "0 <= beta < 1, both floats or both tensors",
-               "decay rates of the first and second moment", tensors=True)  # fmt: skip
+BETAS = Option("betas", (0.9, 0.999), ((0.9, 0.999), (0.5, 0.8), (0.0, 0.5)),
+               "0 <= beta < 1, both floats or both tensors", "decay rates of the first and second moment",
+               tensors=True)  # fmt: skip
 FLOAT_BETAS = replace(BETAS, legal="0 <= beta < 1", tensors=False)
 EPS = Option("eps", 1e-8, (1e-8, 1e-3), "eps >= 0", "added to the root of the second moment")
 WEIGHT_DECAY = Option("weight_decay", 0, (0, 0.1), "weight_decay >= 0", "L2 penalty, added to the gradient",

@@ -23,7 +23,8 @@ a = decay*a + (1 - decay)*p         on later ones""",
     state=(),
     illegal=(
         Illegal({"decay": -0.25}, "ValueError", "-0.25"),
-        Illegal({"decay": 1.5}, "ValueError", "1.5"),
+        Illegal({"decay": 1.0001}, "ValueError", "1.0001"),
     ),
+    edges=({"decay": 0.0}, {"decay": 1.0}),
     rests={"decay": 1.0},
 )  # fmt: skip

@@ -57,6 +57,7 @@ x = x + t*d, with t from a strong-Wolfe line search if line_search_fn""",
         Illegal({"line_search_fn": "armijo"}, "ValueError", "armijo"),
         Illegal({"history_size": 0}, "ValueError", "0"),
     ),
+    edges=({"lr": 0.0}, {"history_size": 1}),
     sees="all",
     base={"max_iter": 2},
     # In float16 the products of whole vectors overflow.

@@ -39,10 +39,11 @@ prev = g""",
     ),
     illegal=(
         *refused("lr"),
-        Illegal({"etas": (1.25, 1.5)}, "ValueError", "1.25"),
+        Illegal({"etas": (1.0001, 1.5)}, "ValueError", "1.0001"),
         Illegal({"etas": (0.0, 1.5)}, "ValueError", "0.0"),
-        Illegal({"etas": (0.5, 0.75)}, "ValueError", "0.75"),
+        Illegal({"etas": (0.5, 1.0)}, "ValueError", "1.0"),
     ),
+    edges=({"lr": 0.0}, {"etas": (0.9999, 1.0001)}),
     # With lr 0 the smallest step size is left.
     rests=None,
     later=LATER,
