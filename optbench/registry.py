@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from optbench import installed, subjects
 from optbench.case import AsTensor, Case
-from optbench.errors import NothingToRun, unknown
+from optbench.errors import NothingToRun, UsageError, unknown
 
 if TYPE_CHECKING:
     import torch
@@ -302,6 +302,8 @@ def find(name: str) -> Implementation:
     offer = installed.find(name)
     if offer:
         return Implementation(name, f"{offer.target} of {offer.package}", target=offer.target, worker=True)
+    if name.endswith(".py") or "/" in name:
+        raise UsageError(f"--impl {name!r} names a file and no class: write {name}:Class.")
     names = [*IMPLEMENTATIONS, *(offer.name for offer in installed.offers())]
     raise unknown("implementation", name, names, "optbench list impls")
 

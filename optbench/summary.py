@@ -31,6 +31,7 @@ class Cell:
         grade: whether a break is only reported.
         first_broken: the first result whose verdict breaks the law.
         deviations: for each broken result, the row of the table of deviations that explains it, or None.
+        forgiven: broken results of foreign code that do not count: how far it is a drop-in, what it has from torch.
     """
 
     counts: dict[str, int] = field(default_factory=dict)
@@ -40,6 +41,7 @@ class Cell:
     first_broken: Result | None = None
     first_skipped: Result | None = None
     deviations: list[str | None] = field(default_factory=list)
+    forgiven: int = 0
 
     def add(self, result: Result) -> None:
         self.counts[result.verdict] = self.counts.get(result.verdict, 0) + 1
@@ -49,6 +51,7 @@ class Cell:
         if result.broken:
             self.first_broken = self.first_broken or result
             self.deviations.append(result.deviation)
+            self.forgiven += result.backend == "foreign" and not result.judged
         if result.verdict == "skip":
             self.first_skipped = self.first_skipped or result
 
@@ -65,7 +68,7 @@ class Cell:
     def symbol(self) -> str:
         """✗ broken, ~ precision lost (or a grade not reached), (✗) broken as expected, – nothing ran, ✓ kept."""
         if self.broken:
-            return "~" if self.grade else "✗"
+            return "~" if self.grade or self.forgiven == self.broken else "✗"
         if not self.ran:
             return "–"
         return "~" if self.counts.get("precision") else "(✗)" if self.counts.get("xfail") else "✓"

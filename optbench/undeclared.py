@@ -76,7 +76,10 @@ def find(name: str, oracle: str = "", declared: Subject | None = None, untried: 
 
 def _by_oracle(item: Implementation, judge: Implementation, subject: Subject) -> Found:
     """The options that the oracle has too; state and all else as the oracle has it."""
-    taken = foreign.accepted_options(foreign.load_class(judge.target))
+    try:
+        taken = foreign.accepted_options(foreign.load_class(judge.target))
+    except UsageError as error:
+        raise UsageError(str(error).replace("--impl", "--oracle", 1)) from error
     common = subject.limited(set(subject.defaults).intersection(subject.defaults if taken is None else taken))
     how = _manner(judge, common)
     if how is None:

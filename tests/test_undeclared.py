@@ -282,6 +282,8 @@ def test_the_oracle_decides_options_and_state():
     assert sorted(told.subject.defaults) == ["weight_decay"] and told.lacks == ("lr", "momentum", "nesterov")
     declared = found("Momentum", oracle="torch.optim:SGD", declared=subjects.load("sgd")).subject
     assert declared.name == "sgd" and declared.illegal and declared.in_torch
+    with pytest.raises(UsageError, match=r"^--oracle 'own\.py:Gone': it has no 'Gone'"):
+        found("Base", oracle="own.py:Gone")
     with pytest.raises(UsageError, match="cannot judge one step of one parameter: an update depends on all"):
         found("Momentum", oracle="own.py:Clipped")
     with pytest.raises(UsageError, match=r"--oracle 'own\.py:Broken' takes no step with the options of 'own\.py:Base'"):

@@ -137,6 +137,7 @@ WRONG = [
     ("check --algo adam --oracle a.py:A", "--oracle judges classes of your own only: name one by --impl path/file.py"),
     ("check --impl a.py:A --oracle fused", "--oracle 'fused' is ours, and judges already: name a class of your own."),
     ("check --impl a.py:A --oracle b", "unknown implementation 'b': `optbench list impls` shows all."),
+    ("check --algo adam --impl mine/adam.py", "--impl 'mine/adam.py' names a file and no class: write mine/adam.py:C"),
     ("check --algo adam --expect none.toml", "--expect 'none.toml': there is no such file."),
     ("compare", "Missing option '--algo' / '-a'. Try `optbench compare --help`."),
     ("compare --algoo adam", "No such option: --algoo"),

@@ -70,6 +70,14 @@ def test_a_grade_that_is_not_reached_is_no_cross():
     assert table(lines)["opt.layouts"] == ["~", "1/2"] and not any("breaks" in line for line in lines)
 
 
+def test_what_does_not_count_of_foreign_code_is_a_grade():
+    foreign = {"implementation": "mine.py:Mine", "backend": "foreign", "verdict": "fail"}
+    rows = [result(**{**foreign, "law": "opt.hooks"}, judged=False), result(**foreign), result(**foreign, judged=False)]
+    lines = conformance(rows, 80, NONE)
+    assert (table(lines)["opt.hooks"], table(lines)["opt.layouts"]) == (["~", "1/1"], ["✗", "2/2"])
+    assert [line for line in lines if "breaks" in line] == ["✗ mine.py:Mine breaks opt.layouts: [strided] fail"]
+
+
 def test_messages_of_the_judged_are_whole_and_the_others_short():
     rows = [
         result(
