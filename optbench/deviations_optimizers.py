@@ -390,7 +390,7 @@ A matrix without elements has nothing to update, and one without rows is stepped
     Deviation(
         "D-018",
         "lbfgs",
-        "opt.layouts opt.oracle opt.round_trip opt.*",
+        "opt.layouts opt.oracle opt.round_trip opt.* lbfgs.views",
         "torch-forloop",
         "LBFGS raises RuntimeError where a gradient cannot be viewed as a vector without a copy",
         "gradients of any layout are taken",

@@ -51,7 +51,9 @@ def flat(subject: Subject, state: Mapping[str, Any]) -> dict[str, Tensor]:
         for i, item in enumerate(items):
             if item is not None:
                 path = f"{name}.{i}" if isinstance(value, list) else name
-                found[path] = real(torch.as_tensor(item).detach()).to("cpu", torch.float64)
+                # A Python number would be rounded to the default dtype.
+                tensor = item.detach() if isinstance(item, Tensor) else torch.tensor(item, dtype=torch.float64)
+                found[path] = real(tensor).to("cpu", torch.float64)
     return found
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from optbench.error import quantity, real
 from optbench.oracle import CHANGES
-from optbench.problem import Paired, dtype_of
+from optbench.problem import Problem, dtype_of
 from optbench.trial import Run, Trial
 
 # What a run comes to, by the name of each quantity.
@@ -24,7 +24,7 @@ def outcome(run: Run) -> dict[str, Tensor]:
     """State and parameters of a run as tensors, complex values as pairs of real ones."""
     # Foreign code may keep what is no number.
     held = ((name, value) for name, value in run.held().items() if isinstance(value, (Tensor, int, float)))
-    return {name: real(torch.as_tensor(value)).cpu() for name, value in held}
+    return {name: real(_tensor(value)).cpu() for name, value in held}
 
 
 def agree(trial: Trial, plain: Callable[[Trial], Outcome], actual: Outcome) -> None:
@@ -46,19 +46,26 @@ def agree(trial: Trial, plain: Callable[[Trial], Outcome], actual: Outcome) -> N
             trial.checker.true(f"{name} is there", False, f"only {sorted(actual)} are")
             continue
         reach = _reach(trial, [copy[name] for copy in copies if name in copy], value)
-        old = real(trial.problem.start[int(name.split()[-1])]) if name.startswith("parameter") else None
+        start = real(trial.problem.start[int(name.split()[-1])])
+        old = start if name.startswith("parameter") and start.shape == value.shape else None
         judged = quantity(value.to(torch.float64), reach, old, trial.dtype)
         trial.checker.close(name, actual[name], judged, trial.dtype)
 
 
-def paired(trial: Trial) -> dict[str, Tensor]:
-    """What a run comes to whose parameters are the trial's complex ones as pairs of real numbers."""
+def remade(trial: Trial, kind: Callable[[Problem], Problem]) -> dict[str, Tensor]:
+    """What a run comes to on the same problem in another form, such as `Paired` or `Joined`."""
     twin = replace(trial)
-    twin.problem = Paired(trial.problem)
-    run = twin.run()
+    twin.problem = kind(trial.problem)
+    return outcome(followed(twin))
+
+
+def followed(trial: Trial) -> Run:
+    """A run that has taken the case's steps."""
+    run = trial.run()
     for k in range(trial.case.steps):
-        run.step(k)
-    return outcome(run)
+        # One objective for all steps, where a step sees its curvature: others would throw the parameters far away.
+        run.step(0 if trial.subject.closure else k)
+    return run
 
 
 def differ(one: Outcome, other: Outcome) -> bool:
@@ -80,6 +87,11 @@ def _reach(trial: Trial, copies: list[Tensor], value: Tensor) -> Tensor:
     reach = torch.stack(alike).amax(0).nan_to_num(nan=0.0, posinf=0.0)
     # Products of matrices spread one element's rounding over all.
     return reach.max().expand(value.shape) if trial.subject.coarse else reach
+
+
+def _tensor(value: Tensor | float) -> Tensor:
+    """As it is; a Python number would be rounded to the default dtype."""
+    return value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
 
 
 def _same(one: Tensor, other: Tensor) -> bool:

@@ -362,3 +362,24 @@ class Paired(Problem):
 
     def _curvature(self, i: int) -> Tensor:
         return self._of._curvature(i)[..., None]
+
+
+class Joined(Problem):
+    """A problem as one of a single vector, in which a gradient that is not there is zero, and stays so."""
+
+    def __init__(self, whole: Problem) -> None:
+        self.case, self.sparse, self.dtype = whole.case, whole.sparse, whole.dtype
+        self.start = [torch.cat([values.reshape(-1) for values in whole.start])]
+        self.shapes = [tuple(self.start[0].shape)]
+        self._place_param, self._place_grad = LAYOUTS["contiguous"]
+        self._of = whole
+
+    def grad(self, i: int, k: int) -> Tensor | None:
+        """See Problem."""
+        grads = [self._of.grad(j, k) for j in range(len(self._of))]
+        pairs = zip(grads, self._of.start, strict=True)
+        return torch.cat([(torch.zeros_like(start) if grad is None else grad).reshape(-1) for grad, start in pairs])
+
+    def _curvature(self, i: int) -> Tensor:
+        there = [self._of._curvature(j) * (self._of.grad(j, 0) is not None) for j in range(len(self._of))]
+        return torch.cat([curvature.reshape(-1) for curvature in there])

@@ -51,6 +51,8 @@ def test_a_learning_rate_in_the_fourth_digit_is_caught() -> None:
 
 
 def _concerned(law: str, subject: subjects.Subject) -> bool:
+    if law.startswith("lbfgs."):
+        return subject.name == "lbfgs"
     if law == "opt.complex":
         return any(dtype.startswith("complex") for dtype in subject.dtypes)
     if law == "opt.differentiable":

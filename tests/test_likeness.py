@@ -8,7 +8,8 @@ import torch
 from optbench import registry, subjects
 from optbench.case import Case
 from optbench.checker import Checker
-from optbench.likeness import Outcome, agree, differ, outcome, paired
+from optbench.likeness import Outcome, agree, differ, followed, outcome, remade
+from optbench.problem import Joined, Paired
 from optbench.trial import Trial
 
 
@@ -18,10 +19,7 @@ def _trial(subject: str, **rest: str) -> Trial:
 
 
 def _plain(trial: Trial) -> dict[str, torch.Tensor]:
-    run = trial.run()
-    for k in range(trial.case.steps):
-        run.step(k)
-    return outcome(run)
+    return outcome(followed(trial))
 
 
 def _off(found: Outcome, name: str, by: float) -> dict[str, torch.Tensor]:
@@ -61,6 +59,15 @@ def test_nan_equals_nan_and_nothing_else() -> None:
 @pytest.mark.parametrize("subject", ["adam", "rprop", "lbfgs"])
 def test_pairs_of_a_complex_problem_start_and_end_where_it_does(subject: str) -> None:
     trial = _trial(subject, dtype="complex64", layout="grad_unlike")
-    found = paired(trial)
+    found = remade(trial, Paired)
     assert found["parameter 1"].shape == (3, 5, 2) and found["parameter 1"].dtype is torch.float32
     assert not differ(found, _plain(trial))
+
+
+def test_a_joined_problem_is_one_vector_in_which_missing_gradients_are_zero() -> None:
+    whole = _trial("lbfgs", moment="never", layout="transposed").problem
+    joined = Joined(whole)
+    assert joined.shapes == [(39,)]
+    grad = joined.grad(0, 0)
+    assert grad is not None and not grad[:24].any() and grad[24:].all()
+    assert torch.equal(joined.start[0], torch.cat([values.reshape(-1) for values in whole.start]))

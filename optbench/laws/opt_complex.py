@@ -37,11 +37,10 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
 
 
 def check(trial: Trial) -> None:
-    from optbench.likeness import agree, outcome, paired
+    from optbench.likeness import agree, followed, outcome, remade
+    from optbench.problem import Paired
 
-    run = trial.run()
-    for k in range(trial.case.steps):
-        run.step(k)
+    run = followed(trial)
     for i, placed in enumerate(run.placed):
         trial.checker.true(f"memory around parameter {i} is untouched", placed.untouched())
-    agree(trial, paired, outcome(run))
+    agree(trial, lambda moved: remade(moved, Paired), outcome(run))

@@ -463,6 +463,41 @@ FAULTS: tuple[Fault, ...] = (
             ),
         ),
     ),
+    Fault(
+        "lbfgs-change-of-the-loss-not-looked-at",
+        "a step goes on where the loss hardly changes any more",
+        "lbfgs", "reference", "lbfgs.stopping", "goes on after evaluation",
+        patches=(('                or abs(loss - state["prev_loss"]) < tolerance\n', ""),),
+    ),
+    Fault(
+        "lbfgs-slope-hardly-flattened",
+        "the line search is content with a slope of 0.999 of the first one",
+        "lbfgs", "reference", "lbfgs.line_search", "flattens enough",
+        patches=(("ARMIJO, CURVATURE = 1e-4, 0.9", "ARMIJO, CURVATURE = 1e-4, 0.999"),),
+    ),
+    Fault(
+        "lbfgs-pair-too-many",
+        "history_size + 1 pairs are kept",
+        "lbfgs", "reference", "lbfgs.history", "pairs that are kept",
+        patches=(
+            (
+                "del state[name][: max(0, len(state[name]) - history_size)]",
+                "del state[name][: max(0, len(state[name]) - history_size - 1)]",
+            ),
+        ),
+    ),
+    Fault(
+        "lbfgs-gradient-in-memory-order",
+        "a matrix of gradients that lies by columns is read by columns",
+        "lbfgs", "reference", "lbfgs.views", "of parameter 0",
+        patches=(
+            (
+                "view_as_real(grad).reshape(-1) for grad in dense",
+                "view_as_real(grad.mT if grad.dim() == 2 and not grad.is_contiguous() else grad).reshape(-1)\n"
+                "            for grad in dense",
+            ),
+        ),
+    ),
     *averaging.FAULTS,
     *schedules.FAULTS,
 )  # fmt: skip
