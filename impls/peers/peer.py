@@ -45,7 +45,11 @@ class Peer:
         given = list(params)
         if not any(isinstance(each, dict) for each in given):
             return [{"params": given, **self.group}] if self.group else given
-        return [{**self.group, **self._renamed(each)} for each in given]
+        return [self.entries(each) for each in given]
+
+    def entries(self, group: Mapping[str, Any]) -> dict[str, Any]:
+        """A group of torch's as the class takes it."""
+        return {**self.group, **self._renamed(group)}
 
     def load(self) -> type[Any]:
         """The class itself.
@@ -76,4 +80,9 @@ def same(*names: str, **renamed: str) -> dict[str, str]:
 
 
 def _build(peer: Peer, cls: type[Any], params: Iterable[Any], **options: Any) -> Any:
-    return cls(peer.groups(params), **peer.arguments(options))
+    optimizer = cls(peer.groups(params), **peer.arguments(options))
+    if peer.group or any(own != theirs for own, theirs in peer.options.items()):
+        # Groups that join later are told in torch's names too.
+        add = optimizer.add_param_group
+        optimizer.add_param_group = lambda group: add(peer.entries(group))
+    return optimizer

@@ -93,6 +93,19 @@ def test_what_is_not_given_has_torchs_default(package, name):
     assert first.grad is not None
 
 
+def test_a_group_that_joins_later_is_told_in_torchs_names(monkeypatch):
+    class Own(torch.optim.SGD):
+        def __init__(self, params, rate=1.0):
+            super().__init__(params, lr=rate)
+            self.param_groups[0]["rate"] = rate
+
+    monkeypatch.setattr(Peer, "load", lambda peer: Own)
+    optimizer = Peer("a.b:C", same(rate="lr"), group={"use_muon": True}).factory()([torch.zeros(1)], lr=0.5)
+    optimizer.add_param_group({"params": [torch.ones(1)], "lr": 0.25})
+    first, second = optimizer.param_groups
+    assert (first["rate"], first["use_muon"]) == (0.5, True) and (second["rate"], second["use_muon"]) == (0.25, True)
+
+
 def test_arguments_and_groups_get_the_constructors_names():
     peer = Peer(
         "a.b:C",
