@@ -94,7 +94,8 @@ def _fewer(case: Case, subject: Subject, usual: dict[str, Any]) -> Iterator[dict
         elif value != usual[name]:
             yield {**others, name: usual[name]}
     for name, value in case.options.items():
-        if value not in declared[name]:
+        # What every case has is no option of a narrowed subject.
+        if value not in declared.get(name, (value,)):
             yield from ({**case.options, name: other} for other in declared[name])
 
 

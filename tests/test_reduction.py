@@ -56,3 +56,11 @@ def test_of_a_scheduler_options_and_moments_are_reduced_alone() -> None:
 def test_a_required_option_stays() -> None:
     case = Case("steplr", {"step_size": 5, "gamma": 0.5}, "float64")
     assert all("step_size" in candidate.options for candidate in simpler(case, subjects.load("steplr")))
+
+
+def test_what_a_narrowed_subject_has_in_every_case_stays() -> None:
+    adamw = subjects.load("adamw").narrowed({"eps": (1e-30,)}, ("float32",))
+    case = Case("adamw", {"eps": 1e-30, "lr": 0.1, "amsgrad": True}, "float32", steps=4)
+    smaller = list(simpler(case, adamw))
+    assert smaller and all(each.options["eps"] == 1e-30 and each.dtype == "float32" for each in smaller)
+    assert any(each.options == {"eps": 1e-30} for each in smaller)
