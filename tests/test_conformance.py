@@ -85,9 +85,10 @@ def test_every_law_makes_comparisons_in_every_case(law: str) -> None:
     assert asked
 
 
-@pytest.mark.parametrize("taken", [(), ("lr",)], ids=["none", "lr"])
-def test_no_law_asks_for_options_that_foreign_code_lacks(taken: tuple[str, ...]) -> None:
-    for subject in EVERYONE:
+@pytest.mark.parametrize("subject", EVERYONE, ids=lambda subject: subject.name)
+def test_no_law_asks_for_options_that_foreign_code_lacks(subject: subjects.Subject) -> None:
+    needy = [(option.name,) for option in subject.options if option.needs]
+    for taken in ((), ("lr",), *needy):
         limited = subject.limited(taken)
         for entry in (entry for entry in laws.select() if entry.law.kind == subject.kind):
             for case in entry.cases(limited, Plan(subject.name).scope):

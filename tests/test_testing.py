@@ -166,17 +166,15 @@ def test_the_suite_is_a_command_with_options_of_its_own(folder):
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: optbench_here\nVersion: 1\n")
     (info / "entry_points.txt").write_text("[pytest11]\noptbench = optbench.pytest_plugin\n")
     path = os.pathsep.join(map(str, (ROOT, folder / "site")))
-    chosen = ["--impl", "mine.py:Plain", "--impl", "mine.py:Writing", "--algo", "sgd", "--expect", "expected.toml"]
-    command = [*SUITE, *chosen, "-k", "opt.pure and grad_unlike", "--junitxml", "out.xml", "-p", "no:cacheprovider"]
+    chosen = ["--impl", "mine.py:Writing", "--algo", "sgd", "--expect", "expected.toml", "-k", "opt.pure and lr=0.1"]
+    chosen[-1] = "opt.pure and not nesterov and float32"
+    command = [*SUITE, *chosen, "--junitxml", "out.xml", "-p", "no:cacheprovider"]
     done = subprocess.run([sys.executable, "-m", "pytest", *command], env={**os.environ, "PYTHONPATH": path},
                           capture_output=True, text=True)  # fmt: skip
     assert done.returncode == 1, done.stdout + done.stderr
-    outcomes = {
-        case.get("name").split("-opt")[0]: [child.tag for child in case]
-        for case in ElementTree.parse(folder / "out.xml").iter("testcase")
-        if "lr=" in case.get("name")
-    }
-    assert outcomes == {"test_law[sgd-Plain": [], "test_law[sgd-Writing": ["failure"]}
+    cases = {case.get("name"): case for case in ElementTree.parse(folder / "out.xml").iter("testcase")}
+    (failure,) = cases["test_law[sgd-Writing-opt.pure[float32/grad_unlike/lr=0.1]]"]
+    assert failure.tag == "failure" and "gradient of parameter 0" in failure.get("message")
     assert "optbench check --algo sgd --impl mine.py:Writing -k 'opt.pure[" in done.stdout
 
 

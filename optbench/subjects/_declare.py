@@ -284,7 +284,8 @@ class Subject:
         return {name: value for name, value in options.items() if name in self.defaults}
 
     def limited(self, options: Collection[str]) -> Subject:
-        """The same subject as code sees it that takes these options only."""
+        """The same subject as code sees it that takes these options only, without what needs one of the others."""
+        options = {option.name for option in self.options if {option.name, *option.needs} <= set(options)}
 
         def taken(values: Mapping[str, Any]) -> dict[str, Any]:
             return {name: value for name, value in values.items() if name in options}
