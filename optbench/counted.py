@@ -11,7 +11,7 @@ from torch import Tensor
 
 from optbench.trial import Run, Trial
 
-# Evaluations of a closure that are prepared; they begin anew after that.
+# As many as a counted run makes, so that its values go on falling.
 _EVALUATIONS = 48
 # The first step makes the state, the second what is kept from step to step; RAdam takes another path from its sixth on.
 _WARM = 7

@@ -27,29 +27,30 @@ def outcome(run: Run) -> dict[str, Tensor]:
     return {name: real(_tensor(value)).cpu() for name, value in held}
 
 
-def agree(trial: Trial, plain: Callable[[Trial], Outcome], actual: Outcome) -> None:
+def agree(trial: Trial, plain: Callable[[Trial], Outcome], actual: Outcome, what: str = "") -> None:
     """Compare an outcome with that of a plain run, in everything that the plain one has.
 
     Args:
         trial: takes the comparisons.
         plain: gives the outcome that is to be met, of a trial that may have moved inputs.
         actual: the outcome under test.
+        what: told before the name of each quantity.
     """
-    expected = plain(trial)
+    expected, told = plain(trial), f"{what}, " if what else ""
     if all(name in actual and _same(actual[name], value) for name, value in expected.items()):
         for name, value in expected.items():
-            trial.checker.equal(name, actual[name], value)
+            trial.checker.equal(f"{told}{name}", actual[name], value)
         return
     copies = [plain(_moved(trial, number)) for number in range(1, CHANGES + 1)]
     for name, value in expected.items():
         if name not in actual:
-            trial.checker.true(f"{name} is there", False, f"only {sorted(actual)} are")
+            trial.checker.true(f"{told}{name} is there", False, f"only {sorted(actual)} are")
             continue
         reach = _reach(trial, [copy[name] for copy in copies if name in copy], value)
         start = real(trial.problem.start[int(name.split()[-1])])
         old = start if name.startswith("parameter") and start.shape == value.shape else None
         judged = quantity(value.to(torch.float64), reach, old, trial.dtype)
-        trial.checker.close(name, actual[name], judged, trial.dtype)
+        trial.checker.close(f"{told}{name}", actual[name], judged, trial.dtype)
 
 
 def remade(trial: Trial, kind: Callable[[Problem], Problem]) -> dict[str, Tensor]:

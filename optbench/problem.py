@@ -42,7 +42,7 @@ SHAPES: dict[str, tuple[Shape, ...]] = {
     # One that several threads share, small ones on either side of it.
     "parallel": ((33,), ((1 << 17) + 29,), (40, 24)),
     "parallel rows": ((33, 3), ((1 << 13) + 29, 36), (40,)),
-    "parallel vector": ((33,), ((1 << 16) + 29,), (40, 24)),
+    "parallel vector": ((33,), ((1 << 15) + 29,), (40, 24)),
 }
 
 # A shape without dimensions, as a case's text has it.

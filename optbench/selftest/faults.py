@@ -226,7 +226,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "sgd-end-of-a-part-skipped",
         "where several threads share a tensor, the last element of each one's part is not updated",
-        "sgd", "fused", "opt.threads", "4, 1 threads",
+        "sgd", "fused", "opt.threads", "steps on 2 and 4 threads",
         wrap=state_wraps.end_of_a_part_skipped,
     ),
     Fault(
