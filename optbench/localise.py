@@ -20,20 +20,26 @@ from optbench.results import Result
 from optbench.subjects import Subject
 from optbench.worker import Worker, WorkerCrash, WorkerError
 
-# An interpreter takes seconds for a case, and a process that died has to import torch again.
+# An interpreter takes seconds for a case.
 _SLOW_BUDGET = 8
+# A process that died has to import torch again.
+_CRASH_BUDGET = 4
 _HUNG = "no answer within"
 
 
 class Localiser:
-    """Localises the first failure of each law, subject and implementation of a run; others are left as they are."""
+    """Localises the first failure of each law, subject and implementation of a run; others are left as they are.
+
+    Of crashes, it is the first of a subject and implementation.
+    """
 
     def __init__(self) -> None:
         self._seen: set[tuple[str, str, str]] = set()
 
     def __call__(self, task: Task, result: Result, worker: Worker | None = None) -> Result:
         """The result, with a whole finding if it is a failure of a kind that is new in this run."""
-        key = (result.law, result.subject, result.implementation)
+        # What dies, dies of one reason.
+        key = ("" if result.verdict == "crash" else result.law, result.subject, result.implementation)
         known = result.deviation is not None and not result.judged
         if not result.broken or known or key in self._seen:
             return result
@@ -63,7 +69,9 @@ def localise(
     smallest = task.case if _HUNG in result.message else _smallest(task, result, check_one, implementation)
     asked = again(task, smallest)
     found = {**NOWHERE, **(result.finding or {}), "options": _made_by(smallest, task.subject)}
-    if result.verdict != "crash":
+    if result.verdict == "crash":
+        found["script"] = _dry(asked, worker)
+    else:
         found |= _looked_at(asked, task.case, worker, implementation)
     found |= {"says": told(found), "case": smallest.id, "reproduce": asked.reproduce}
     return replace(result, finding=found)
@@ -89,6 +97,21 @@ def look(task: Task, larger: Case, implementation: Implementation | None = None)
     trials = [trial] if larger == task.case else [trial, attempt(replace(task, case=larger), implementation)[1]]
     found = {**(result.finding or {}), "likely": diagnosis.likely(task.law, trials)}
     return {**found, "message": result.message, "script": script.written(trial)}
+
+
+def look_dry(task: Task) -> str:
+    """The script of what ends a process, made without taking the steps that do."""
+    from optbench import script
+
+    return script.written(attempt(task, watch=script.listen_dry)[1])
+
+
+def _dry(task: Task, worker: Worker | None) -> str:
+    try:
+        return str(worker.call(f"{__name__}:look_dry", task, timeout=TIME_LIMIT)) if worker else ""
+    except (WorkerCrash, WorkerError):
+        # It dies elsewhere than in a step.
+        return ""
 
 
 def _looked_at(task: Task, larger: Case, worker: Worker | None, implementation: Implementation | None) -> Finding:
@@ -119,8 +142,8 @@ def _smallest(
         return other.verdict == result.verdict and (same or moved)
 
     item = implementation or registry.find(task.implementation)
-    slow = result.verdict == "crash" or item.interpreted_on(task.case.device)
-    budget = _SLOW_BUDGET if slow else reduction.BUDGET
+    budget = _SLOW_BUDGET if item.interpreted_on(task.case.device) else reduction.BUDGET
+    budget = _CRASH_BUDGET if result.verdict == "crash" else budget
     return reduction.reduced(task.case, subject, fails, budget, seen["parameter"])
 
 

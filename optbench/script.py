@@ -29,14 +29,23 @@ from optbench.tape import Memory, Step, Tape, Track, replayed
 
 # More numbers than this are drawn by a seed rather than written down.
 _MANY = 48
-# What is shown of a step that must not raise.
-_RAISES = "raises"
+# What is shown of a step that must not raise, and of one that must not end the process.
+_RAISES, _DIES = "raises", "dies"
 
 
 def listen(trial: Any) -> None:
     """Keep what a law does from now on, where its trial can be listened to."""
+    _listen(trial, dry=False)
+
+
+def listen_dry(trial: Any) -> None:
+    """As `listen`, and let no step be taken."""
+    _listen(trial, dry=True)
+
+
+def _listen(trial: Any, dry: bool) -> None:
     if hasattr(trial, "tape"):
-        trial.tape = Tape()
+        trial.tape = Tape(dry)
         trial.checker.noticed = trial.tape.mark
     elif hasattr(trial, "mark"):
         trial.checker.noticed = trial.mark
@@ -75,6 +84,9 @@ def written(trial: Any) -> str:
     failure = trial.checker.first if trial else None
     if getattr(trial, "tape", None) is not None:
         failure = failure or Failure("it raises", "", shown=_RAISES)
+        if trial.tape.dry:
+            # It cannot be tried.
+            return "\n".join([*_body(trial, Failure("it dies", "", shown=_DIES), draw=False), ""])
         bodies = [_body(trial, failure, draw) for draw in (False, True)]
     else:
         bodies = [script_schedules.body(trial, failure)] if failure and hasattr(trial, "mark") else []
@@ -103,7 +115,7 @@ def _body(trial: Any, failure: Failure, draw: bool) -> list[str]:
     track, place, name = found or (tracks[-1], 0, "")
     track = replace(track, steps=track.steps[: track.marked])
     many = any(memory.held.numel() > _MANY for memory in track.starts)
-    if draw != many:
+    if draw != many and failure.shown != _DIES:
         # Numbers that are drawn take the place of those that would be written down.
         return []
     if many:
@@ -118,6 +130,8 @@ def _body(trial: Any, failure: Failure, draw: bool) -> list[str]:
         last = steps.pop()
         caught = ["except Exception as error:", "    raise AssertionError(repr(error)) from error"]
         asserted = ["try:", f"    {last}", *caught]
+    if failure.shown == _DIES:
+        asserted = ["", 'print("it lives")']
     return ["import torch", *imports, "", *_params(track), _built(track, trial.implementation, called, flags),
             *steps, *asserted]  # fmt: skip
 

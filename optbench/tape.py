@@ -118,9 +118,14 @@ class Track:
 
 
 class Tape:
-    """Everything that a law's optimizers of the implementation under test did, an optimizer a track."""
+    """Everything that a law's optimizers of the implementation under test did, an optimizer a track.
 
-    def __init__(self) -> None:
+    Args:
+        dry: steps are kept, and not taken: they would end the process.
+    """
+
+    def __init__(self, dry: bool = False) -> None:
+        self.dry = dry
         self.tracks: list[Track] = []
 
     def built(self, optimizer: Any, params: Any, options: Mapping[str, Any]) -> None:
@@ -148,9 +153,9 @@ class Tape:
                 track.leave()
 
     def mark(self) -> None:
-        """Keep how far everything is."""
+        """Keep how far everything is. Of what is not taken nothing is right, and everything is kept."""
         for track in self.tracks:
-            track.marked = len(track.steps)
+            track.marked = None if self.dry else len(track.steps)
 
     def where(self, tensor: Tensor) -> tuple[Track, int, str] | None:
         """The track, parameter and name of a tensor: "param", "grad", or a key of the parameter's state."""

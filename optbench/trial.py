@@ -291,6 +291,8 @@ class Trial(TrialBase):
         """A step of any optimizer of the subject, with a closure where it needs one."""
         if self.tape is not None:
             self.tape.stepped(optimizer)
+            if self.tape.dry:
+                return
         if self.subject.closure:
             optimizer.step(closure or (lambda: torch.ones(())))
         else:

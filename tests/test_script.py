@@ -12,12 +12,13 @@ import torch
 from optbench import registry, script, script_schedules, subjects
 from optbench.case import Case
 from optbench.checker import Checker
-from optbench.checking import Task, check
+from optbench.checking import Task, check, check_isolated
 from optbench.cli.app import run
 from optbench.localise import localise
 from optbench.results import Result
 from optbench.schedules import Trial
 from optbench.subjects._schedule import Each, Part, Power
+from optbench.worker import Worker
 
 CODE = '''
 import torch
@@ -193,6 +194,25 @@ def test_large_tensors_are_drawn_and_not_written_down(folder: Path) -> None:
     text = script.whole(shown(f"{folder}/planted.py:Large", "opt.oracle", Case("sgd", OPTIONS, shapes="thousand")))
     assert "torch.randn((901,), generator=torch.Generator().manual_seed(0))" in text and len(text) < 1500
     assert script.fails(text) and passes(text.replace("import Large", "import Right as Large"))
+
+
+@pytest.mark.slow
+def test_what_ends_the_process_is_written_without_being_done(folder: Path) -> None:
+    (folder / "planted.py").write_text(
+        CODE + "\n\nclass Dies(Right):\n    def step(self, closure=None):\n"
+        "        if self.param_groups[0]['momentum']:\n            os._exit(7)\n        super().step()\n\n\nimport os\n"
+    )
+    case = Case("sgd", OPTIONS, shapes="pair", steps=2)
+    task = Task("opt.oracle", case, f"{folder}/planted.py:Dies", True, "")
+    with Worker() as worker:
+        result = localise(task, check_isolated(task, worker), worker)
+    assert result.verdict == "crash" and result.finding is not None
+    assert "momentum" in result.finding["options"]
+    text = script.whole(result)
+    assert "Dies(params, " in text and "momentum=0.9" in text
+    (folder / "dies.py").write_text(text)
+    alone = subprocess.run([sys.executable, "dies.py"], capture_output=True, text=True, cwd=folder)
+    assert (alone.returncode, alone.stdout) == (7, "")
 
 
 def test_where_there_is_no_script_the_command_stands_in_its_place() -> None:
