@@ -64,7 +64,11 @@ def look(plan: Plan, chosen: Sequence[Implementation], workers: Mapping[str, Wor
             worker = workers.get(item.name)
             facts = _ask(item.name, worker, _DESCRIBE, item.target)
             if not plan.algo or plan.oracle:
-                facts["found"] = _find(plan, item.name, worker, declared)
+                facts["found"] = found = _find(plan, item.name, worker, declared)
+                # The names that count are now the oracle's.
+                names = {entry.name for entry in found.subject.state}
+                kept = facts["state"].items()
+                facts["state"] = {own: name for own, name in kept if name in names and own not in names}
             about[item.name] = facts
     return about
 

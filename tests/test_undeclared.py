@@ -5,7 +5,7 @@ import textwrap
 
 import pytest
 
-from optbench import conformance, laws, registry, subjects, undeclared
+from optbench import acquaintance, conformance, laws, registry, subjects, undeclared
 from optbench.case import AsTensor
 from optbench.checking import check
 from optbench.conformance import Plan
@@ -160,6 +160,9 @@ CODE = '''
             state["buffer"] = self.buffers.setdefault(id(p), torch.zeros_like(p))
             super().move(p, g, state, group)
 
+    class Renamed(Momentum):
+        names = Adapter(state={"buffer": "momentum_buffer", "t": "step"})
+
     class Schedule:
         def __init__(self, optimizer):
             pass
@@ -293,10 +296,10 @@ def test_the_oracle_decides_options_and_state():
 def results(name, patterns, oracle="", most=None):
     """What laws find, in this process, in at most so many cases of each."""
     target = name if ":" in name else f"own.py:{name}"
-    facts = {**_describe(target), "found": undeclared.find(target, oracle)}
     plan = Plan("", (target,), laws=patterns, dtypes=("float32", "bfloat16"), oracle=oracle)
+    chosen = [registry.find(target)]
     asked, count = [], {}
-    for task in conformance.tasks(plan, [registry.find(target)], {target: facts}):
+    for task in conformance.tasks(plan, chosen, acquaintance.look(plan, chosen, {})):
         if any(isinstance(value, AsTensor) for value in task.case.options.values()):
             # Asked with --require torch only.
             continue
@@ -304,12 +307,6 @@ def results(name, patterns, oracle="", most=None):
         if most is None or count[task.law] <= most:
             asked.append(task)
     return [check(task) for task in asked]
-
-
-def _describe(target):
-    from optbench.foreign import describe
-
-    return describe(target)
 
 
 FREE = [name for name, entry in laws.entries().items() if entry.law.kind == "optimizer" and not entry.law.formula]
@@ -356,5 +353,11 @@ def test_laws_with_a_formula_are_judged_by_the_users_oracle():
     assert "state not synchronised" not in wrong[0].message
     assert "--impl own.py:WritesGradient --oracle own.py:Momentum -k 'opt.oracle[" in wrong[0].reproduce
     assert "--algo" not in wrong[0].reproduce
+    # Names that an Adapter gives count where the oracle has them.
+    for oracle, alias in (("torch.optim:SGD", {"buffer": "momentum_buffer"}), ("own.py:Momentum", {})):
+        plan = Plan("", ("own.py:Renamed",), oracle=oracle)
+        about = acquaintance.look(plan, [registry.find("own.py:Renamed")], {})
+        assert about["own.py:Renamed"]["state"] == alias
+        assert {result.verdict for result in results("Renamed", ("opt.oracle",), oracle, most=2)} == {"pass"}
     # Its own default of lr is not the oracle's: both get the same.
     assert {result.verdict for result in results("Momentum", ("opt.oracle",), "torch.optim:SGD", most=3)} == {"pass"}
