@@ -166,10 +166,10 @@ ExponentialLR, CosineAnnealingLR and others go on.
     ),
     Deviation(
         "D-035",
-        "steplr constantlr cosineannealinglr",
+        "steplr constantlr cosineannealinglr polynomiallr",
         "sch.degenerate",
         "torch",
-        "a step_size or T_max of 0, or a factor of 0, is accepted, and a later step raises ZeroDivisionError",
+        "a step_size, T_max or factor of 0, or a negative power, is accepted; a later step raises ZeroDivisionError",
         "refused at construction, or the limit",
         """\
 import torch
@@ -185,7 +185,7 @@ assert "zero" in str(refused)
 The constructor takes the value; OneCycleLR and CosineAnnealingWarmRestarts refuse lengths of 0 with a
 ValueError, and for a factor of 0 the documentation says that 0 is legal.
 """,
-        cases=("step_size=0", "T_max=0", "factor=0"),
+        cases=("step_size=0", "T_max=0", "factor=0", "power=-1"),
         upstream="pytorch#177833",
     ),
     Deviation(
@@ -395,7 +395,7 @@ base_lrs is set after the first rate has been computed from initial_lr.
         "cycliclr onecyclelr",
         "sch.degenerate",
         "torch",
-        "a phase of no length raises ZeroDivisionError: step_size_up=0, or pct_start*total_steps = 1",
+        "a phase of no length or a div_factor of 0 raises ZeroDivisionError: step_size_up=0, pct_start*total_steps = 1",
         "refused with ValueError, or the limit",
         """\
 import torch
@@ -409,7 +409,7 @@ assert "zero" in str(refused)
 OneCycleLR documents pct_start between 0 and 1 and checks it; CyclicLR documents whole numbers, and both
 constructors answer with the division that went wrong, of which the message names no argument.
 """,
-        cases=("step_size_up=0", "pct_start"),
+        cases=("step_size_up=0", "pct_start", "div_factor=0"),
         upstream="pytorch#189374",
     ),
     Deviation(

@@ -24,6 +24,7 @@ LAW = Law(
 )
 
 _AFTER, _SECOND = "built after another", "second in a Sequential"
+_UNTOLD = "Chained of it, whose optimizer is not given"
 # Variant -> the composite, and whether torch's, or torch's part in ours.
 _OF_ONE = {
     "Sequential of it": ("sequentiallr", False, False),
@@ -81,7 +82,7 @@ _EPOCHS = 12
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     dtype = scope.dtypes[0]
     if subject.name in _NESTED:
-        for variant in _NESTED[subject.name]:
+        for variant in (*_NESTED[subject.name], *((_UNTOLD,) if subject.name == "chainedscheduler" else ())):
             yield scope.case(subject, {}, dtype, variant=variant)
     elif subject.name != "reducelronplateau":
         for variant in (*_OF_ONE, _AFTER, _SECOND):
@@ -92,6 +93,9 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
 def check(trial: Trial) -> None:
     from optbench.schedules import Run
 
+    if trial.case.variant == _UNTOLD:
+        _untold(trial)
+        return
     if trial.subject.name in _NESTED:
         _nested(trial, *_NESTED[trial.subject.name][trial.case.variant])
         return
@@ -146,14 +150,26 @@ def _second(trial: Trial, optimizer: Any, last: int) -> None:
             trial.judge(f"second at {_BEGINS}", run, epoch, trial.expected(epoch - _BEGINS))
 
 
+def _untold(trial: Trial) -> None:
+    """The parts tell the optimizer."""
+    optimizer = trial.optimizer()
+    made = trial.implementation.load(trial.subject.class_name, trial.subject.module)
+    _follow(trial, optimizer, made([trial.of_part(_B, optimizer), trial.of_part(_C, optimizer)]), _CHAIN)
+
+
 def _nested(trial: Trial, nested: Part, flat: Part | None) -> None:
+    optimizer = trial.optimizer()
+    _follow(trial, optimizer, trial.of_part(nested, optimizer), flat or nested)
+
+
+def _follow(trial: Trial, optimizer: Any, scheduler: Any, equal: Part) -> None:
+    """Judge a composite by the formula of what it has to equal."""
     from optbench import formulas
     from optbench.schedules import LRS, Run
 
-    optimizer = trial.optimizer()
-    run = Run(trial, optimizer, trial.of_part(nested, optimizer))
+    run = Run(trial, optimizer, scheduler)
     for epoch in range(_EPOCHS + 1):
         if epoch:
             run.step(epoch)
-        expected = [formulas.part(flat or nested, epoch, lr) for lr in LRS]
+        expected = [formulas.part(equal, epoch, lr) for lr in LRS]
         trial.judge(trial.case.variant, run, epoch, expected)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from optbench import formulas
 from optbench.case import Case
@@ -44,11 +44,18 @@ def check(trial: Trial) -> None:
         return
     lrs = _LRS if trial.case.variant == "many" else _LRS[:1]
     run = trial.run(lrs=lrs)
-    last = trial.last(_EPOCHS)
+    last, before = trial.last(_EPOCHS), _others(trial, run)
     for epoch in range(last + 1):
         if epoch:
             run.step(epoch)
         trial.judge(trial.case.variant, run, epoch, trial.expected(epoch, lrs))
+        trial.checker.same(f"{trial.case.variant}, other options at epoch {epoch}", _others(trial, run), before)
+
+
+def _others(trial: Trial, run: Run) -> list[dict[str, Any]]:
+    """What a schedule has no business with: all options but the rate, and the momentum where that is cycled."""
+    ours = {"params", "lr", *(("momentum", "betas") if trial.full().get("cycle_momentum") else ())}
+    return [{name: value for name, value in group.items() if name not in ours} for group in run.optimizer.param_groups]
 
 
 def _late(trial: Trial, joins: int) -> None:

@@ -17,7 +17,7 @@ LAW = Law(
     id="sch.order",
     level="torch",
     statement="optimizer first, every rate is applied from epoch 0 on; scheduler first, one is skipped, with a warning",
-    catches="a first rate that is never applied or applied twice, a wrong order that nobody is told of",
+    catches="a first rate that is never applied or applied twice, a wrong order or a wrong call that nobody is told of",
     kind="scheduler",
     host=True,
 )
@@ -50,6 +50,12 @@ def check(trial: Trial) -> None:
     # A composite's parts each warn.
     trial.checker.true("it warns of the order when that is wrong", bool(order) == wrong, f"{len(order)} warnings")
     trial.checker.true("the warning is a UserWarning", all(item.category is UserWarning for item in told))
+    if not (trial.implementation.target or trial.composite or trial.subject.name == "reducelronplateau"):
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            scheduler.get_lr()
+        names = ["get_last_lr" in str(warning.message) for warning in told]
+        trial.checker.same("warnings that get_lr() is for step() to call, and get_last_lr() to read", names, [True])
 
 
 def _still(trial: Trial) -> dict[str, Any]:

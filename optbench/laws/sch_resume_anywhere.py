@@ -72,9 +72,10 @@ def _run(trial: Trial, implementation: Any = None) -> Run:
 
 
 def _resumed(trial: Trial, variant: str, saved: Saved, k: int) -> Run:
-    from optbench.schedules import Run
+    from optbench.schedules import LRS, Run
 
-    optimizer = trial.optimizer()
+    # Of other rates, so that all that goes on comes from what was saved.
+    optimizer = trial.optimizer([lr / 4 for lr in LRS])
     if variant in _LAST_EPOCH:
         if variant == "last_epoch":
             optimizer.load_state_dict(saved[0])

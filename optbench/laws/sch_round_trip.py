@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import json
 import pickle
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from optbench.case import Case
 from optbench.law import Law, Scope
-from optbench.subjects import Subject
-from optbench.subjects._schedule import Builtin, Plain
+from optbench.subjects import Subject, load
+from optbench.subjects._schedule import Builtin, Each, Part, Plain, Power, Ramp
 
 if TYPE_CHECKING:
     from optbench.schedules import Trial
@@ -33,6 +34,8 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     for way in _WAYS:
         for options in ({}, subject.fullest):
             yield scope.case(subject, options, scope.dtypes[0], variant=way)
+    if "milestones" in subject.defaults and "schedulers" not in subject.defaults:
+        yield scope.case(subject, {"milestones": (1.5, 4)}, scope.dtypes[0], variant="json")
     for option in _FUNCTIONS & subject.defaults.keys():
         yield scope.case(subject, {option: Builtin()}, scope.dtypes[0], variant="state_dict")
 
@@ -46,12 +49,40 @@ def check(trial: Trial) -> None:
         state = run.scheduler.state_dict()
         held = copy.deepcopy(state)
         stored = _WAYS[trial.case.variant](state)
-        twin = trial.run()
+        # Of other numbers, so that all that goes on comes from what was stored.
+        twin = trial.run() if trial.implementation.target else trial.run(_others(trial.subject, trial.case.options))
         twin.optimizer.load_state_dict(run.optimizer.state_dict())
         twin.scheduler.load_state_dict(stored)
+        _loaded(trial, twin.scheduler.state_dict(), held, f"stored at {k}")
         trial.follow(f"stored at {k}", twin, k, last)
         trial.checker.true(f"stored at {k}, the state that was given has not moved", _equal(state, held))
         _keys(trial, run.scheduler.state_dict(), f"at {k}")
+
+
+def _others(subject: Subject, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of the same form, all numbers in them others."""
+    return {name: _other(value) for name, value in {**subject.base, **options}.items()}
+
+
+def _other(value: Any) -> Any:
+    if isinstance(value, Part):
+        return Part(value.subject, _others(load(value.subject), value.options))
+    if isinstance(value, tuple):
+        return tuple(map(_other, value))
+    if isinstance(value, Each):
+        return Each(tuple(map(_other, value.values)))
+    if isinstance(value, (Power, Ramp)):
+        return replace(value, **{each.name: _other(getattr(value, each.name)) for each in fields(value)})
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return value
+    return value + 3 if isinstance(value, int) else value / 2
+
+
+def _loaded(trial: Trial, state: dict[str, Any], held: dict[str, Any], where: str) -> None:
+    """What was loaded is what was stored, to the last entry."""
+    if not trial.implementation.target:
+        wrong = [name for name in held if not _equal(state.get(name), held[name])]
+        trial.checker.true(f"{where}, entries of the state as loaded", not wrong, f"{wrong} differ")
 
 
 def _keys(trial: Trial, state: dict[str, Any], where: str) -> None:

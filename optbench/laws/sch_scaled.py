@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from optbench import formulas
@@ -22,8 +22,10 @@ LAW = Law(
     host=True,
 )
 
-_BY_HAND, _BEFORE = "changed by hand", "changed before it was built"
+_BY_HAND, _BEFORE, _CONSTANT = "changed by hand", "changed before it was built", "another"
 _FACTORS = (0.5, 1.75)
+# Options that are read at every step from an attribute of their name, as in torch.
+_CONSTANTS = {"gamma", "step_size", "factor", "total_iters", "start_factor", "end_factor", "T_max", "eta_min", "power"}
 _EPOCHS = 12
 
 
@@ -33,12 +35,17 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     yield scope.case(subject, options, scope.dtypes[0], variant=_BY_HAND)
     if "schedulers" not in subject.defaults and options:
         yield scope.case(subject, options, scope.dtypes[0], variant=_BEFORE)
+    for name in sorted(_CONSTANTS & subject.defaults.keys()) if options else ():
+        yield scope.case(subject, options, scope.dtypes[0], variant=f"{_CONSTANT} {name}")
 
 
 def check(trial: Trial) -> None:
     trial.full()
     if trial.case.variant == _BEFORE:
         _before(trial)
+        return
+    if trial.case.variant.startswith(_CONSTANT):
+        _constant(trial, trial.case.variant.removeprefix(f"{_CONSTANT} "))
         return
     last = trial.last(_EPOCHS)
     for k in range(last):
@@ -66,6 +73,22 @@ def _before(trial: Trial) -> None:
         trial.judge("changed before", run, epoch, _rates(trial, changed, -1, epoch))
 
 
+def _constant(trial: Trial, name: str) -> None:
+    """A user sets an attribute of the scheduler: it goes on from where it stands by what that now says."""
+    last, full = trial.last(_EPOCHS), trial.full()
+    other = full[name] * 2 if isinstance(full[name], int) else full[name] / 2
+    for k in range(1, last):
+        run = trial.run()
+        for epoch in range(1, k + 1):
+            run.step(epoch)
+        setattr(run.scheduler, name, other)
+        standing = run.lrs
+        for epoch in range(k + 1, last + 1):
+            run.step(epoch)
+            expected = _rates(trial, standing, k, epoch, {**full, name: other})
+            trial.judge(f"{name} changed after epoch {k}", run, epoch, expected)
+
+
 def _change(optimizer: Any) -> list[float]:
     """Scale each group's rate by a factor of its own, as a user does."""
     for group, factor in zip(optimizer.param_groups, _FACTORS, strict=True):
@@ -73,16 +96,18 @@ def _change(optimizer: Any) -> list[float]:
     return [group["lr"] for group in optimizer.param_groups]
 
 
-def _rates(trial: Trial, changed: list[float], since: int, epoch: int) -> list[float]:
-    """What the rates are at an epoch that were changed after an earlier one."""
+def _rates(
+    trial: Trial, changed: list[float], since: int, epoch: int, options: Mapping[str, Any] | None = None
+) -> list[float]:
+    """What the rates are at an epoch that were changed after an earlier one, or whose schedule was."""
     from optbench.schedules import LRS
 
     if trial.subject.absolute:
-        return trial.expected(epoch)
+        return trial.expected(epoch, options=options)
     if trial.subject.name == "reducelronplateau":
         before, now = (trial.expected(at, [1.0])[0] for at in (since, epoch))
         return [rate * now / before for rate in changed]
-    full = trial.full()
+    full = trial.full() if options is None else options
     return [
         formulas.onwards(trial.subject.name, formulas.of_group(full, i), base, rate, since, epoch)
         for i, (base, rate) in enumerate(zip(LRS, changed, strict=True))

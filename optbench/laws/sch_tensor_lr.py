@@ -77,6 +77,7 @@ def _rates(trial: Trial) -> None:
     begun = _resume(trial, run) if trial.case.variant == _RESUMED else 0
     held = [group["lr"] for group in run.optimizer.param_groups]
     records = _records(run)
+    _apart(trial, [*records, *((f"lr of group {i}", lr) for i, lr in enumerate(held) if isinstance(lr, torch.Tensor))])
     kept = [tensor.clone() for _, tensor in records]
     for epoch in range(begun, trial.last(_EPOCHS) + 1):
         if epoch > begun:
@@ -118,6 +119,14 @@ def _judge(trial: Trial, run: Run, held: list[Any], epoch: int, tolerance: float
             checker.true(f"lr of group {i} is a float at epoch {epoch}", type(now) is float, repr(type(now)))
         checker.near(f"lr of group {i} at epoch {epoch}", float(now), rate, tolerance)
         checker.same(f"get_last_lr of group {i} at epoch {epoch}", float(told), float(now))
+
+
+def _apart(trial: Trial, tensors: list[tuple[str, Tensor]]) -> None:
+    """Whoever writes to one of them writes to no other."""
+    known: dict[int, str] = {}
+    for what, tensor in tensors:
+        other = known.setdefault(tensor.data_ptr(), what)
+        trial.checker.true(f"{what} has memory of its own", other == what, f"it is that of {other}")
 
 
 def _records(run: Run) -> list[tuple[str, Tensor]]:

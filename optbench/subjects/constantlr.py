@@ -16,8 +16,8 @@ lr(t) = initial_lr * factor             t < total_iters
     options=(Option("factor", 1.0 / 3, (1.0 / 3, 0.5, 1.0), "0 <= factor <= 1", "the factor"), TOTAL_ITERS),
     state=(),
     illegal=(
-        Illegal({"factor": 1.5}, "ValueError", "1.5"),
-        Illegal({"factor": -0.25}, "ValueError", "-0.25"),
+        Illegal({"factor": 1.0001}, "ValueError", "1.0001"),
+        Illegal({"factor": -0.0001}, "ValueError", "-0.0001"),
     ),
     fullest={"factor": 0.5, "total_iters": 4},
     dtypes=("float64",),

@@ -19,9 +19,9 @@ SUBJECT = Subject(
     state=(),
     illegal=(
         Illegal({"start_factor": 0.0}, "ValueError", "0.0"),
-        Illegal({"start_factor": 1.5}, "ValueError", "1.5"),
+        Illegal({"start_factor": 1.0001}, "ValueError", "1.0001"),
         Illegal({"start_factor": -0.25}, "ValueError", "-0.25"),
-        Illegal({"end_factor": 1.5}, "ValueError", "1.5"),
+        Illegal({"end_factor": 1.0001}, "ValueError", "1.0001"),
         Illegal({"end_factor": -0.25}, "ValueError", "-0.25"),
     ),
     fullest={"start_factor": 0.25, "end_factor": 0.5, "total_iters": 4},

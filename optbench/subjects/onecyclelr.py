@@ -60,6 +60,6 @@ momentum: the same from max_momentum to base_momentum and back""",
         {"total_steps": 10, "pct_start": 0.1}, {"total_steps": 2, "pct_start": 0.5},
         {"total_steps": 1, "three_phase": True}, {"total_steps": 2, "pct_start": 0.5, "three_phase": True},
         {"total_steps": 10, "pct_start": 0.5, "three_phase": True}, {"total_steps": 10**9}, {"div_factor": 1.0},
-        {"anneal_strategy": "linear", "total_steps": 5},
+        {"anneal_strategy": "linear", "total_steps": 5}, {"div_factor": 0.0}, {"final_div_factor": 0.0},
     ),
 )  # fmt: skip

@@ -18,6 +18,6 @@ SUBJECT = Subject(
     dtypes=("float64",),
     degenerate=(
         {"total_iters": 0}, {"total_iters": 1}, {"total_iters": 2.5}, {"total_iters": 10**9}, {"power": 0.0},
-        {"power": 30.0},
+        {"power": 30.0}, {"power": -1.0},
     ),
 )  # fmt: skip

@@ -40,5 +40,7 @@ lr = max(lr*factor, min_lr), bad = 0    if bad > patience, and lr falls by more 
     degenerate=(
         {"patience": 0}, {"factor": 0.0}, {"min_lr": 1.0}, {"eps": 10.0}, {"threshold": 0.0}, {"patience": 10**9},
         {"cooldown": 10**9, "patience": 0},
+        # The first group's rate would fall by just that.
+        {"eps": 0.15, "factor": 0.5, "patience": 0},
     ),
 )  # fmt: skip
