@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 
-from optbench.mistakes import CLASSES, Explanations
+from optbench.mistakes import CLASSES
+from optbench.mistakes_of_memory import Explanations
 from optbench.scene import Expectation, Scene
 
 # Facts that are their own class: a law, words of what it says, the class.

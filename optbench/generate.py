@@ -139,9 +139,15 @@ def cases(like: Case, subject: Subject, law: str, space: Space) -> SearchStrateg
     from hypothesis import assume
     from hypothesis import strategies as st
 
+    # What a failure shrinks to stands first: the default.
+    declared = {
+        name: sorted(choices, key=lambda value, name=name: value != subject.defaults[name])  # type: ignore[misc]
+        for name, choices in space.options.items()
+    }
+
     @st.composite
     def case(draw: DrawFn) -> Case:
-        options = {name: draw(values(choices)) for name, choices in space.options.items()}
+        options = {name: draw(values(choices)) for name, choices in declared.items()}
         dtype = draw(st.sampled_from(space.dtypes))
         full = {**subject.base, **subject.changed(options)}
         row = {**options, "dtype": dtype}

@@ -7,122 +7,23 @@ declarations share.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from optbench import mistakes_of_memory
 from optbench.case import format_value
 from optbench.error import Quantity, real, real_dtype, scaled, spacing, worst
-from optbench.problem import CANARY
-from optbench.scene import Expectation, Lie, Scene
-
-# (what more is to be said of the class, what it would have given)
-Explanations = Iterator[tuple[str, Expectation | None]]
+from optbench.mistakes_of_memory import Explanations
+from optbench.scene import Expectation, Scene
 
 # Beyond any step at which a bias correction is felt.
 _HUGE = 10**9
 # So many elements have to agree before they speak for a constant.
 _AGREEING = 4
-
-
-def _unmoved(scene: Scene) -> Explanations:
-    """Nothing moves; what a first step leaves in a state that it has just made is anybody's guess."""
-    kept = ("param", *scene.before.state)
-    yield "", {name: scene.exactly(values) for name, values in scene.old.items() if name in kept}
-
-
-def _stale(scene: Scene) -> Explanations:
-    """What was put in place of a tensor is left alone, and the old one is used."""
-    if scene.former is None:
-        return
-    now, former = scene.before, scene.former
-    kept = {name: scene.exactly(values) for name, values in scene.old.items()}
-    moved = scene.outcome(before=replace(now, state=former.state, numbers=former.numbers, step=former.step))
-    if moved is not None:
-        yield "the state", {**kept, "param": moved["param"]}
-    moved = scene.outcome(before=replace(now, param=former.param))
-    if moved is not None:
-        yield "the parameter", {**moved, "param": kept["param"]}
-
-
-def _parameter_unmoved(scene: Scene) -> Explanations:
-    if len(scene.observed) > 1:
-        yield "", {**scene.expected.quantities, "param": scene.exactly(scene.old["param"])}
-
-
-def _not_stored(scene: Scene) -> Explanations:
-    for name, values in scene.old.items():
-        if name != "param":
-            yield name, {**scene.expected.quantities, name: scene.exactly(values)}
-
-
-def _tail(scene: Scene) -> Explanations:
-    """The last elements are as they were, those before them are right."""
-    kept = (scene.observed["param"] == scene.old["param"]).reshape(-1)
-    size = kept.numel()
-    moved = kept.logical_not().nonzero()
-    begin = int(moved.max()) + 1 if len(moved) else 0
-    if not 0 < begin < size:
-        return
-    tail = torch.arange(size) >= begin
-    mixed = {}
-    for name, judged in scene.expected.quantities.items():
-        if judged.expected.numel() == size and name in scene.old:
-            mixed[name] = _where(tail.view(judged.expected.shape), scene.exactly(scene.old[name]), judged)
-    told = f"the last {size - begin} of {size} elements"
-    yield told, mixed
-    yield told, {**scene.expected.quantities, "param": mixed["param"]}
-
-
-def _where(chosen: Tensor, one: Quantity, other: Quantity) -> Quantity:
-    parts = [torch.where(chosen, getattr(one, name), getattr(other, name)) for name in ("expected", "unit", "limit")]
-    return Quantity(parts[0], parts[1], parts[2], other.honest)
-
-
-def _walked(scene: Scene) -> Explanations:
-    """Parameter, gradient and state are walked from their first elements on, as if all lay in memory alike."""
-    lies, size = scene.lies, scene.before.param.numel()
-    plain = not scene.dtype.is_complex and scene.subject.elementwise and {"param", "grad"} <= lies.keys()
-    if not plain or not size or min(lie.room for lie in lies.values()) < size or scene.before.grad is None:
-        return
-    values = {"param": scene.before.param, "grad": scene.before.grad, **scene.before.state}
-    alike = values.keys() <= lies.keys() and len({lies[name].stride for name in values}) == 1
-    if not values.keys() <= lies.keys() or (alike and lies["param"].dense):
-        return
-    memory = {name: _laid(values[name], lies[name]) for name in values}
-    state = {name: memory[name][:size] for name in scene.before.state}
-    given = replace(scene.before, param=memory["param"][:size], grad=memory["grad"][:size], state=state)
-    outcome = scene.outcome(before=given)
-    if outcome is None:
-        return
-    found = {}
-    for name, judged in outcome.items():
-        # The state of a first step lies as the optimizer has made it.
-        lie = lies.get(name)
-        if lie is not None:
-            whole = memory.get(name, torch.zeros(max(lie.room, size), dtype=torch.float64))
-            found[name] = _read_back(scene.exactly(whole), judged, lie)
-    yield "", found
-
-
-def _laid(values: Tensor, lie: Lie) -> Tensor:
-    """Memory from a tensor's first element on, with the canary between its elements."""
-    memory = torch.full((max(lie.room, 1),), CANARY, dtype=torch.float64)
-    memory.as_strided(lie.shape, lie.stride).copy_(values)
-    return memory
-
-
-def _read_back(whole: Quantity, moved: Quantity, lie: Lie) -> Quantity:
-    """A tensor's elements in memory whose first part has moved."""
-    parts = []
-    for name in ("expected", "unit", "limit"):
-        memory = getattr(whole, name).clone()
-        memory[: moved.expected.numel()] = getattr(moved, name)
-        parts.append(memory.as_strided(lie.shape, lie.stride).clone())
-    return Quantity(parts[0], parts[1], parts[2], moved.honest)
 
 
 def _gradient(change: Callable[[Tensor], Tensor]) -> Callable[[Scene], Explanations]:
@@ -356,12 +257,12 @@ def _fitted(
 
 # The first that explains what was observed is named: what says more stands before what says less.
 CLASSES: tuple[tuple[str, Callable[[Scene], Explanations]], ...] = (
-    ("stale tensor", _stale),
-    ("parameter not updated", _parameter_unmoved),
-    ("not updated at all", _unmoved),
-    ("state not stored", _not_stored),
-    ("stride pairing", _walked),
-    ("tail skipped", _tail),
+    ("stale tensor", mistakes_of_memory.stale),
+    ("parameter not updated", mistakes_of_memory.parameter_unmoved),
+    ("not updated at all", mistakes_of_memory.unmoved),
+    ("state not stored", mistakes_of_memory.not_stored),
+    ("stride pairing", mistakes_of_memory.walked),
+    ("tail skipped", mistakes_of_memory.tail),
     ("sign of maximize ignored", _sign),
     ("gradient's sign turned", _gradient(lambda grad: -grad)),
     ("gradient ignored", _gradient(torch.zeros_like)),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from optbench import pairwise
 from optbench.case import Case
-from optbench.law import Law, Scope
+from optbench.law import Law, Scope, Space
 from optbench.subjects import Subject
 
 if TYPE_CHECKING:
@@ -38,6 +38,12 @@ def alone(subject: Subject) -> Iterable[dict[str, object]]:
     for option in subject.options:
         for value in option.values[1:]:
             yield {**option.needs, option.name: value}
+
+
+def space(subject: Subject, scope: Scope) -> Space:
+    options = {option.name: option.values for option in subject.options}
+    dtypes, layouts = scope.some("float32", "bfloat16", "complex64"), ("contiguous", "grad_unlike", "strided")
+    return Space(options, subject.forbidden, dtypes, layouts, steps=(1, 3))
 
 
 def check(trial: Trial) -> None:
