@@ -36,7 +36,13 @@ PEERS = {
         given=_GIVEN,
         only={"weight_decay": (0,)},
         dtypes=("float32",),
-        differs=("beta is 0.9 by default", "weight decay is decoupled", _STATE, _GRADS),
+        differs=(
+            "beta is 0.9 by default",
+            "weight decay is decoupled",
+            "keeps a buffer without momentum too",
+            _STATE,
+            _GRADS,
+        ),
     ),
 }
 OTHERS = {
