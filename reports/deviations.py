@@ -18,7 +18,7 @@ def render(rows: Sequence[Row], meanings: Mapping[str, str], torch: str) -> str:
     """Findings by severity, each with its script and what proves it; conventions, which are none, at the end.
 
     Args:
-        rows: fields of `optbench.deviation.Deviation`, with the `command` that shows each.
+        rows: fields of `optbench.deviations.Deviation`, with the `command` that shows each.
         meanings: effect -> what it means, the worst first.
         torch: the version that the scripts were written for.
 

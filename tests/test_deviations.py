@@ -10,8 +10,7 @@ import pytest
 
 from optbench import deviations, laws, registry, subjects
 from optbench.conformance import Plan, run
-from optbench.deviation import MEANINGS, Effect
-from optbench.deviations import TABLE
+from optbench.deviations import MEANINGS, TABLE, Effect
 from optbench.results import Result
 
 # What torch documents that it refuses is not asked of it; the command shows the reason.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from .terminal import width, wrap
 
 if TYPE_CHECKING:
-    from optbench.deviation import Deviation
+    from optbench.deviations import Deviation
 
 
 def lines() -> list[list[str]]:
@@ -22,8 +22,7 @@ def lines() -> list[list[str]]:
 
 def show(row: Deviation) -> None:
     """Print a row in full, its script as it is."""
-    from optbench.deviation import MEANINGS
-    from optbench.deviations import command
+    from optbench.deviations import MEANINGS, command
 
     columns = width()
     print(wrap(f"{row.id}: {row.torch_does}.", columns))

@@ -74,8 +74,7 @@ def render_deviations() -> str:
     """
     from dataclasses import asdict
 
-    from optbench.deviation import MEANINGS
-    from optbench.deviations import TABLE, TORCH, command
+    from optbench.deviations import MEANINGS, TABLE, TORCH, command
     from optbench.errors import NothingToRun
 
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from optbench.deviation import Deviation
+from ._row import Deviation
 
 _STRIDES = (
     "expanded_grad", "grad_unlike", "param_unlike", "grad_strided", "param_strided", "other_strides", "same_address",

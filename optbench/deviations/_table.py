@@ -7,17 +7,18 @@ import shlex
 from collections.abc import Collection
 
 from optbench import registry, subjects
-from optbench.deviation import Deviation
-from optbench.deviations_autograd import ROWS as AUTOGRAD
-from optbench.deviations_averages import ROWS as AVERAGES
-from optbench.deviations_counts import ROWS as COUNTS
-from optbench.deviations_dropin import ROWS as DROP_IN
-from optbench.deviations_edges import ROWS as EDGES
-from optbench.deviations_math import ROWS as MATH
-from optbench.deviations_optimizers import ROWS as OPTIMIZERS
-from optbench.deviations_schedulers import ROWS as SCHEDULERS
-from optbench.deviations_state import ROWS as STATE
 from optbench.results import Result
+
+from ._row import Deviation
+from .autograd import ROWS as AUTOGRAD
+from .averages import ROWS as AVERAGES
+from .counts import ROWS as COUNTS
+from .dropin import ROWS as DROP_IN
+from .edges import ROWS as EDGES
+from .math import ROWS as MATH
+from .optimizers import ROWS as OPTIMIZERS
+from .schedulers import ROWS as SCHEDULERS
+from .state import ROWS as STATE
 
 # What the scripts were written for.
 TORCH = "2.13"

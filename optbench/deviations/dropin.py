@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from optbench.deviation import Deviation
+from ._row import Deviation
 
 ROWS: tuple[Deviation, ...] = (
     Deviation(
