@@ -153,6 +153,7 @@ def _peer(package: str, project: str = "") -> Implementation:
         target=f"optbench.impls.peers.{package}:*",
         default=False,
         worker=True,
+        backend={"*": "foreign"},
         kinds=("optimizer",),
     )
 
