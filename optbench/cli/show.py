@@ -101,7 +101,9 @@ def _show_law(name: str) -> None:
     judged = "a grade: reported, never broken" if law.grade else "judged"
     print(wrap(f"{law.id}: {law.statement}.", width()))
     print()
-    for key, value in {"level": law.level, "catches": law.catches, "since": law.since, "verdict": judged}.items():
+    told = {"level": law.level, "catches": law.catches, "since": law.since, "verdict": judged}
+    told |= {"device": f"{law.device}; skipped elsewhere"} if law.device else {}
+    for key, value in told.items():
         print(wrap(f"{key:<9} {value}", width(), " " * 10))
 
 
