@@ -96,7 +96,8 @@ def _fewer(case: Case, subject: Subject, usual: dict[str, Any]) -> Iterator[dict
     for name, value in case.options.items():
         # What every case has is no option of a narrowed subject.
         if value not in declared.get(name, (value,)):
-            yield from ({**case.options, name: other} for other in declared[name])
+            known = [other for other in declared[name] if other != subject.defaults[name]]
+            yield from ({**case.options, name: other} for other in known)
 
 
 def _smaller(number: int) -> Iterator[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,20 @@ def test_a_mistake_is_named_by_its_class(mistake: str, name: str, names: tuple[s
 def test_mistakes_of_decoupled_decay(mistake: str, name: str) -> None:
     result = result_of(planted(mistake, decoupled=True), "adamw")
     assert result.finding is not None and result.finding["likely"] == name
+
+
+def test_what_a_law_needs_stays_in_the_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    def needs_decay(trial: Trial) -> None:
+        right = trial.implementation.name != "planted" and "weight_decay" in trial.case.options
+        trial.checker.true("the update changes", right)
+
+    entry = replace(laws.entries()["opt.knobs_alive"], check=needs_decay)
+    monkeypatch.setattr(laws, "entries", lambda: {"opt.knobs_alive": entry})
+    task = Task("opt.knobs_alive", Case("adam", OPTIONS, shapes="pair", steps=5), "planted", True, "")
+    item = planted("no decay")
+    result = localise(task, check(task, item), implementation=item)
+    # Without decay it would fail for everybody.
+    assert result.finding is not None and result.finding["case"] == "float32/1/1_steps/weight_decay=0.1"
 
 
 def test_a_state_that_is_not_stored() -> None:
