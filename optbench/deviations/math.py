@@ -78,7 +78,7 @@ torch.as_tensor of a Python number has the default dtype, from which the state i
     Deviation(
         "D-090",
         "lbfgs",
-        "opt.shapes opt.layouts opt.oracle opt.sparse_in_time",
+        "opt.shapes opt.layouts opt.oracle opt.pure opt.sparse_in_time",
         "torch-forloop",
         "L-BFGS raises RuntimeError where its parameters have no elements at all",
         "the closure is called once, its loss returned, and nothing else happens",
