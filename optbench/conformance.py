@@ -291,15 +291,14 @@ def _missing(plan: Plan, about: Mapping[str, Mapping[str, Any]]) -> Iterator[Res
             if facts is None or facts["options"] is None:
                 continue
             for option in sorted(set(subject.defaults) - set(facts["options"])):
-                yield _skipped(subject.name, subject.kind, name, option, LACKS + option)
-        for option in told["found"].lacks if "found" in told else ():
-            subject = told["found"].subject
-            yield _skipped(subject.name, subject.kind, name, option, f"{plan.oracle} has no such option: {option}")
+                yield _skipped(laws.WIDEST[subject.kind], subject.name, name, f"option={option}", LACKS + option)
+        for law, what, reason in told["found"].unasked if "found" in told else ():
+            if law in asked:
+                yield _skipped(law, told["found"].subject.name, name, what, reason)
 
 
-def _skipped(subject: str, kind: subjects.Kind, name: str, option: str, message: str) -> Result:
-    task = Task(laws.WIDEST[kind], Case(subject, variant=f"option={option}"), name, True, "")
-    return result_of(task, "skip", message, registry.find(name))
+def _skipped(law: str, subject: str, name: str, what: str, reason: str) -> Result:
+    return result_of(Task(law, Case(subject, variant=what), name, True, ""), "skip", reason, registry.find(name))
 
 
 def cases(entry: laws.Entry, subject: Subject, plan: Plan) -> list[Case]:

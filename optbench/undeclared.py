@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
-from optbench import behaviour, foreign, registry, subjects
+from optbench import behaviour, foreign, laws, registry, subjects
 from optbench.behaviour import Behaviour, Manner
 from optbench.case import AsTensor
 from optbench.errors import UsageError
 from optbench.registry import Implementation, Oracle
-from optbench.subjects import Option, Subject
+from optbench.subjects import Exempt, Option, Subject
 
 # Values for options of these names: the first where there is no default, else the next that is of its kind and differs.
 _VALUES: dict[str, tuple[Any, ...]] = {
@@ -29,6 +29,11 @@ _VALUES: dict[str, tuple[Any, ...]] = {
     "dampening": (0.25, 0.5),
     **dict.fromkeys(("beta", "beta1", "beta2", "beta3", "alpha", "rho"), (0.75, 0.5)),
 }
+KNOBS, GROUPS = "opt.knobs_alive", "opt.groups"
+SILENT = "changed nothing when it was tried, alone or beside one other option: is it read?"
+_TOGETHER = "an update depends on all parameters together"
+# Schedules and users change these between steps; what others decide, the constructor or a first step may settle.
+_SCHEDULED = ("lr", "betas", "momentum", "weight_decay")
 # They choose how it is computed, which the class decides.
 _PATHS = ("foreach", "fused", "capturable", "differentiable", "compile", "compiled")
 _DECAYS = ("weight_decay", "decay", "wd", "l1", "l2")
@@ -42,12 +47,12 @@ class Found:
     Args:
         subject: what is asked of it.
         oracle: who judges its numbers.
-        lacks: options of the class that the oracle has not, so that nobody asks them.
+        unasked: what is not asked of it, and why: (law, what, reason).
     """
 
     subject: Subject
     oracle: Oracle
-    lacks: tuple[str, ...] = ()
+    unasked: tuple[tuple[str, str, str], ...] = ()
 
 
 def find(name: str, oracle: str = "", declared: Subject | None = None, untried: str = "") -> Found:
@@ -71,7 +76,8 @@ def find(name: str, oracle: str = "", declared: Subject | None = None, untried: 
         return _by_oracle(item, registry.find(oracle), subject)
     how = _manner(item, subject)
     seen = _observe(how, subject) if how else None
-    return Found(_like(subject, seen), Oracle(name, _refusal(seen), seen is not None and seen.settable))
+    oracle_of_itself = Oracle(name, _refusal(seen), seen is not None and seen.settable)
+    return Found(_like(how, subject, seen), oracle_of_itself, _unasked(subject, seen))
 
 
 def _by_oracle(item: Implementation, judge: Implementation, subject: Subject) -> Found:
@@ -88,9 +94,19 @@ def _by_oracle(item: Implementation, judge: Implementation, subject: Subject) ->
     seen = _observe(how, common)
     if _refusal(seen):
         raise UsageError(f"--oracle {judge.target!r} cannot judge one step of one parameter: {_refusal(seen)}.")
-    ruled = replace(_like(common, seen), rule=f"as {judge.target} computes it", coarse={})
-    lacks = tuple(sorted(set(subject.defaults) - set(common.defaults)))
-    return Found(ruled, Oracle(judge.name, steps=seen.settable), lacks)
+    ruled = replace(_like(how, common, seen), rule=f"as {judge.target} computes it", coarse={})
+    lacks = sorted(set(subject.defaults) - set(common.defaults))
+    why = f"{judge.name} has no such option"
+    unasked = [(laws.WIDEST["optimizer"], f"option={name}", f"{why}: {name}") for name in lacks]
+    return Found(ruled, Oracle(judge.name, steps=seen.settable), (*unasked, *_unasked(common, seen)))
+
+
+def _unasked(subject: Subject, seen: Behaviour | None) -> tuple[tuple[str, str, str], ...]:
+    """What nobody can ask of it."""
+    silent = [(KNOBS, f"option={option.name}", f"{option.name} {SILENT}") for option in subject.options if option.idle]
+    if seen is not None and seen.sees == "all":
+        silent.append((GROUPS, "several groups", f"{_TOGETHER}, so that a group is not as if alone"))
+    return tuple(silent)
 
 
 def _refusal(seen: Behaviour | None) -> str:
@@ -101,7 +117,7 @@ def _refusal(seen: Behaviour | None) -> str:
         return "its step takes a closure"
     if not seen.repeats:
         return "two equal runs differ"
-    return "an update depends on all parameters together" if seen.sees == "all" else ""
+    return _TOGETHER if seen.sees == "all" else ""
 
 
 def _own(item: Implementation, tried: bool) -> Subject:
@@ -173,9 +189,11 @@ def _legal(how: Manner, subject: Subject) -> Subject:
         if beside:
             takes[name] = {n: second[n] for n in (name, *beside)}
             forbidden += [((name, second[name]), (other, subject.defaults[other])) for other in beside]
+    silent = []
     for name, chosen in list(takes.items()):
         if not how.differs({}, chosen):
             takes[name] = {**chosen, **_company(how, chosen, takes)}
+            silent += [name] * (takes[name] == chosen)
     for a, b in combinations(takes, 2):
         if not how.accepts({**takes[a], **takes[b]}):
             forbidden.append(((a, second[a]), (b, second[b])))
@@ -183,7 +201,8 @@ def _legal(how: Manner, subject: Subject) -> Subject:
         replace(
             option,
             needs={name: value for name, value in takes[option.name].items() if name != option.name},
-            settled=not how.bears(takes[option.name]),
+            settled=option.name not in _SCHEDULED or not how.bears(takes[option.name]),
+            idle=SILENT * (option.name in silent),
         )
         for option in subject.options
         if option.name in takes
@@ -201,11 +220,11 @@ def _company(how: Manner, chosen: Mapping[str, Any], takes: Mapping[str, Mapping
     return {}
 
 
-def _like(subject: Subject, seen: Behaviour | None) -> Subject:
+def _like(how: Manner | None, subject: Subject, seen: Behaviour | None) -> Subject:
     """The subject with what was seen of it."""
-    if seen is None:
+    if how is None or seen is None:
         return subject
-    return replace(
+    found = replace(
         subject,
         state=seen.state,
         sees=seen.sees,
@@ -213,9 +232,13 @@ def _like(subject: Subject, seen: Behaviour | None) -> Subject:
         sparse=seen.sparse,
         closure=seen.closure,
         state_at_start=seen.state_at_start,
-        rests={"lr": 0.0} if seen.rests else None,
         fullest=_fullest(subject, seen),
+        # One group's gradients move the others' parameters.
+        exempt=(*subject.exempt, *((Exempt(GROUPS, "", _TOGETHER),) if seen.sees == "all" else ())),
     )
+    still = {"lr": 0.0}
+    rests = seen.rests and all(how.accepts({**row, **still}) for row in (found.fullest, found.crowd()))
+    return replace(found, rests=still if rests else None)
 
 
 def _fullest(subject: Subject, seen: Behaviour) -> dict[str, Any]:

@@ -160,6 +160,18 @@ CODE = '''
             state["buffer"] = self.buffers.setdefault(id(p), torch.zeros_like(p))
             super().move(p, g, state, group)
 
+    class Careful(Base):
+        """Refuses a rate of zero beside one of its options; two others do nothing, and one is not its groups'."""
+
+        def __init__(self, params, lr=0.1, scaled=False, unread=False, momentum=0.0, halved=False):
+            if scaled and not lr:
+                raise ValueError("no rate to scale by")
+            super().__init__(params, lr, scaled=scaled)
+            self.halved = halved
+
+        def move(self, p, g, state, group):
+            p.sub_(g, alpha=group["lr"] * (2 if group["scaled"] else 1) * (0.5 if self.halved else 1))
+
     class Renamed(Momentum):
         names = Adapter(state={"buffer": "momentum_buffer", "t": "step"})
 
@@ -276,13 +288,17 @@ def test_what_is_no_optimizer_of_gradients_is_asked_for_its_algorithm():
 
 def test_the_oracle_decides_options_and_state():
     told = found("Momentum", oracle="torch.optim:SGD")
-    assert told.subject.rule == "as torch.optim:SGD computes it" and told.lacks == ()
+    assert told.subject.rule == "as torch.optim:SGD computes it" and told.unasked == ()
     assert [entry.name for entry in told.subject.state] == ["momentum_buffer"]
     assert (told.oracle.name, told.oracle.steps) == ("torch.optim:SGD", True)
     told = found("Momentum", oracle="own.py:Base")
     assert sorted(told.subject.defaults) == ["lr", "momentum", "nesterov", "weight_decay"]
     told = found("Momentum", oracle="own.py:RateLess")
-    assert sorted(told.subject.defaults) == ["weight_decay"] and told.lacks == ("lr", "momentum", "nesterov")
+    assert sorted(told.subject.defaults) == ["weight_decay"]
+    assert told.unasked == tuple(
+        ("opt.oracle", f"option={name}", f"own.py:RateLess has no such option: {name}")
+        for name in ("lr", "momentum", "nesterov")
+    )
     declared = found("Momentum", oracle="torch.optim:SGD", declared=subjects.load("sgd")).subject
     assert declared.name == "sgd" and declared.illegal and declared.in_torch
     with pytest.raises(UsageError, match=r"^--oracle 'own\.py:Gone': it has no 'Gone'"):
@@ -333,6 +349,25 @@ def test_honest_classes_keep_every_law_that_needs_no_formula(name):
 def test_faults_are_caught_without_a_formula(name, law, said):
     broken = [result for result in results(name, (law,)) if result.broken]
     assert broken and said in broken[0].message
+
+
+def test_options_of_which_nothing_is_seen_are_told_and_break_nothing():
+    told = found("Careful")
+    said = "changed nothing when it was tried, alone or beside one other option: is it read?"
+    assert told.unasked == tuple(
+        ("opt.knobs_alive", f"option={name}", f"{name} {said}") for name in ("unread", "momentum")
+    )
+    # A rate of zero is not legal beside every option, and one of them is not the groups'.
+    assert told.subject.rests is None
+    seen = results("Careful", ("opt.knobs_alive", "opt.invariant", "opt.groups"))
+    assert [result.message for result in seen if result.broken] == []
+    assert not any("unread" in result.case or "rate_of_zero" in result.case for result in seen if "knobs" in result.law)
+
+
+def test_groups_are_not_asked_where_they_depend_on_one_another():
+    why = "an update depends on all parameters together, so that a group is not as if alone"
+    assert found("Clipped").unasked == (("opt.groups", "several groups", why),)
+    assert {result.law for result in results("Clipped", ("opt.groups", "opt.version"))} == {"opt.version"}
 
 
 def test_what_cannot_be_judged_is_skipped_with_the_reason():

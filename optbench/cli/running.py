@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from optbench.timing.bench import BenchPlan
 
 
+_KNOBS = "opt.knobs_alive"
+
+
 class Interrupted(OptbenchError):
     """Ctrl-C in the middle of a run; the message says what is kept and how to go on."""
 
@@ -262,10 +265,15 @@ class _Sitting:
         return {row.id: asdict(row) for row in TABLE if row.id in named}
 
     def _tell_unasked(self) -> None:
-        """Note that nobody has looked at a formula."""
-        if not self.request.algo and not self.request.oracle:
+        """Note what nobody has looked at: a formula, and options of which nothing was seen."""
+        if self.request.algo:
+            return
+        if not self.request.oracle:
             note("No formula was judged: --algo NAME asks whether it is that algorithm, --oracle WHERE:CLASS whether "
                  "it is what a class of yours computes.")  # fmt: skip
+        silent = (row for row in self._results() if row.verdict == "skip" and "option=" in row.case)
+        for said in dict.fromkeys(f"{row.implementation}: {row.message}" for row in silent if row.law == _KNOBS):
+            note(said)
 
     def _tell_unmatched(self) -> None:
         """Note the expected failures that are about no case; with some dtypes only, nobody can tell."""

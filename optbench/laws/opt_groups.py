@@ -40,11 +40,13 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
 
 def _option_sets(trial: Trial) -> list[dict[str, object]]:
     """Options that meet pairwise, a set a group; each group differs from its neighbours."""
+    # Foreign code may have options that are the whole optimizer's.
+    group = trial.run({}).optimizer.param_groups[0] if trial.implementation.target else trial.subject.defaults
     # Tensors are opt.tensor_lr's, and capturable is refused where torch has no graphs.
     factors = {
         option.name: [value for value in option.values if not isinstance(value, AsTensor)]
         for option in trial.subject.options
-        if option.name != "capturable" and trial.takes(option.name)
+        if option.name != "capturable" and trial.takes(option.name) and option.name in group
     }
     return [{}, *pairwise.rows(factors, trial.subject.forbidden)]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from optbench import pairwise
 from optbench.case import Case
 from optbench.law import Law, Scope
-from optbench.subjects import Option, StateEntry, Subject
+from optbench.subjects import NAMES, Option, StateEntry, Subject
 
 if TYPE_CHECKING:
     from optbench.trial import Run, Trial
@@ -51,8 +51,9 @@ def _ground(subject: Subject) -> dict[str, Any]:
 
 def _companies(subject: Subject, option: Option, scope: Scope) -> Iterable[dict[str, Any]]:
     """What an option is tried beside: defaults, every other option at its second value; in full, pairwise."""
-    rows = [{}, subject.crowd(option.name)]
-    if scope.suite == "full":
+    # Of what nobody declared nobody knows which options silence one another.
+    rows = [{}, subject.crowd(option.name)] if subject.name in NAMES else [{}]
+    if scope.suite == "full" and subject.name in NAMES:
         others = {other.name: other.values for other in subject.options if other is not option}
         rows += pairwise.rows(others, subject.forbidden, scope.seed)
     for row in rows:
