@@ -6,6 +6,7 @@ hypothesis is imported when it is needed, and where it is missing a result says 
 from __future__ import annotations
 
 import math
+import os
 import random
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from optbench.case import Case
 from optbench.law import Space
 from optbench.localise import again
+from optbench.record_reader import HOME
 from optbench.results import Result
 from optbench.subjects import Subject
 
@@ -50,25 +52,27 @@ class Search:
     Args:
         task: the task of the placeholder.
         check: checks one task.
-        most: how many cases are drawn.
+        limit: how many cases are checked at most.
+        any_failure: whether known failures count.
     """
 
     task: Task
     check: Callable[[Task], Result]
-    most: int
+    limit: int
+    any_failure: bool = False
     ran: list[Result] = field(default_factory=list)
     skipped: list[Result] = field(default_factory=list)
     known: list[Result] = field(default_factory=list)
     _outcomes: dict[str, Result] = field(default_factory=dict)
 
     def fails(self, case: Case) -> bool:
-        """Whether a case breaks the law, by a failure that no row of the table of deviations explains."""
+        """Whether a case breaks the law; first by what no row of the table of deviations explains."""
         if case.id not in self._outcomes:
-            if len(self._outcomes) >= self.most + SHRINKS:
+            if len(self._outcomes) >= self.limit:
                 return False
             self._outcomes[case.id] = self._checked(case)
         result = self._outcomes[case.id]
-        return result.broken and result.deviation is None
+        return result.broken and (self.any_failure or result.deviation is None)
 
     def _checked(self, case: Case) -> Result:
         result = self.check(again(self.task, case))
@@ -77,11 +81,9 @@ class Search:
         return result
 
     def result(self, smallest: Case | None) -> Result:
-        """One row for them all: the smallest failure; else the first known one; else how many were drawn."""
+        """One row for them all: the smallest failure, or how many were drawn."""
         if smallest is not None:
             return self._outcomes[smallest.id]
-        if self.known:
-            return self.known[0]
         if not self.ran:
             reasons = [result.message for result in self.skipped]
             return _row(self.skipped, "skip", reasons[0] if reasons else "no case could be drawn")
@@ -108,6 +110,8 @@ def search(task: Task, check: Callable[[Task], Result], few: bool = False) -> Re
     Returns:
         One result; the reason, where nothing can be drawn.
     """
+    # What hypothesis keeps would else lie in the user's folder.
+    os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(HOME / "hypothesis"))
     try:
         import hypothesis
     except ImportError:
@@ -115,16 +119,25 @@ def search(task: Task, check: Callable[[Task], Result], few: bool = False) -> Re
     assert task.space is not None
     subject = task.subject
     most = FEW_EXAMPLES if few or not subject.elementwise else EXAMPLES
-    searched = Search(task, check, most)
+    searched = Search(task, check, most + SHRINKS)
     settings = hypothesis.settings(max_examples=most, deadline=None, database=None, print_blob=False,
                                    phases=(hypothesis.Phase.generate, hypothesis.Phase.shrink))  # fmt: skip
     seed = zlib.crc32(f"{task.case.seed} {task.law} {task.case.subject}".encode())
-    try:
-        smallest = hypothesis.find(cases(task.case, subject, task.law, task.space), searched.fails, settings=settings,
-                                   random=random.Random(seed))  # fmt: skip
-    except (hypothesis.errors.NoSuchExample, hypothesis.errors.Unsatisfiable):
-        smallest = None
-    return searched.result(smallest)
+
+    strategy = cases(task.case, subject, task.law, task.space)
+
+    def smallest() -> Case | None:
+        try:
+            return hypothesis.find(strategy, searched.fails, settings=settings, random=random.Random(seed))
+        except (hypothesis.errors.NoSuchExample, hypothesis.errors.Unsatisfiable):
+            return None
+
+    found = smallest()
+    if found is None and searched.known:
+        # What is known is shrunk only where nothing is new. The same cases are drawn, which have been checked.
+        searched.any_failure, searched.limit = True, searched.limit + SHRINKS
+        found = smallest()
+    return searched.result(found)
 
 
 def cases(like: Case, subject: Subject, law: str, space: Space) -> SearchStrategy[Case]:
