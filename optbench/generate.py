@@ -80,23 +80,19 @@ class Search:
         (self.skipped if result.verdict == "skip" else self.known if known else self.ran).append(result)
         return result
 
-    def result(self, smallest: Case | None) -> Result:
-        """One row for them all: the smallest failure, or how many were drawn."""
+    def result(self, smallest: Case | None) -> Result | str:
+        """One row for them all: the smallest failure, or how many were drawn; the reason, where none could be."""
         if smallest is not None:
             return self._outcomes[smallest.id]
         if not self.ran:
-            reasons = [result.message for result in self.skipped]
-            return _row(self.skipped, "skip", reasons[0] if reasons else "no case could be drawn")
+            return self.skipped[0].message if self.skipped else "no case could be drawn"
         imprecise = next((result for result in self.ran if result.verdict == "precision"), None)
         said = f"{len(self.ran)} drawn cases" + (f": [{imprecise.case}] {imprecise.message}" if imprecise else "")
-        return _row(self.ran, "precision" if imprecise else "pass", said)
-
-
-def _row(results: Sequence[Result], verdict: Any, message: str) -> Result:
-    worst = max(results, key=lambda result: result.error_ulp or 0.0)
-    return replace(worst, case=DRAWN, verdict=verdict, message=message, finding=None, deviation=None,
-                   comparisons=sum(result.comparisons for result in results),
-                   seconds=sum(result.seconds for result in results))  # fmt: skip
+        worst = max(self.ran, key=lambda result: result.error_ulp or 0.0)
+        return replace(worst, case=DRAWN, verdict="precision" if imprecise else "pass", message=said, finding=None,
+                       deviation=None, reproduce=self.task.reproduce,
+                       comparisons=sum(result.comparisons for result in self.ran),
+                       seconds=sum(result.seconds for result in self.ran))  # fmt: skip
 
 
 def search(task: Task, check: Callable[[Task], Result], few: bool = False) -> Result | str:
