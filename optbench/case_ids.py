@@ -13,6 +13,7 @@ _SHAPE = r"(?:scalar|\d+(?:x\d+)*)"
 _SHAPES = re.compile(f"{_SHAPE}(?:,{_SHAPE})*")
 _STEPS = re.compile(r"(\d+)_steps")
 _SCALE = re.compile(r"scale=[\d.e+-]+")
+_WITHIN = "\0"
 _WORDS = ("layout", "moment", "shapes", "stream", "variant")
 
 
@@ -35,10 +36,14 @@ def parse(text: str, subject: Subject, like: Case, known: Iterable[Case]) -> Cas
     same = next((case for case in listed if case.id == text), None)
     if same is not None:
         return same
-    dtype, *parts = text.split("/")
+    words = {name: {getattr(case, name).replace(" ", "_"): getattr(case, name) for case in listed} for name in _WORDS}
+    # What a law varies may be called so that it looks like several parts.
+    for word in (word for each in words.values() for word in each if "/" in word):
+        text = text.replace(word, word.replace("/", _WITHIN))
+    dtype, *parts = (part.replace(_WITHIN, "/") for part in text.split("/"))
+    text = text.replace(_WITHIN, "/")
     if dtype not in subject.dtypes:
         return None
-    words = {name: {getattr(case, name).replace(" ", "_"): getattr(case, name) for case in listed} for name in _WORDS}
     values = {option.name: [option.default, *option.values] for option in subject.options}
     for case in listed:
         for name, value in case.options.items():
