@@ -14,7 +14,7 @@ from optbench.subjects import Subject
 from optbench.worker import Worker, WorkerCrash, WorkerError
 
 if TYPE_CHECKING:
-    from optbench.conformance import Plan
+    from optbench.planning import Plan
 
 _DESCRIBE, _FIND = "optbench.foreign:describe", "optbench.undeclared:find"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 if TYPE_CHECKING:
-    from optbench.conformance import Plan
+    from optbench.planning import Plan
     from optbench.results import Result
     from optbench.summary import Rules, Summary
 
@@ -154,8 +154,8 @@ def plan_of(
     from optbench import expected as expectations
     from optbench import laws as every
     from optbench.cli.torch_table import require_device
-    from optbench.conformance import Plan
     from optbench.errors import UsageError
+    from optbench.planning import Plan
 
     if implementation is None:
         what = "optbench.check(None, MyOptimizer), or optbench.check('adamw', MyAdamW)"

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from optbench import conformance, foreign, library, registry
+from optbench import conformance, foreign, library, planning, registry
 from optbench.checking import Task, check, check_isolated
-from optbench.conformance import Plan
 from optbench.errors import OptbenchError
 from optbench.expected import Expectations
 from optbench.finding import told
 from optbench.localise import Localiser
+from optbench.planning import Plan
 from optbench.results import Result
 from optbench.worker import Worker
 
@@ -101,7 +101,7 @@ def checks(plans: Sequence[Plan]) -> list[Check]:
     found = []
     for plan in plans:
         bench = _Bench.of(plan)
-        asked = conformance.planned(plan, bench.workers)
+        asked = planning.planned(plan, bench.workers)
         found += [Check(task, foreign.held(task.implementation), bench) for task in asked]
     cases = [(each.task.law, each.task.case.subject, each.task.case.id) for each in found]
     for said in conformance.unmatched(plans[-1], cases) if plans else ():

@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch.optim import swa_utils
 
-from optbench import conformance, laws, subjects
+from optbench import laws, planning, subjects
 from optbench.averages import Trial
 from optbench.case import Case
 from optbench.checker import Checker
 from optbench.checking import Task, check
-from optbench.conformance import Plan
 from optbench.errors import NothingToRun, UsageError
 from optbench.law import Scope
+from optbench.planning import Plan
 from optbench.registry import IMPLEMENTATIONS, Implementation
 from optbench.trial_base import Unsupported
 from optbench.weights import Source, tensors, value
@@ -188,8 +188,8 @@ def test_a_page_that_computes_something_else_is_seen() -> None:
 def test_foreign_code_is_asked_the_laws_of_its_kind_only() -> None:
     item = Implementation("own.py:Average", "", target="own.py:Average", worker=True)
     about = {item.name: {"kind": "averager", "options": ["decay"], "state": NAMES}}
-    found = conformance.tasks(Plan("ema,adam", (item.name,)), [item], about)
+    found = planning.tasks(Plan("ema,adam", (item.name,)), [item], about)
     assert {task.case.subject for task in found} == {"ema"}
     assert not any("use_buffers" in task.case.options for task in found)
     with pytest.raises(UsageError, match="is of kind averager"):
-        conformance.tasks(Plan("adam", (item.name,)), [item], about)
+        planning.tasks(Plan("adam", (item.name,)), [item], about)

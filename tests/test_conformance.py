@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from optbench import conformance, laws, registry, subjects
+from optbench import conformance, laws, planning, registry, subjects
 from optbench.case import Case
 from optbench.checking import Task, check
-from optbench.conformance import Plan
 from optbench.errors import UsageError
+from optbench.planning import Plan
 from optbench.registry import Implementation
 
 EVERYONE = [subjects.load(name) for name in subjects.NAMES]
@@ -35,7 +35,7 @@ def _check(cls: type, law: str, subject: str) -> list[str]:
     plan = Plan(subject)
     results = [
         check(Task(law, case, "planted", True, ""), item)
-        for case in conformance.cases(entry, subjects.load(subject), plan)
+        for case in planning.cases(entry, subjects.load(subject), plan)
         if not case.options.get("capturable")
     ]
     return [result.verdict for result in results]
@@ -73,7 +73,7 @@ def test_every_law_makes_comparisons_in_every_case(law: str) -> None:
     for subject in EVERYONE:
         if subject.kind != entry.law.kind:
             continue
-        found = conformance.cases(entry, subject, Plan(subject.name))
+        found = planning.cases(entry, subject, Plan(subject.name))
         # Some laws are about few of their kind, those of schedulers and averagers mostly.
         assert found or subject.kind != "optimizer" or not _concerned(law, subject), subject.name
         asked += len(found)
@@ -106,8 +106,8 @@ def test_case_ids_name_one_case_each_and_are_free_of_blanks() -> None:
 
 def test_a_whole_case_name_selects_that_case_only() -> None:
     entry = laws.entries()["opt.layouts"]
-    for case in conformance.cases(entry, subjects.load("adam"), Plan("adam")):
-        chosen = conformance.tasks(
+    for case in planning.cases(entry, subjects.load("adam"), Plan("adam")):
+        chosen = planning.tasks(
             Plan("adam", ("reference",), keyword=f"opt.layouts[{case.id}]"), registry.select(["reference"])
         )
         assert [task.case.id for task in chosen] == [case.id]
@@ -115,7 +115,7 @@ def test_a_whole_case_name_selects_that_case_only() -> None:
 
 def test_the_reproduce_command_names_everything_that_decides() -> None:
     plan = Plan("sgd", ("reference",), dtypes=("float32",), suite="full", seed=7, keyword="opt.version")
-    task = conformance.tasks(plan, registry.select(["reference"]))[0]
+    task = planning.tasks(plan, registry.select(["reference"]))[0]
     for part in (
         "--algo sgd",
         "--impl reference",

@@ -9,8 +9,9 @@ from typing import get_args
 import pytest
 
 from optbench import deviations, laws, registry, subjects
-from optbench.conformance import Plan, run
+from optbench.conformance import run
 from optbench.deviations import MEANINGS, TABLE, Effect
+from optbench.planning import Plan
 from optbench.results import Result
 
 # What torch documents that it refuses is not asked of it; the command shows the reason.

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import torch
 
-from optbench import conformance, laws, oracle, registry, subjects
+from optbench import laws, oracle, planning, registry, subjects
 from optbench.case import Case
 from optbench.checker import Checker
 from optbench.checking import Task, attempt, check
-from optbench.conformance import Plan
 from optbench.diagnosis import explain, likely
 from optbench.localise import localise
+from optbench.planning import Plan
 from optbench.registry import Implementation
 from optbench.results import Result
 from optbench.scene import of_step
@@ -162,7 +162,7 @@ def test_shipped_bugs_are_named(fault: str, tmp_path: Path) -> None:
     planted = next(item for item in FAULTS if item.id == fault)
     mutant = implementation(planted, tmp_path)
     entry = laws.entries()[planted.caught_by]
-    for case in conformance.cases(entry, subjects.load(planted.subject), Plan(planted.subject)):
+    for case in planning.cases(entry, subjects.load(planted.subject), Plan(planted.subject)):
         result, trial = attempt(Task(planted.caught_by, case, planted.tier, True, ""), mutant)
         if result.broken:
             break
@@ -200,7 +200,7 @@ def test_mistakes_of_schedulers_are_named(fault: str, tmp_path: Path) -> None:
     planted = next(item for item in FAULTS if item.id == fault)
     mutant = implementation(planted, tmp_path)
     entry = laws.entries()[planted.caught_by]
-    for case in conformance.cases(entry, subjects.load(planted.subject), Plan(planted.subject)):
+    for case in planning.cases(entry, subjects.load(planted.subject), Plan(planted.subject)):
         result, trial = attempt(Task(planted.caught_by, case, planted.tier, True, ""), mutant)
         if result.broken:
             break

@@ -12,11 +12,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from optbench import case_ids, conformance, generate, laws, registry, subjects
+from optbench import case_ids, conformance, generate, laws, planning, registry, subjects
 from optbench.case import Case
 from optbench.checking import Task, check
-from optbench.conformance import Plan
 from optbench.law import Scope
+from optbench.planning import Plan
 from optbench.problem import shapes_of
 from optbench.registry import Implementation
 from optbench.results import Result
@@ -177,7 +177,7 @@ def test_what_passes_is_one_row_that_says_how_many() -> None:
 def test_the_full_suite_asks_for_drawn_cases_and_the_quick_one_does_not() -> None:
     for suite, many in (("quick", 0), ("full", 1)):
         plan = Plan("sgd", ("reference",), suite=suite, laws=("opt.oracle", "opt.version"))
-        found = conformance.tasks(plan, registry.select(["reference"]))
+        found = planning.tasks(plan, registry.select(["reference"]))
         drawn = [task for task in found if task.space is not None]
         assert len(drawn) == many and all(task.law == "opt.oracle" for task in drawn)
 
@@ -186,7 +186,7 @@ def test_a_shrunk_case_is_found_again_by_its_command() -> None:
     name = "opt.oracle[bfloat16/late/3x4,0/2_steps/momentum=0.45]"
     for suite in ("quick", "full"):
         plan = Plan("sgd", ("reference",), suite=suite, laws=("opt.oracle",), keyword=name, seed=5)
-        (task,) = conformance.tasks(plan, registry.select(["reference"]))
+        (task,) = planning.tasks(plan, registry.select(["reference"]))
         assert f"{task.law}[{task.case.id}]" == name and task.case.seed == 5
         assert check(task).verdict == "pass"
 

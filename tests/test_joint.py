@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from optbench import conformance, joint, laws, subjects
+from optbench import joint, laws, planning, subjects
 from optbench.case import Case
 from optbench.checking import Task, check
-from optbench.conformance import Plan
+from optbench.planning import Plan
 from optbench.problem import Problem
 from optbench.registry import Implementation
 
@@ -39,7 +39,7 @@ class LongerSteps(torch.optim.LBFGS):
 
 def _verdicts(cls: type) -> set[str]:
     item = Implementation("planted", "planted", made=lambda name, submodule: cls)
-    cases = conformance.cases(laws.entries()["opt.shapes"], LBFGS, Plan("lbfgs", dtypes=("float32",)))
+    cases = planning.cases(laws.entries()["opt.shapes"], LBFGS, Plan("lbfgs", dtypes=("float32",)))
     return {check(Task("opt.shapes", case, "planted", True, ""), item).verdict for case in cases[3:7]}
 
 

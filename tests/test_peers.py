@@ -12,8 +12,8 @@ from optbench.impls.peers.peer import Peer
 
 from optbench import peers, registry, subjects
 from optbench.cli.app import run
-from optbench.conformance import Plan, tasks
 from optbench.errors import NothingToRun, UsageError
+from optbench.planning import Plan, tasks
 from optbench.registry import IMPLEMENTATIONS
 
 ROOT = Path(__file__).resolve().parents[1]

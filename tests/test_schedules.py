@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import torch
 
-from optbench import conformance, laws, registry, subjects
+from optbench import conformance, laws, planning, registry, subjects
 from optbench.case import Case
 from optbench.checker import Checker
 from optbench.checking import Task, check
-from optbench.conformance import Plan
+from optbench.planning import Plan
 from optbench.registry import Implementation
 from optbench.schedules import Trial
 from optbench.subjects._schedule import Constant, Each, Part, Plain, Power
@@ -76,7 +76,7 @@ def test_each_law_has_cases_of_some_scheduler() -> None:
 
 def _verdicts(cls: type, subject: str, law: str) -> list[str]:
     item = Implementation("planted", "planted", made=lambda name, submodule: cls)
-    found = conformance.cases(laws.entries()[law], subjects.load(subject), Plan(subject))
+    found = planning.cases(laws.entries()[law], subjects.load(subject), Plan(subject))
     return [check(Task(law, case, "planted", True, ""), item).verdict for case in found]
 
 

@@ -5,11 +5,11 @@ import textwrap
 
 import pytest
 
-from optbench import acquaintance, conformance, laws, registry, subjects, undeclared
+from optbench import acquaintance, laws, planning, registry, subjects, undeclared
 from optbench.case import AsTensor
 from optbench.checking import check
-from optbench.conformance import Plan
 from optbench.errors import UsageError
+from optbench.planning import Plan
 
 CODE = '''
     import torch
@@ -315,7 +315,7 @@ def results(name, patterns, oracle="", most=None):
     plan = Plan("", (target,), laws=patterns, dtypes=("float32", "bfloat16"), oracle=oracle)
     chosen = [registry.find(target)]
     asked, count = [], {}
-    for task in conformance.tasks(plan, chosen, acquaintance.look(plan, chosen, {})):
+    for task in planning.tasks(plan, chosen, acquaintance.look(plan, chosen, {})):
         if any(isinstance(value, AsTensor) for value in task.case.options.values()):
             # Asked with --require torch only.
             continue

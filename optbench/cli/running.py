@@ -24,7 +24,8 @@ from .options import Request
 from .terminal import ProgressLine, coloured, note, paint, width
 
 if TYPE_CHECKING:
-    from optbench.conformance import Crew, Plan
+    from optbench.conformance import Crew
+    from optbench.planning import Plan
     from optbench.records import Recorder, Resumed
     from optbench.timing.bench import BenchPlan
 
@@ -72,7 +73,7 @@ def execute(request: Request) -> None:
 
 
 def _plan(request: Request) -> Plan:
-    from optbench.conformance import Plan
+    from optbench.planning import Plan
 
     return Plan(
         request.algo, request.impl, request.device, request.dtypes, request.suite, request.laws, request.keyword,

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from optbench import conformance, laws, registry, subjects
+from optbench import laws, planning, registry, subjects
 from optbench.checking import Task, check
-from optbench.conformance import Plan, Progress
+from optbench.conformance import Progress
+from optbench.planning import Plan
 from optbench.registry import Implementation
 from optbench.results import Result
 from optbench.worker import Worker
@@ -148,6 +149,6 @@ def _tasks(plan: Plan, subject: str, tier: str, chosen: Iterable[laws.Entry]) ->
         Task(entry.law.id, case, tier, True, "optbench selftest")
         for entry in chosen
         if entry.law.kind == declared.kind and not entry.law.grade
-        for case in conformance.cases(entry, declared, plan)
+        for case in planning.cases(entry, declared, plan)
         if registry.IMPLEMENTATIONS[tier].refusal(case) is None
     ]

@@ -190,6 +190,7 @@ class Subject:
         exempt: cases that a law does not ask of it, each with its reason.
         absolute: a scheduler that sets its closed form whatever the rate was; others scale the rate that stands.
         degenerate: options at the edge of what is legal, where a limit or a refusal at construction is asked for.
+        lacks: options of the algorithm that the code under test has not, and that no case has.
     """
 
     name: str
@@ -216,6 +217,7 @@ class Subject:
     later: tuple[str, ...] = ()
     steps: int = 3
     results: tuple[str, ...] = ("param",)
+    lacks: frozenset[str] = frozenset()
     tuned: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     eps: tuple[Any, ...] = (0.0, 1e-8, 1e-3, 1.0)
     coarse: Mapping[str, str] = field(default_factory=dict)
@@ -277,7 +279,8 @@ class Subject:
     def changed(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """The options that differ from their defaults, or from what every case has instead."""
         usual = {**self.defaults, **(self.base if self.kind == "scheduler" else {})}
-        return {name: value for name, value in options.items() if not _same(value, usual[name])}
+        asked = {name: value for name, value in options.items() if name not in self.lacks}
+        return {name: value for name, value in asked.items() if not _same(value, usual[name])}
 
     def own(self, **options: Any) -> dict[str, Any]:
         """Those of the options that it has."""
@@ -292,6 +295,7 @@ class Subject:
 
         return replace(
             self,
+            lacks=self.lacks.union(set(self.defaults) - options),
             base=taken(self.base),
             fullest=taken(self.fullest),
             rests=None if self.rests is None or set(self.rests) - set(options) else self.rests,

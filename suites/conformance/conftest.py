@@ -8,8 +8,8 @@ import pytest
 
 from optbench import expected, laws, registry
 from optbench.acquaintance import require
-from optbench.conformance import Plan
 from optbench.errors import OptbenchError
+from optbench.planning import Plan
 from optbench.pytest_plugin import add_options
 from optbench.testing import checks
 

@@ -9,9 +9,9 @@ import pytest
 
 from optbench import conformance, registry, subjects
 from optbench.checker import Checker
-from optbench.conformance import Plan
 from optbench.law import Scope
 from optbench.laws import opt_graph
+from optbench.planning import Plan
 from optbench.trial import Trial
 
 Capture = Callable[[Callable[[], object]], Callable[[], object]]

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from optbench import conformance, sparse
-from optbench.conformance import Plan
 from optbench.laws import opt_sparse
+from optbench.planning import Plan
 from optbench.problem import generator
 
 TIERS = ("reference", "foreach", "fused")
