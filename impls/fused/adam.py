@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..common.adam import AdamBase
-from .lang import Rule, constexpr, div, expm1, log, maximum, rule, sqrt
+from .lang import Rule, constexpr, div, expm1, log, maximum, rule, sqrt, where
 from .optimizer import FusedOptimizer
 
 
@@ -50,7 +50,12 @@ def update(
     if DECAY and not DECOUPLED:
         grad = grad + decay * param
     # first moment
-    exp_avg = exp_avg + one_minus_beta1 * (grad - exp_avg)
+    # from the nearer end, so that a beta1 of 0 leaves no rounding of the mean
+    exp_avg = where(
+        one_minus_beta1 < 0.5,
+        exp_avg + one_minus_beta1 * (grad - exp_avg),
+        grad - (1.0 - one_minus_beta1) * (grad - exp_avg),
+    )
     # second moment
     exp_avg_sq = beta2 * exp_avg_sq + one_minus_beta2 * (grad * grad)
     largest = exp_avg_sq

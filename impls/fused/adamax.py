@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..common.adamax import AdamaxBase
-from .lang import Rule, absolute, constexpr, div, expm1, log, maximum, rule
+from .lang import Rule, absolute, constexpr, div, expm1, log, maximum, rule, where
 from .optimizer import FusedOptimizer
 
 
@@ -37,7 +37,12 @@ def update(
     if DECAY:
         grad = grad + weight_decay * param
     # first moment
-    exp_avg = exp_avg + one_minus_beta1 * (grad - exp_avg)
+    # from the nearer end, so that a beta1 of 0 leaves no rounding of the mean
+    exp_avg = where(
+        one_minus_beta1 < 0.5,
+        exp_avg + one_minus_beta1 * (grad - exp_avg),
+        grad - (1.0 - one_minus_beta1) * (grad - exp_avg),
+    )
     # infinity norm: the larger of its decayed self and the gradient
     exp_inf = maximum(beta2 * exp_inf, absolute(grad) + eps)
     # step

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..common.muon import MuonBase
-from .lang import Rule, constexpr, rule
+from .lang import Rule, constexpr, rule, where
 from .launch import Row, launch
 from .layout import STORAGE_DTYPES
 
@@ -32,7 +32,12 @@ def prepare_direction(step, momentum, NESTEROV: constexpr):
 def update_direction(param, grad, direction, one_minus_momentum, unread, NESTEROV: constexpr):
     """One element. What the launch updates here, and calls param, is the momentum buffer."""
     # momentum buffer
-    param = param + one_minus_momentum * (grad - param)
+    # from the nearer end, so that a momentum of 0 leaves no rounding of the buffer
+    param = where(
+        one_minus_momentum < 0.5,
+        param + one_minus_momentum * (grad - param),
+        grad - (1.0 - one_minus_momentum) * (grad - param),
+    )
     direction = param
     # Nesterov: look ahead along the buffer
     if NESTEROV:

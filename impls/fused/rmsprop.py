@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..common.rmsprop import RMSpropBase
-from .lang import Rule, constexpr, div, maximum, rule, sqrt
+from .lang import Rule, constexpr, div, maximum, rule, sqrt, where
 from .optimizer import FusedOptimizer
 
 
@@ -43,7 +43,12 @@ def update(
     variance = square_avg
     # centered: take the mean gradient's square off
     if CENTERED:
-        grad_avg = grad_avg + one_minus_alpha * (grad - grad_avg)
+        # from the nearer end, so that an alpha of 0 leaves no rounding of the mean
+        grad_avg = where(
+            one_minus_alpha < 0.5,
+            grad_avg + one_minus_alpha * (grad - grad_avg),
+            grad - (1.0 - one_minus_alpha) * (grad - grad_avg),
+        )
         # rounding may leave less than nothing
         variance = maximum(square_avg - grad_avg * grad_avg, 0.0)
     # denominator

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 
 from ..common.sparse_adam import SparseAdamBase
-from .lang import Rule, constexpr, div, expm1, log, rule, sqrt
+from .lang import Rule, constexpr, div, expm1, log, rule, sqrt, where
 from .rows import RowStep, update_rows
 
 
@@ -35,7 +35,12 @@ def update(
     if MAXIMIZE:
         grad = -grad
     # first moment
-    exp_avg = exp_avg + one_minus_beta1 * (grad - exp_avg)
+    # from the nearer end, so that a beta1 of 0 leaves no rounding of the mean
+    exp_avg = where(
+        one_minus_beta1 < 0.5,
+        exp_avg + one_minus_beta1 * (grad - exp_avg),
+        grad - (1.0 - one_minus_beta1) * (grad - exp_avg),
+    )
     # second moment
     exp_avg_sq = beta2 * exp_avg_sq + one_minus_beta2 * (grad * grad)
     # denominator
