@@ -1,19 +1,23 @@
 """Two runs of one implementation that have to agree, to the last bit or as far as the rounding of their inputs reaches.
 
-No formula is needed: how far rounding reaches is told by the implementation itself, run on neighbouring inputs.
+No formula is needed: how far rounding reaches is told by the implementation itself, run on neighbouring inputs, with
+parameters and state moved to neighbouring numbers after every step.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from optbench import nested
+from optbench.checker import Checker
 from optbench.error import quantity, real
 from optbench.oracle import CHANGES
-from optbench.problem import Problem, dtype_of
+from optbench.problem import Problem, dtype_of, generator
 from optbench.trial import Run, Trial
 
 # What a run comes to, by the name of each quantity.
@@ -41,12 +45,12 @@ def agree(trial: Trial, plain: Callable[[Trial], Outcome], actual: Outcome, what
         for name, value in expected.items():
             trial.checker.equal(f"{told}{name}", actual[name], value)
         return
-    copies = [plain(_moved(trial, number)) for number in range(1, CHANGES + 1)]
+    near = [plain(_moved(trial, number)) for number in range(1, CHANGES + 1)]
     for name, value in expected.items():
         if name not in actual:
             trial.checker.true(f"{told}{name} is there", False, f"only {sorted(actual)} are")
             continue
-        reach = _reach(trial, [copy[name] for copy in copies if name in copy], value)
+        reach = _reach(trial, [each[name] for each in near if name in each], value)
         start = real(trial.problem.start[int(name.split()[-1])])
         old = start if name.startswith("parameter") and start.shape == value.shape else None
         judged = quantity(value.to(torch.float64), reach, old, trial.dtype)
@@ -55,7 +59,7 @@ def agree(trial: Trial, plain: Callable[[Trial], Outcome], actual: Outcome, what
 
 def remade(trial: Trial, kind: Callable[[Problem], Problem]) -> dict[str, Tensor]:
     """What a run comes to on the same problem in another form, such as `Paired` or `Joined`."""
-    twin = replace(trial)
+    twin = copy.copy(trial)
     twin.problem = kind(trial.problem)
     return outcome(followed(twin))
 
@@ -74,15 +78,35 @@ def differ(one: Outcome, other: Outcome) -> bool:
     return any(not _same(value, other[name]) for name, value in one.items())
 
 
+class _Shaken(Trial):
+    """A trial whose parameters and states are moved by a spacing after each step, as rounding moves them."""
+
+    def shake(self, number: int) -> None:
+        """Begin, as the copy of this number."""
+        self._rng = generator(self.case.seed, "shaken", number)
+
+    def advance(self, optimizer: Any, closure: Callable[[], Tensor] | None = None) -> None:
+        """See Trial."""
+        super().advance(optimizer, closure)
+        params = [param for group in optimizer.param_groups for param in group["params"]]
+        states = [dict(optimizer.state[param]) for param in params if param in optimizer.state]
+        with torch.no_grad():
+            for tensor in [*params, *(leaf for _, leaf in nested.leaves(states))]:
+                if isinstance(tensor, Tensor) and tensor.is_floating_point() and tensor.dim():
+                    steps = torch.randint(-1, 2, tensor.shape, generator=self._rng).to(tensor)
+                    tensor.add_(tensor * steps * torch.finfo(tensor.dtype).eps)
+
+
 def _moved(trial: Trial, number: int) -> Trial:
     coarse = trial.subject.coarse.get("param")
-    other = replace(trial)
+    other = _Shaken(trial.subject, trial.implementation, trial.case, Checker(), trial.state_alias, trial.options)
+    other.shake(number)
     other.problem = trial.problem.neighbour(number, dtype_of(coarse) if coarse else None)
     return other
 
 
-def _reach(trial: Trial, copies: list[Tensor], value: Tensor) -> Tensor:
-    alike = [(copy - value).abs().to(torch.float64) for copy in copies if copy.shape == value.shape]
+def _reach(trial: Trial, near: list[Tensor], value: Tensor) -> Tensor:
+    alike = [(each - value).abs().to(torch.float64) for each in near if each.shape == value.shape]
     if not alike or not value.numel():
         return torch.zeros(value.shape, dtype=torch.float64)
     reach = torch.stack(alike).amax(0).nan_to_num(nan=0.0, posinf=0.0)

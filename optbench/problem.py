@@ -226,6 +226,9 @@ class Problem:
         self.start = [self._draw("param", i, 0, 1.0) for i in range(len(self.shapes))]
         if case.stream == "all denormal":
             self.start = [self._denormal(values) for values in self.start]
+        elif case.stream == "denormal":
+            # Not so near to zero that what is left of a tiny number's digits would show.
+            self.start = [self._round(values + values.sgn()) for values in self.start]
         self._grads: dict[tuple[int, int], Tensor | None] = {}
         self._curvatures: dict[int, Tensor] = {}
 

@@ -33,7 +33,8 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     factors |= {"dtype": dtypes, "layout": _LAYOUTS, "moment": ("every step", "late")}
     for row in pairwise.rows(factors, subject.forbidden, scope.seed if scope.suite == "full" else 0):
         dtype, layout, moment = row.pop("dtype"), row.pop("layout"), row.pop("moment")
-        yield scope.case(subject, row, dtype, layout=layout, moment=moment, shapes="forms", steps=4)
+        yield scope.case(subject, row, dtype, layout=layout, moment=moment, shapes="forms",
+                         steps=2 if subject.closure else 4)  # fmt: skip
 
 
 def check(trial: Trial) -> None:

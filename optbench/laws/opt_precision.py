@@ -50,7 +50,8 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
 
 
 def _tiny(subject: Subject, scope: Scope, options: dict[str, Any], dtype: str, stream: str) -> Case:
-    return scope.case(subject, options, scope.some(dtype)[0], shapes="pair", stream=stream, variant="tiny decay")
+    dtypes = scope.some(dtype)
+    return scope.case(subject, options, dtypes[0], shapes="pair", stream=stream, variant="tiny decay", steps=1)
 
 
 def check(trial: Trial) -> None:

@@ -36,7 +36,7 @@ x = x + t*d, with t from a strong-Wolfe line search if line_search_fn""",
         Option("history_size", 100, (100, 2), "an int", "pairs that are kept", settled=True,
                needs={**_LONG, "tolerance_grad": 1e-7, "tolerance_change": 1e-9}),
         Option("line_search_fn", None, (None, "strong_wolfe"), "None or 'strong_wolfe'", "how t is found",
-               needs={"lr": 0.1}),
+               needs={"lr": 0.01}),
     ),
     state=(
         StateEntry("d", "own", "direction of the last iteration, of all parameters", span="vector"),
