@@ -263,7 +263,7 @@ class Problem:
         return Placed(sparse.placed(values, self.case.layout)) if self.sparse else self._place_grad(values)
 
     def objective(self, params: Sequence[Tensor], k: int, give: Callable[[int, Tensor], None]) -> Callable[[], Tensor]:
-        """A closure of step `k`: f = sum of g*(p - start) + a/2*(p - start)**2, with a between 1/2 and 2.
+        """A closure of step `k`: f = sum of g*(p - start) + a/2*(p - start)**2, with a about 1.
 
         Args:
             params: where f is computed, in float64 whatever their dtype.
@@ -288,7 +288,9 @@ class Problem:
     def _curvature(self, i: int) -> Tensor:
         if i not in self._curvatures:
             curvature = torch.empty(self.shapes[i], dtype=torch.float64)
-            curvature.uniform_(0.5, 2.0, generator=generator(self.case.seed, "curvature", i))
+            curvature.uniform_(-1.0, 1.0, generator=generator(self.case.seed, "curvature", i))
+            # An uneven function is a long way from its optimum.
+            curvature = (10.0 if self.case.stream == "uneven" else 2.0) ** curvature
             # An expanded gradient has to stay one value a row.
             self._curvatures[i] = curvature * (self._place_grad is not _expanded)
         return self._curvatures[i]

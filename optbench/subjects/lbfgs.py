@@ -5,7 +5,7 @@ from .adam import LR_VALUES
 
 _ONE_GROUP = "LBFGS takes one group of parameters only"
 # Options beside which steps are long enough to be ended by a tolerance, and for pairs to be forgotten.
-_LONG = {"lr": 1, "max_iter": 10, "max_eval": None}
+_LONG = {"lr": 1, "max_iter": 25, "max_eval": None}
 
 SUBJECT = Subject(
     name="lbfgs",
@@ -24,11 +24,12 @@ d = -(inverse Hessian of the pairs (s, y) from H) g, by the two-loop recursion; 
 t = lr, or min(1, 1/sum(abs(g)))*lr at first
 x = x + t*d, with t from a strong-Wolfe line search if line_search_fn""",
     options=(
-        Option("lr", 1, (1, 0.1, LR_VALUES[2]), "lr >= 0, a float or a 1-element tensor", "step size"),
+        Option("lr", 1, (1, 0.1, LR_VALUES[2]), "lr >= 0, a float or a 1-element tensor", "step size",
+               needs={"max_iter": 4, "max_eval": None}),
         Option("max_iter", 20, (2, 4), "an int", "most iterations in a step", settled=True,
                needs={"max_eval": None}),
         Option("max_eval", None, (None, 3), "an int; None: max_iter*5/4", "most evaluations in a step",
-               needs={"max_iter": 4}),
+               needs={"max_iter": 4, "tolerance_grad": 1e-7, "tolerance_change": 1e-9}),
         Option("tolerance_grad", 1e-7, (1e-7, 1e-2), "any", "stop where no gradient is larger",
                needs={**_LONG, "history_size": 100, "tolerance_change": 1e-9}),
         Option("tolerance_change", 1e-9, (1e-9, 1e-2), "any", "stop where neither value nor parameters change more",
