@@ -82,6 +82,25 @@ def test_averagers_take_what_torchs_averager_and_its_functions_take(name: str) -
     assert subject.bytes_per_element({}, 4) == 12
 
 
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_what_laws_need_to_know_is_declared(name: str) -> None:
+    subject = subjects.load(name)
+    assert list(subject.tuned) == ["quadratic", "rosenbrock", "network"]
+    assert all(set(options) <= set(subject.defaults) for options in subject.tuned.values())
+    assert subject.legal(subject.crowd()) and subject.legal(subject.still)
+    # What decays a parameter is called so, but for ASGD's lambd.
+    assert {"lambd", "weight_decay"} & set(subject.defaults) == set(subject.still)
+    kept = {"param", *(entry.name for entry in subject.state)}
+    assert set(subject.results) <= kept
+
+
+def test_a_crowd_leaves_out_what_is_idle_or_illegal_beside_it() -> None:
+    sgd, adam = subjects.load("sgd"), subjects.load("adam")
+    assert "nesterov" not in sgd.crowd() and sgd.crowd("dampening")["nesterov"] is True
+    assert "capturable" not in adam.crowd() and adam.crowd()["amsgrad"] is True
+    assert sgd.legal({"nesterov": True, "momentum": 0.9}) and not sgd.legal({"nesterov": True})
+
+
 def test_fewest_bytes() -> None:
     sgd, adam = subjects.load("sgd"), subjects.load("adam")
     assert sgd.bytes_per_element({}, 4) == 12
