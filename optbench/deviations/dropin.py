@@ -233,4 +233,28 @@ float32. Only beta1 is cast, for lerp, before it is taken from 1.
 """,
         cases=("bfloat16 betas,", "float16 betas,"),
     ),
+    Deviation(
+        "D-094",
+        "adam adamw",
+        "opt.tensor_lr",
+        "torch-forloop",
+        "with betas in tensors 1 - beta**t is computed in float32, which loses a hundred units of it at t = 2",
+        "betas in tensors are the numbers in them; scalars stay in float64",
+        """\
+import torch
+p, q = (torch.zeros(1, requires_grad=True) for _ in range(2))
+for param, form in ((p, float), (q, torch.tensor)):
+    optimizer = torch.optim.AdamW([param], lr=1.0, betas=(form(0.9), form(0.999)), weight_decay=0.0, foreach=False)
+    param.grad = torch.ones(1)
+    optimizer.step()
+    optimizer.step()
+assert abs(q.item() / p.item() - 1) > 1e-6
+""",
+        effect="digits lost",
+        proof="""\
+With the same betas as floats torch computes it in float64. Betas are documented as floats or tensors of the same
+meaning.
+""",
+        cases=("float32 betas,",),
+    ),
 )

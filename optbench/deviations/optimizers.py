@@ -431,4 +431,26 @@ defaults, and LBFGS keeps its parameters beside them.
 """,
         cases=("deepcopy", "pickle"),
     ),
+    Deviation(
+        "D-093",
+        "sparse_adam",
+        "opt.oracle opt.matches_reference",
+        "torch-forloop",
+        "SparseAdam adds (1 - beta1)*(g - m) to m whatever beta1 is: with a beta1 of 0 it leaves the rounding of m",
+        "the mean is taken from the nearer end: with a beta1 of 0 it is the gradient",
+        """\
+import torch
+p = torch.zeros(1, dtype=torch.bfloat16, requires_grad=True)
+optimizer = torch.optim.SparseAdam([p], betas=(0.0, 0.5))
+for grad in (1.0, 2.0**-10):
+    p.grad = torch.tensor([grad], dtype=torch.bfloat16).to_sparse()
+    optimizer.step()
+assert optimizer.state[p]["exp_avg"].item() == 0.0
+""",
+        effect="digits lost",
+        proof="""\
+A beta1 of 0 is legal, and m is then g by the rule. torch's Adam, which takes means by lerp, gives it to the last bit.
+""",
+        cases=("betas=0:0.5",),
+    ),
 )
