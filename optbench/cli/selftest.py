@@ -1,11 +1,10 @@
-"""`optbench selftest`: is every seeded fault caught?"""
+"""`optbench selftest`: is every fault caught, and which laws are needed for it?"""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -13,10 +12,7 @@ from optbench.errors import EXIT_BROKEN
 
 from . import options
 from .options import Suite
-from .terminal import ProgressLine, note, width, wrap
-
-if TYPE_CHECKING:
-    from optbench.selftest import Outcome
+from .terminal import ProgressLine, note, width
 
 
 class SelftestFormat(StrEnum):
@@ -25,59 +21,37 @@ class SelftestFormat(StrEnum):
 
 
 def selftest(
+    algo: options.Algo = "all",
     suite: options.SuiteOption = Suite.quick,
+    keyword: Annotated[
+        str, typer.Option("-k", metavar="EXPR", help="Only faults whose id fits: words, and, or, not.")
+    ] = "",
     seed: options.Seed = 0,
     format: Annotated[SelftestFormat, typer.Option("--format", "-f", help="How it is written.")] = SelftestFormat.table,
 ) -> None:
-    """Plant faults in our own tiers and look whether the laws catch each, and name the right quantity.
+    """Plant faults in our own tiers and look whether the laws catch each, and name what is wrong.
 
-    Example: optbench selftest
+    Example: optbench selftest -k 'adam and drop-term'
     """
-    from optbench.selftest import run
+    from optbench.selftest import report, run, stale
 
+    everything = algo == "all" and not keyword
     line = ProgressLine()
     outcomes = []
     try:
-        for outcome in run(suite.value, seed, lambda now: line.show(now.doing, now.done, now.total)):
-            line.clear()
+        for outcome in run(suite.value, seed, lambda now: line.show(now.doing, now.done, now.total), algo, keyword):
             outcomes.append(outcome)
-            if format == SelftestFormat.table:
-                _print(outcome)
     except KeyboardInterrupt:
         line.clear()
         note(f"{len(outcomes)} faults and controls were looked at.")
         raise
     line.clear()
+    told = report.Report(outcomes, stale() if everything else [], everything)
     if format == SelftestFormat.json:
-        print(json.dumps([dataclasses.asdict(outcome) for outcome in outcomes], indent=1))
+        print(json.dumps(told.to_json(), indent=1))
     else:
-        print(sentence(outcomes))
-    if not outcomes or not all(outcome.ok for outcome in outcomes):
+        for text in told.lines(width()):
+            print(text)
+        print(told.sentence())
+    if not told.ok:
         raise typer.Exit(EXIT_BROKEN)
-
-
-def sentence(outcomes: list[Outcome]) -> str:
-    """What it comes to, in one line."""
-    faults = [outcome for outcome in outcomes if outcome.expected]
-    controls = [outcome for outcome in outcomes if not outcome.expected]
-    missed = [outcome for outcome in outcomes if not outcome.ok]
-    if not faults:
-        return "BROKEN: no fault was planted."
-    if missed:
-        first = missed[0]
-        what = "was not caught as expected" if first.expected else "breaks a law although nothing was planted"
-        return f"BROKEN: {len(missed)} of {len(outcomes)}; first: {first.fault} {what}."
-    return f"OK: all {len(faults)} faults are caught and named, and {len(controls)} unmutated controls pass."
-
-
-def _print(outcome: Outcome) -> None:
-    symbol = "✓" if outcome.ok else "✗"
-    if not outcome.expected:
-        said = "no law broke" if outcome.ok else f"{outcome.caught_by}[{outcome.case}] broke: {outcome.message}"
-    elif outcome.caught_by:
-        said = f"{outcome.caught_by}[{outcome.case}]: {outcome.message}"
-        if not outcome.ok:
-            said = f"expected {outcome.expected}, or another quantity named; caught by {said}"
-    else:
-        said = f"no law caught it; expected {outcome.expected}"
-    print(wrap(f"{symbol} {outcome.fault}: {said}", width(), "  "))

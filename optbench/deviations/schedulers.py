@@ -142,7 +142,7 @@ them only where the optimizer was loaded from a run with this very scheduler.
     Deviation(
         "D-034",
         "lambdalr multiplicativelr sequentiallr cycliclr onecyclelr cosineannealingwarmrestarts swalr",
-        "sch.groups",
+        "sch.groups sch.tensor_lr",
         "torch",
         "the step after add_param_group raises ValueError or KeyError: lists of the constructor are too short",
         "a new group goes on from its rate",
@@ -161,7 +161,7 @@ assert "zip()" in str(refused)
 add_param_group is documented for fine-tuning, where layers are unfrozen in the middle of a run; StepLR,
 ExponentialLR, CosineAnnealingLR and others go on.
 """,
-        cases=("group_joins_late",),
+        cases=("group_joins_late", "group_joins_lists"),
         upstream="pytorch#79888",
     ),
     Deviation(
@@ -346,7 +346,7 @@ composite it takes back the parts and not the composite's own counter.
     ),
     Deviation(
         "D-043",
-        "sequentiallr",
+        "sequentiallr chainedscheduler",
         "sch.compose",
         "torch",
         "a composite that comes later in SequentialLR raises NotImplementedError at its milestone",
@@ -366,7 +366,7 @@ assert isinstance(refused, NotImplementedError)
 Composites are accepted by the constructor, and work as the first part. At a milestone the part's _update_lr is
 called, which SequentialLR and ChainedScheduler inherit without a get_lr.
 """,
-        cases=("nested_second", "chained_second"),
+        cases=("nested_second", "nested_between", "chained_second", "second_in_torch"),
     ),
     Deviation(
         "D-044",

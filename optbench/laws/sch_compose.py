@@ -25,6 +25,7 @@ LAW = Law(
 
 _AFTER, _SECOND = "built after another", "second in a Sequential"
 _UNTOLD = "Chained of it, whose optimizer is not given"
+_IN_TORCHS = "second in torch's Sequential"
 # Variant -> the composite, and whether torch's, or torch's part in ours.
 _OF_ONE = {
     "Sequential of it": ("sequentiallr", False, False),
@@ -54,6 +55,10 @@ _NESTED: dict[str, dict[str, Pair]] = {
     "sequentiallr": {
         "nested first": (_sequence(_sequence(_A, _B, at=(3,)), _C, at=(6,)), _sequence(_A, _B, _C, at=(3, 6))),
         "nested second": (_sequence(_A, _sequence(_B, _C, at=(3,)), at=(2,)), _sequence(_A, _B, _C, at=(2, 5))),
+        "nested between": (
+            _sequence(_C, _sequence(_A, _B, at=(2,)), _B, at=(3, 8)),
+            _sequence(_C, _A, _B, _B, at=(3, 5, 8)),
+        ),
         "nested alone": (_sequence(_sequence(_A, _B, at=(3,)), at=()), _sequence(_A, _B, at=(3,))),
         "chained first": (_sequence(_CHAIN, _A, at=(5,)), None),
         "chained second": (_sequence(_A, _CHAIN, at=(3,)), None),
@@ -82,7 +87,8 @@ _EPOCHS = 12
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     dtype = scope.dtypes[0]
     if subject.name in _NESTED:
-        for variant in (*_NESTED[subject.name], *((_UNTOLD,) if subject.name == "chainedscheduler" else ())):
+        untold = (_UNTOLD,) if subject.name == "chainedscheduler" else ()
+        for variant in (*_NESTED[subject.name], _IN_TORCHS, *untold):
             yield scope.case(subject, {}, dtype, variant=variant)
     elif subject.name != "reducelronplateau":
         for variant in (*_OF_ONE, _AFTER, _SECOND):
@@ -93,8 +99,8 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
 def check(trial: Trial) -> None:
     from optbench.schedules import Run
 
-    if trial.case.variant == _UNTOLD:
-        _untold(trial)
+    if trial.case.variant in (_UNTOLD, _IN_TORCHS):
+        (_untold if trial.case.variant == _UNTOLD else _in_torchs)(trial)
         return
     if trial.subject.name in _NESTED:
         _nested(trial, *_NESTED[trial.subject.name][trial.case.variant])
@@ -157,6 +163,15 @@ def _untold(trial: Trial) -> None:
     _follow(trial, optimizer, made([trial.of_part(_B, optimizer), trial.of_part(_C, optimizer)]), _CHAIN)
 
 
+def _in_torchs(trial: Trial) -> None:
+    """torch's composite sets a part that is one of ours to its epoch 0, in its own way."""
+    nested = _sequence(_A, _B, at=(2,)) if trial.subject.name == "sequentiallr" else _CHAIN
+    optimizer = trial.optimizer()
+    parts = [trial.of_part(_A, optimizer, trial.plain_torch), trial.of_part(nested, optimizer)]
+    made = _composite(trial, "sequentiallr", parts, optimizer, trial.plain_torch)
+    _follow(trial, optimizer, made, _sequence(_A, nested, at=(_BEGINS,)))
+
+
 def _nested(trial: Trial, nested: Part, flat: Part | None) -> None:
     optimizer = trial.optimizer()
     _follow(trial, optimizer, trial.of_part(nested, optimizer), flat or nested)
@@ -173,3 +188,6 @@ def _follow(trial: Trial, optimizer: Any, scheduler: Any, equal: Part) -> None:
             run.step(epoch)
         expected = [formulas.part(equal, epoch, lr) for lr in LRS]
         trial.judge(trial.case.variant, run, epoch, expected)
+    for epoch in range(_EPOCHS + 1) if hasattr(scheduler, "lr_at") else ():
+        for i, (told, lr) in enumerate(zip(scheduler.lr_at(epoch), LRS, strict=True)):
+            trial.checker.near(f"lr_at({epoch}) of group {i}", float(told), formulas.part(equal, epoch, lr))

@@ -93,6 +93,10 @@ def check(trial: Trial) -> None:
         trial.follow("step by step", run, epoch, epoch)
         _within(trial, run, epoch)
     told_ahead(trial, run, range(last + 1))
+    if trial.subject.name == "cycliclr" and not trial.implementation.target:
+        theirs = trial.build(trial.optimizer(), implementation=trial.plain_torch)
+        for x in range(1, 6):
+            trial.checker.near(f"scale_fn({x})", run.scheduler.scale_fn(x), theirs.scale_fn(x))
 
 
 def _within(trial: Trial, run: Run, epoch: int) -> None:

@@ -9,6 +9,7 @@ from optbench import formulas
 from optbench.case import Case
 from optbench.law import Law, Scope
 from optbench.subjects import Subject
+from optbench.subjects._schedule import Each
 
 if TYPE_CHECKING:
     from optbench.schedules import Run, Trial
@@ -24,6 +25,9 @@ LAW = Law(
 
 _LATE = "group joins late"
 _RESUMED = "group joins late, resumed"
+_LISTED = "group joins lists"
+# What a group that joins has to bring, where the others have one each.
+_EACH_ITS_OWN = ("lr_lambda", "max_lr", "swa_lr")
 _LRS = (0.3, 0.05, 0.0, 0.7, 0.05, 1e-6, 40.0)
 _LATE_LR = 0.02
 _EPOCHS = 9
@@ -35,12 +39,19 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     yield scope.case(subject, {}, scope.dtypes[0], variant="one")
     for variant in (_LATE, _RESUMED):
         yield scope.case(subject, {}, scope.dtypes[0], variant=variant)
+    for option in subject.options:
+        lists = [value for value in option.values if isinstance(value, Each)]
+        if option.name in _EACH_ITS_OWN and lists and subject.name != "onecyclelr":
+            yield scope.case(subject, {option.name: lists[0]}, scope.dtypes[0], variant=_LISTED)
 
 
 def check(trial: Trial) -> None:
     if trial.case.variant in (_LATE, _RESUMED):
         for joins in range(4):
             _late(trial, joins)
+        return
+    if trial.case.variant == _LISTED:
+        _joins_lists(trial)
         return
     lrs = _LRS if trial.case.variant == "many" else _LRS[:1]
     run = trial.run(lrs=lrs)
@@ -71,6 +82,14 @@ def _late(trial: Trial, joins: int) -> None:
             run = _resume(trial, run)
         late = _LATE_LR if epoch == joins else _rate(trial, joins, epoch)
         trial.judge(f"a group joins at {joins}", run, epoch, [*trial.expected(epoch, LRS), late])
+
+
+def _joins_lists(trial: Trial) -> None:
+    """Where an option is a list of one for each group, a group that joins has none, which is said at once."""
+    run, name = trial.run(), next(name for name in _EACH_ITS_OWN if name in trial.subject.defaults)
+    run.step(1)
+    _join(trial, run)
+    trial.checker.raises(f"a group without {name}", "ValueError", lambda: run.step(2), name)
 
 
 def _join(trial: Trial, run: Run) -> None:

@@ -24,6 +24,7 @@ LAW = Law(
 
 _FORMS = ("tensor-float64", "tensor-float32", "tensor with a dimension")
 _RESUMED = "tensor, resumed"
+_JOINED = "tensor, a group joins late"
 _EPOCHS = 6
 _BETAS = "tensor betas"
 # Roundings of float32, one a step, near the end of a schedule of these lengths.
@@ -31,7 +32,7 @@ _FLOAT32 = 1e-5
 
 
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
-    for variant in (*_FORMS, _RESUMED):
+    for variant in (*_FORMS, _RESUMED, _JOINED):
         yield scope.case(subject, {}, scope.dtypes[0], variant=variant)
     yield scope.case(subject, subject.fullest, scope.dtypes[0], variant="one of two groups")
     if "cycle_momentum" in subject.defaults:
@@ -85,6 +86,20 @@ def _rates(trial: Trial) -> None:
         _judge(trial, run, held, epoch, _FLOAT32 if dtype is torch.float32 else 1e-12)
     for (what, tensor), before in zip(records, kept, strict=True):
         trial.checker.equal(f"{what} at the end", tensor, before)
+    if trial.case.variant == _JOINED:
+        _joined(trial, run)
+
+
+def _joined(trial: Trial, run: Run) -> None:
+    """The tensors of a group that joins late are its own too."""
+    import torch
+
+    late = torch.tensor(0.02, dtype=torch.float64, device=trial.case.device)
+    run.optimizer.add_param_group({"params": list(trial.optimizer().param_groups[0]["params"]), "lr": late})
+    run.step(trial.last(_EPOCHS) + 1)
+    groups = run.optimizer.param_groups
+    trial.checker.true("lr of the group that joined is the same tensor", groups[-1]["lr"] is late)
+    _apart(trial, [*_records(run), *((f"lr of group {i}", group["lr"]) for i, group in enumerate(groups))])
 
 
 def _resume(trial: Trial, run: Run) -> int:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
+import re
 import sys
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +18,8 @@ from optbench.errors import OptbenchError
 from optbench.registry import Implementation
 
 from .faults import Fault
+from .operators import sources
+from .operators.catalogue import Mutant
 
 
 def implementation(fault: Fault, folder: Path) -> Implementation:
@@ -32,18 +37,67 @@ def implementation(fault: Fault, folder: Path) -> Implementation:
     name = fault.target or subject.class_name
     changed = _mutated(fault, original, folder, subject.module) if fault.patches else None
     found: Any = getattr(changed, name) if changed else original.load(name, subject.module)
-    faulty = fault.wrap(found) if fault.wrap else found
-    # pickle finds a class by its module and name.
-    faulty.__module__, faulty.__qualname__ = __name__, f"_planted_{fault.id.replace('-', '_')}"
+    return _wrapped(fault.id, fault.what, original, found, fault.wrap, (name, subject.module), changed)
+
+
+@contextlib.contextmanager
+def planted(mutant: Mutant, subject: str) -> Iterator[Implementation]:
+    """The tier with the mutant in it, for the moment.
+
+    Args:
+        mutant: what to plant.
+        subject: whose laws are asked.
+    """
+    original = registry.IMPLEMENTATIONS[mutant.tier]
+    if mutant.source:
+        with sources.planted(mutant.source):
+            yield original
+        return
+    declared = subjects.load(subject)
+    name = mutant.target or declared.class_name
+    found = original.load(name, declared.module)
+    yield _wrapped(mutant.id, mutant.id, original, found, mutant.wrap, (name, declared.module))
+
+
+def unharmed(subject: str, tier: str) -> Implementation:
+    """The tier with nothing wrong in it, its class wrapped as a faulty one is: planting itself must not be seen."""
+    original, declared = registry.IMPLEMENTATIONS[tier], subjects.load(subject)
+    found = original.load(declared.class_name, declared.module)
+    name = (declared.class_name, declared.module)
+    return _wrapped(f"nothing in {subject}", "nothing", original, found, _same, name)
+
+
+def _same(cls: type[Any]) -> type[Any]:
+    class Same(cls):  # type: ignore[misc, valid-type]
+        pass
+
+    return Same
+
+
+def _wrapped(
+    fault: str,
+    what: str,
+    original: Implementation,
+    found: Any,
+    wrap: Callable[[Any], Any] | None,
+    name: tuple[str, str],
+    changed: ModuleType | None = None,
+) -> Implementation:
+    """The tier with a class or function of that name and submodule wrapped."""
+    faulty = wrap(found) if wrap else found
+    # pickle finds a class by its module and name, and messages name it.
+    if faulty is not found:
+        faulty.__name__ = found.__name__
+    faulty.__module__, faulty.__qualname__ = __name__, "_planted_" + re.sub(r"\W", "_", fault)
     globals()[faulty.__qualname__] = faulty
     return Implementation(
         original.name,
-        fault.what,
+        what,
         module=original.module,
         ours=True,
         backend=original.backend,
         path=original.path,
-        made=partial(_made, {(name, subject.module): faulty}, changed, original),
+        made=partial(_made, {name: faulty}, changed, original),
     )
 
 

@@ -1,154 +1,213 @@
-"""Checks every planted fault, and the unmutated tiers beside them."""
+"""Checks every fault, and the unmutated tiers beside them, on as many processes as there are cores."""
 
 from __future__ import annotations
 
 import contextlib
-import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+import os
+import queue
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from optbench import laws, planning, registry, subjects
-from optbench.checking import Task, check
+from optbench import keyword as keywords
+from optbench import registry, subjects
 from optbench.conformance import Progress
-from optbench.planning import Plan
-from optbench.registry import Implementation
-from optbench.results import Result
-from optbench.worker import Worker
+from optbench.errors import UsageError
+from optbench.worker import Worker, WorkerCrash
 
-from .faults import FAULTS, Fault
-from .mutate import implementation
+from . import asking, equivalents
+from .faults import FAULTS
+from .judging import Killer
+from .operators import catalogue
+from .operators.catalogue import Mutant
+from .outcome import Outcome, Status
 
-# All cases of a law, in Triton's interpreter.
-TIME_LIMIT = 300.0
+# What a fault may take in a worker: every case of every law, in Triton's interpreter, or one that never ends.
+TIME_LIMIT = 600.0
+# So many cases that caught the last faults are asked first.
+_REMEMBERED = 8
+_MOST_WORKERS = 4
+# What the quick suite takes of an operator's mutants of a subject's tier, and as many that have to be compiled.
+_QUICK = 1
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a fault, or of a control.
+@dataclass
+class _Unit:
+    """Faults of one subject in one tier."""
 
-    Args:
-        fault: its id; "control: tier subject" for an unmutated tier.
-        what: the fault in a line.
-        shipped_in: where this fault was released, "" where it is synthetic.
-        subject, tier: what was mutated.
-        expected: the law that has to catch it, "" for a control.
-        caught_by: the law that did, "" where none did.
-        case: the case that showed it.
-        message: the law's message.
-        ok: caught by the expected law with the right quantity named; for a control, that no law broke.
-    """
-
-    fault: str
-    what: str
-    shipped_in: str
     subject: str
     tier: str
-    expected: str
-    caught_by: str
-    case: str
-    message: str
-    ok: bool
+    faults: list[str] = field(default_factory=list)
+    mutants: list[str] = field(default_factory=list)
 
 
-def run(suite: str = "quick", seed: int = 0, progress: Callable[[Progress], None] | None = None) -> Iterator[Outcome]:
-    """Check every fault and every control.
+def run(
+    suite: str = "quick",
+    seed: int = 0,
+    progress: Callable[[Progress], None] | None = None,
+    algo: str = "all",
+    keyword: str = "",
+) -> Iterator[Outcome]:
+    """Check faults, and that what caught them passes without.
 
     Args:
-        suite: "quick" asks the expected law first and the others only where it was silent; "full" asks every law.
+        suite: "quick" plants a sample of the generated faults, and asks every law of those by hand that one law alone
+            is said to see; "full" plants all, and asks every law of all by hand and of every control.
         seed: as in a run.
         progress: called after each.
+        algo: as `--algo` has it.
+        keyword: `-k`'s expression over the ids of faults.
 
     Yields:
-        An outcome for each control, then for each fault.
+        An outcome for each fault and each control, as they come.
+
+    Raises:
+        UsageError: a name that is unknown, or an expression that selects nothing.
     """
-    controls = sorted({(fault.tier, fault.subject) for fault in FAULTS})
-    jobs: list[tuple[str, str, Callable[..., Outcome], tuple[Any, ...]]] = [
-        (tier, f"control {tier} {subject}", control, (tier, subject, seed)) for tier, subject in controls
-    ]
-    jobs += [(fault.tier, fault.id, judge, (fault.id, suite, seed)) for fault in FAULTS]
-    with contextlib.ExitStack() as stack:
-        workers = _workers(stack)
-        for count, (tier, doing, function, arguments) in enumerate(jobs, 1):
-            yield _in(workers.get(tier), function, *arguments)
+    groups = plan(suite, algo, keyword)
+    total = sum(len(unit.faults) + len(unit.mutants) + 1 for group in groups for unit in group)
+    with contextlib.closing(_outcomes(groups, suite, seed)) as outcomes:
+        for count, outcome in enumerate(outcomes, 1):
             if progress:
-                progress(Progress(count, len(jobs), doing))
+                progress(Progress(count, total, outcome.fault))
+            yield outcome
 
 
-def control(tier: str, subject: str, seed: int) -> Outcome:
-    """Check every law on an unmutated tier; an interpreter, those laws only that faults planted in it have to break."""
-    chosen = laws.select()
-    if registry.IMPLEMENTATIONS[tier].worker:
-        named = {fault.caught_by for fault in FAULTS if (fault.tier, fault.subject) == (tier, subject)}
-        chosen = laws.select(sorted(named))
-    broken = next((result for result in map(check, _tasks(_plan(seed), subject, tier, chosen)) if result.broken), None)
-    told = (broken.law, broken.case, broken.message) if broken else ("", "", "")
-    what = f"{tier} {subject} as it is: no law may break"
-    return Outcome(f"control: {tier} {subject}", what, "", subject, tier, "", *told, broken is None)
+def plan(suite: str = "quick", algo: str = "all", keyword: str = "") -> list[list[_Unit]]:
+    """What is planted: units that share a subject's oracle stand together, those that take longest come first.
+
+    Raises:
+        UsageError: a name that is unknown, or an expression that selects nothing.
+    """
+    groups: dict[str, list[_Unit]] = {}
+    for subject in subjects.select(algo):
+        for tier in dict.fromkeys((*catalogue.TIERS, *(fault.tier for fault in FAULTS))):
+            faults = [fault.id for fault in FAULTS if (fault.subject, fault.tier) == (subject.name, tier)]
+            mutants = chosen(catalogue.unit(subject.name, tier), suite, keyword) if tier in catalogue.TIERS else []
+            unit = _Unit(subject.name, tier, [name for name in faults if keywords.matches(keyword, name)], mutants)
+            if unit.faults or unit.mutants:
+                # An interpreter has a process of its own, with its environment.
+                alone = registry.IMPLEMENTATIONS[tier].worker
+                groups.setdefault(tier if alone else subject.name, []).append(unit)
+    if not groups:
+        raise UsageError(f"-k {keyword!r} selects no fault: `optbench selftest --format json` tells their ids.")
+    return sorted(groups.values(), key=lambda units: -sum(len(unit.faults) + len(unit.mutants) for unit in units))
 
 
-def judge(fault_id: str, suite: str, seed: int) -> Outcome:
-    """Plant a fault and look which law breaks."""
-    fault = next(fault for fault in FAULTS if fault.id == fault_id)
-    with tempfile.TemporaryDirectory(prefix="optbench-selftest-") as folder:
-        return _judge(_plan(seed), fault, Path(folder), suite)
+def chosen(mutants: Sequence[Mutant], suite: str, keyword: str = "") -> list[str]:
+    """The mutants of a unit that are planted: in the full suite all, in the quick one some of each operator's.
+
+    The quick suite leaves out those that are listed as equivalent, which cost the most: every law is asked of them.
+    """
+    found = [mutant for mutant in mutants if keywords.matches(keyword, mutant.id)]
+    if suite == "full" or keyword:
+        return [mutant.id for mutant in found]
+    kinds: dict[tuple[str, bool], list[str]] = {}
+    for mutant in found:
+        if not equivalents.argument(mutant.id):
+            kinds.setdefault((mutant.operator, mutant.compiled), []).append(mutant.id)
+    taken = {name for names in kinds.values() for name in _spread(names, _QUICK)}
+    return [mutant.id for mutant in found if mutant.id in taken]
 
 
-def _plan(seed: int) -> Plan:
-    return Plan(suite="quick", seed=seed)
+def _spread(names: Sequence[str], count: int) -> list[str]:
+    """So many of the names, as far from one another as can be."""
+    if len(names) <= count:
+        return list(names)
+    return [names[(2 * place + 1) * len(names) // (2 * count)] for place in range(count)]
 
 
-def _workers(stack: contextlib.ExitStack) -> dict[str, Worker]:
-    """A process for each tier that needs one."""
-    tiers = {fault.tier for fault in FAULTS}
-    known = registry.IMPLEMENTATIONS
-    return {tier: stack.enter_context(Worker(known[tier].environment)) for tier in sorted(tiers) if known[tier].worker}
+def stale() -> list[str]:
+    """What is listed as equivalent, but is no mutant any more."""
+    units = ((subject, tier) for subject in subjects.NAMES for tier in catalogue.TIERS)
+    return equivalents.unmatched(mutant.id for unit in units for mutant in catalogue.unit(*unit))
 
 
-def _in(worker: Worker | None, function: Callable[..., Outcome], *arguments: Any) -> Outcome:
-    if worker is None:
-        return function(*arguments)
-    outcome: Outcome = worker.call(f"{__name__}:{function.__name__}", *arguments, timeout=TIME_LIMIT)
-    return outcome
+def _outcomes(groups: Sequence[Sequence[_Unit]], suite: str, seed: int) -> Generator[Outcome, None, None]:
+    """What the workers tell, until all have told everything."""
+    left: queue.SimpleQueue[Sequence[_Unit]] = queue.SimpleQueue()
+    for group in groups:
+        left.put(group)
+    told: queue.SimpleQueue[Outcome | BaseException | None] = queue.SimpleQueue()
+    stop = threading.Event()
+    count = min(len(groups), _MOST_WORKERS, _cores())
+    with contextlib.ExitStack() as stack:
+        for _ in range(count):
+            workers = stack.enter_context(contextlib.ExitStack())
+            threading.Thread(target=_serve, args=(left, told, stop, workers, suite, seed), daemon=True).start()
+        # Before the workers are ended, or a thread would start one again.
+        stack.callback(stop.set)
+        while count:
+            item = told.get()
+            if isinstance(item, BaseException):
+                raise item
+            if item is None:
+                count -= 1
+            else:
+                yield item
 
 
-def _judge(plan: Plan, fault: Fault, folder: Path, suite: str) -> Outcome:
-    mutant = implementation(fault, folder)
-    expected = laws.select([fault.caught_by])
-    others = [entry for entry in laws.select() if entry.law.id != fault.caught_by]
-    caught = _first_broken(plan, fault, mutant, expected)
-    named = caught is not None and fault.names in caught.message
-    if caught is None or suite == "full":
-        caught = caught or _first_broken(plan, fault, mutant, others)
-    return Outcome(
-        fault.id,
-        fault.what,
-        fault.shipped_in,
-        fault.subject,
-        fault.tier,
-        fault.caught_by,
-        caught.law if caught else "",
-        caught.case if caught else "",
-        caught.message if caught else "",
-        named,
-    )
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _first_broken(plan: Plan, fault: Fault, mutant: Implementation, chosen: Iterable[laws.Entry]) -> Result | None:
-    for task in _tasks(plan, fault.subject, fault.tier, chosen):
-        result = check(task, mutant)
-        if result.broken:
-            return result
-    return None
+def _serve(
+    left: queue.SimpleQueue[Sequence[_Unit]],
+    told: queue.SimpleQueue[Outcome | BaseException | None],
+    stop: threading.Event,
+    workers: contextlib.ExitStack,
+    suite: str,
+    seed: int,
+) -> None:
+    """Take groups of units until none is left; a worker for each environment."""
+    known: dict[str, Worker] = {}
+    try:
+        while not stop.is_set():
+            try:
+                group = left.get_nowait()
+            except queue.Empty:
+                break
+            for unit in group:
+                item = registry.IMPLEMENTATIONS[unit.tier]
+                place = item.name if item.worker else ""
+                if place not in known:
+                    environment = {"OMP_NUM_THREADS": "1", **(item.environment if item.worker else {})}
+                    known[place] = workers.enter_context(Worker(environment))
+                for outcome in _of_unit(known[place], unit, suite, seed):
+                    if stop.is_set():
+                        return
+                    told.put(outcome)
+    except BaseException as error:
+        told.put(error)
+    told.put(None)
 
 
-def _tasks(plan: Plan, subject: str, tier: str, chosen: Iterable[laws.Entry]) -> list[Task]:
-    declared = subjects.load(subject)
-    return [
-        Task(entry.law.id, case, tier, True, "optbench selftest")
-        for entry in chosen
-        if entry.law.kind == declared.kind and not entry.law.grade
-        for case in planning.cases(entry, declared, plan)
-        if registry.IMPLEMENTATIONS[tier].refusal(case) is None
-    ]
+def _of_unit(worker: Worker, unit: _Unit, suite: str, seed: int) -> Iterator[Outcome]:
+    every = {fault.id for fault in FAULTS if suite == "full" or fault.alone}
+    used: set[Killer] = set()
+    for fault in unit.faults:
+        outcome = _call(worker, unit, fault, "by_hand", fault, fault in every, seed)
+        if outcome.caught_by:
+            used.add((unit.subject, outcome.caught_by, outcome.case))
+        yield outcome
+    killers: list[Killer] = []
+    for mutant in unit.mutants:
+        answer = _call(worker, unit, mutant, "generated", unit.subject, unit.tier, mutant, seed, killers)
+        outcome, killer = answer if isinstance(answer, tuple) else (answer, None)
+        if killer:
+            killers = [killer, *(other for other in killers if other != killer)][:_REMEMBERED]
+            used.add(killer)
+        yield outcome
+    asked = None if suite == "full" else sorted(used)
+    name = f"control: {unit.tier} {unit.subject}"
+    yield _call(worker, unit, name, "control", unit.subject, unit.tier, seed, asked)
+
+
+def _call(worker: Worker, unit: _Unit, fault: str, function: str, *arguments: Any) -> Any:
+    """Ask a worker; where its process dies or hangs, that is what the fault does."""
+    try:
+        return worker.call(f"{asking.__name__}:{function}", *arguments, timeout=TIME_LIMIT)
+    except WorkerCrash as crash:
+        status: Status = "breaks" if function == "control" else "caught"
+        return Outcome(fault, "crash", fault, "", unit.subject, unit.tier, "", status, message=str(crash))
