@@ -178,7 +178,7 @@ class Subject:
         tuned: options under which it reaches the optimum of each task of `opt.converges`, by the task's name.
         eps: values of the option `eps` that the law about it tries.
         coarse: quantity -> the dtype in which part of it is computed whatever the storage dtype is.
-        cancels: units of float64 that torch's for-loop may itself lose to cancellation (D-009).
+        cancels: units of float64 that torch's for-loop may itself lose to cancellation (D-009, D-093).
         calls: operations of torch's that the fused tier's step calls as well, as for products of matrices.
         launches: kernels of its own that a fused step launches on a CPU for each dtype, whatever the number of tensors;
             None: as many as a search takes.
