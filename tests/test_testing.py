@@ -164,7 +164,7 @@ def test_the_suite_is_a_command_with_options_of_its_own(folder):
     info = folder / "site" / "optbench_here-1.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: optbench_here\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[pytest11]\noptbench = optbench.pytest_plugin\n")
+    (info / "entry_points.txt").write_text("[pytest11]\noptbench.pytest_plugin = optbench.pytest_plugin\n")
     path = os.pathsep.join(map(str, (ROOT, folder / "site")))
     chosen = ["--impl", "mine.py:Writing", "--algo", "sgd", "--expect", "expected.toml", "-k", "opt.pure and lr=0.1"]
     chosen[-1] = "opt.pure and not nesterov and float32"

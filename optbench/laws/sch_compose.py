@@ -25,7 +25,7 @@ LAW = Law(
 
 _AFTER, _SECOND = "built after another", "second in a Sequential"
 _UNTOLD = "Chained of it, whose optimizer is not given"
-_IN_TORCHS = "second in torch's Sequential"
+_IN_TORCHS = "second in Sequential of torch"
 # Variant -> the composite, and whether torch's, or torch's part in ours.
 _OF_ONE = {
     "Sequential of it": ("sequentiallr", False, False),
