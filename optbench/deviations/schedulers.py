@@ -366,7 +366,7 @@ assert isinstance(refused, NotImplementedError)
 Composites are accepted by the constructor, and work as the first part. At a milestone the part's _update_lr is
 called, which SequentialLR and ChainedScheduler inherit without a get_lr.
 """,
-        cases=("nested_second", "nested_between", "chained_second", "second_in_torch"),
+        cases=("nested_second", "nested_between", "chained_second", "second_in_Sequential_of_torch"),
     ),
     Deviation(
         "D-044",
