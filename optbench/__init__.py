@@ -15,5 +15,5 @@ if (_root / "reference").is_dir() and (_root / "pyproject.toml").is_file():
 
 # After the path is whole; needs no torch.
 from optbench.adapter import Adapter as Adapter  # noqa: E402
-from optbench.adapting import adapt as adapt  # noqa: E402
+from optbench.foreign.adapting import adapt as adapt  # noqa: E402
 from optbench.library import check as check  # noqa: E402

@@ -26,9 +26,9 @@ class Case:
         options: hyperparameters that differ from the defaults.
         dtype: storage dtype of the parameters, "float32".
         layout: name in `optbench.layouts`.
-        moment: when gradients are there and what happens between steps, a name in `optbench.problem`.
-        shapes: name of a set of shapes in `optbench.problem`, or the shapes themselves: "3x4,0,scalar".
-        stream: name of a gradient stream in `optbench.problem`.
+        moment: when gradients are there and what happens between steps, a name in `optbench.trials.problem`.
+        shapes: name of a set of shapes in `optbench.trials.problem`, or the shapes themselves: "3x4,0,scalar".
+        stream: name of a gradient stream in `optbench.trials.problem`.
         steps: number of optimizer steps.
         device: a torch device.
         seed: seeds parameters, gradients and perturbations.

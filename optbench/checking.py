@@ -14,17 +14,17 @@ from optbench import deviations, laws, registry, subjects
 from optbench.case import AsTensor, Case
 from optbench.law import Space
 from optbench.registry import Implementation, Oracle
-from optbench.results import Result, Verdict
+from optbench.runs.results import Result, Verdict
 from optbench.worker import Worker, WorkerCrash, WorkerError
 
 # A case takes milliseconds; in Triton's interpreter seconds. What takes a minute hangs.
 TIME_LIMIT = 60.0
 LACKS = "no such option: "
-# What a law of each kind is given: see `optbench.trial_base.TrialBase`.
+# What a law of each kind is given: see `optbench.trials.base.TrialBase`.
 _TRIALS: dict[subjects.Kind, str] = {
-    "optimizer": "optbench.trial",
-    "scheduler": "optbench.schedules",
-    "averager": "optbench.averages",
+    "optimizer": "optbench.trials.optimizers",
+    "scheduler": "optbench.trials.schedulers",
+    "averager": "optbench.trials.averagers",
 }
 
 
@@ -90,8 +90,8 @@ def attempt(
         implementation: as for `check`.
         watch: called with the trial before the law is.
     """
-    from optbench.checker import Checker
-    from optbench.trial_base import Unsupported
+    from optbench.trials.base import Unsupported
+    from optbench.trials.checker import Checker
 
     subjects.adopt([task.adopted] if task.adopted else [])
     implementation = implementation or registry.find(task.implementation)

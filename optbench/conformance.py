@@ -9,13 +9,14 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass
 from typing import Any
 
-from optbench import acquaintance, laws, pairwise, planning, registry, subjects
+from optbench import laws, pairwise, planning, registry, subjects
 from optbench.checking import LACKS, Task, check, check_isolated, result_of
-from optbench.localise import Localiser
+from optbench.failures.localise import Localiser
+from optbench.foreign import acquaintance
 from optbench.planning import Plan
 from optbench.registry import Implementation
-from optbench.results import Result
-from optbench.summary import Rules
+from optbench.runs.results import Result
+from optbench.runs.summary import Rules
 from optbench.worker import Worker
 
 # Code that crashes this often in a row crashes always: at a minute a hang, a whole run would take hours.
@@ -127,7 +128,7 @@ def _workers(item: Implementation, device: str, count: int) -> list[Worker]:
     if not item.interpreted_on(device):
         return [Worker(item.environment)]
     # torch's optimizers import torch._dynamo when the first one is made.
-    preload = ("optbench.trial", "torch._dynamo", item.module)
+    preload = ("optbench.trials.optimizers", "torch._dynamo", item.module)
     return [Worker(item.environment, preload=preload) for _ in range(count)]
 
 

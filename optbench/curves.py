@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
-from optbench import formulas, registry, subjects
+from optbench import registry, subjects
 from optbench.case import Case, format_value
 from optbench.courses import course
 from optbench.errors import OptbenchError
 from optbench.registry import Implementation
+from optbench.trials import formulas
 from optbench.worker import Worker, WorkerCrash, WorkerError
 
 EPOCHS, PERIOD, BASE = 100, 25, 0.1
@@ -67,8 +68,8 @@ def formula(subject: str) -> list[float]:
 
 def follow(subject: str, implementation: str, device: str = "cpu") -> list[float]:
     """The rate that an implementation gives at every epoch of the course."""
-    from optbench.checker import Checker
-    from optbench.schedules import Trial
+    from optbench.trials.checker import Checker
+    from optbench.trials.schedulers import Trial
 
     case = Case(subject, course(subject, EPOCHS, PERIOD), "float64", device=device)
     trial = Trial(subjects.load(subject), registry.find(implementation), case, Checker(), {})

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from optbench.errors import UsageError, unknown
-from optbench.results import Result
+from optbench.runs.results import Result
 
 _TABLE = "expected"
 _KEYS = ("law", "subject", "case", "reason")

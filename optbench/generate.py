@@ -14,10 +14,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from optbench.case import Case
+from optbench.failures.localise import again
 from optbench.law import Space
-from optbench.localise import again
-from optbench.record_reader import HOME
-from optbench.results import Result
+from optbench.runs.reader import HOME
+from optbench.runs.results import Result
 from optbench.subjects import Subject
 
 if TYPE_CHECKING:

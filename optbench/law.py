@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from optbench.case import Case
-from optbench.results import Level
+from optbench.runs.results import Level
 from optbench.subjects import Subject
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, overload
 
 if TYPE_CHECKING:
     from optbench.planning import Plan
-    from optbench.results import Result
-    from optbench.summary import Rules, Summary
+    from optbench.runs.results import Result
+    from optbench.runs.summary import Rules, Summary
 
 _WIDTH = 100
 _SUITES = ("quick", "full")
@@ -127,7 +127,7 @@ def check(
         ['pass']
     """
     from optbench import conformance
-    from optbench.summary import summarise
+    from optbench.runs.summary import summarise
 
     plan = plan_of(
         algo, implementation, laws=laws, suite=suite, dtypes=dtypes, device=device, seed=seed, keyword=keyword,
@@ -150,11 +150,12 @@ def plan_of(
     **rest: Any,
 ) -> Plan:
     """What `check` is asked for, as a plan; the arguments are its own."""
-    from optbench import acquaintance, registry
     from optbench import expected as expectations
     from optbench import laws as every
+    from optbench import registry
     from optbench.cli.torch_table import require_device
     from optbench.errors import UsageError
+    from optbench.foreign import acquaintance
     from optbench.planning import Plan
 
     if implementation is None:
@@ -178,16 +179,16 @@ def _listed(values: str | Sequence[str]) -> tuple[str, ...]:
 
 def _name(implementation: type[Any] | str, isolate: bool) -> str:
     """What `--impl` calls it; a class is held under that name, unless it is to be found in another process."""
-    from optbench import foreign
     from optbench.errors import UsageError
+    from optbench.foreign import loading
 
     if isinstance(implementation, str):
         return implementation
     if not isinstance(implementation, type):
         raise UsageError(f"optbench.check: {implementation!r} is no class: give the class itself, or its name.")
-    target = foreign.target_of(implementation)
+    target = loading.target_of(implementation)
     if isolate:
-        foreign.hold(target, None)
+        loading.hold(target, None)
         _require_found(implementation, target)
     else:
         hold(implementation)
@@ -196,14 +197,14 @@ def _name(implementation: type[Any] | str, isolate: bool) -> str:
 
 def hold(cls: type[Any]) -> str:
     """Let a class be judged in this process; what was remembered of another of its name is forgotten."""
-    from optbench import foreign
+    from optbench.foreign import loading
 
-    target = foreign.target_of(cls)
-    if foreign.hold(target, cls):
-        from optbench import trial
+    target = loading.target_of(cls)
+    if loading.hold(target, cls):
+        from optbench.trials import optimizers
 
-        trial.trajectory.cache_clear()
-        trial.rollout.cache_clear()
+        optimizers.trajectory.cache_clear()
+        optimizers.rollout.cache_clear()
     return target
 
 

@@ -7,15 +7,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from optbench import acquaintance, case_ids, generate, laws, peers, registry, subjects
+from optbench import case_ids, generate, laws, registry, subjects
 from optbench.case import Case
 from optbench.checking import LACKS, Task, result_of
 from optbench.errors import UsageError
 from optbench.expected import Expectations
+from optbench.foreign import acquaintance, peers
 from optbench.keyword import matches
 from optbench.law import Scope
 from optbench.registry import Implementation
-from optbench.results import Result
+from optbench.runs.results import Result
 from optbench.subjects import Subject
 from optbench.worker import Worker
 

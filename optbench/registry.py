@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from optbench import installed, subjects
+from optbench import subjects
 from optbench.case import AsTensor, Case
 from optbench.errors import NothingToRun, UsageError, unknown
+from optbench.foreign import installed
 
 if TYPE_CHECKING:
     import torch
@@ -91,7 +92,7 @@ class Implementation:
         if self.made:
             return self.made(class_name, submodule)
         if self.target:
-            from optbench.foreign import load_factory
+            from optbench.foreign.loading import load_factory
 
             return load_factory(self.target, class_name)
         try:
@@ -297,9 +298,9 @@ def find(name: str) -> Implementation:
     if name in IMPLEMENTATIONS:
         return IMPLEMENTATIONS[name]
     if ":" in name:
-        from optbench import foreign
+        from optbench.foreign import loading
 
-        return Implementation(name, "foreign code", target=name, worker=foreign.held(name) is None)
+        return Implementation(name, "foreign code", target=name, worker=loading.held(name) is None)
     offer = installed.find(name)
     if offer:
         return Implementation(name, f"{offer.target} of {offer.package}", target=offer.target, worker=True)

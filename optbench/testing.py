@@ -10,14 +10,15 @@ from typing import Any
 
 import pytest
 
-from optbench import conformance, foreign, library, planning, registry
+from optbench import conformance, library, planning, registry
 from optbench.checking import Task, check, check_isolated
 from optbench.errors import OptbenchError
 from optbench.expected import Expectations
-from optbench.finding import told
-from optbench.localise import Localiser
+from optbench.failures.finding import told
+from optbench.failures.localise import Localiser
+from optbench.foreign import loading
 from optbench.planning import Plan
-from optbench.results import Result
+from optbench.runs.results import Result
 from optbench.worker import Worker
 
 
@@ -102,7 +103,7 @@ def checks(plans: Sequence[Plan]) -> list[Check]:
     for plan in plans:
         bench = _Bench.of(plan)
         asked = planning.planned(plan, bench.workers)
-        found += [Check(task, foreign.held(task.implementation), bench) for task in asked]
+        found += [Check(task, loading.held(task.implementation), bench) for task in asked]
     cases = [(each.task.law, each.task.case.subject, each.task.case.id) for each in found]
     for said in conformance.unmatched(plans[-1], cases) if plans else ():
         warnings.warn(said, stacklevel=3)

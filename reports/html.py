@@ -81,7 +81,7 @@ def render(records: Sequence[Record], names: Sequence[str] = ()) -> str:
     """A page that needs no network and no JavaScript, in light and dark.
 
     Args:
-        records: run records, as `optbench.records.read` gives them.
+        records: run records, as `optbench.runs.records.read` gives them.
         names: what each record is called, usually its path; absent: the command it answers.
 
     Example:

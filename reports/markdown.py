@@ -24,7 +24,7 @@ def render(records: Sequence[Record]) -> str:
     Ratios are of speed: above 1 is faster than torch. "—" stands where there is no figure, and a refusal in its place.
 
     Args:
-        records: run records, as `optbench.records.read` gives them.
+        records: run records, as `optbench.runs.records.read` gives them.
 
     Example:
         >>> render([{"measurements": []}])

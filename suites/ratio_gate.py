@@ -19,8 +19,8 @@ import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from optbench.diff import compare
-from optbench.difference import Difference, Row, describe
+from optbench.runs.diff import compare
+from optbench.runs.difference import Difference, Row, describe
 from optbench.timing.calibration import GATE
 
 # Those whose steps are short enough for many rounds of torch's for-loop; asv follows the others.

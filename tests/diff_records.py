@@ -1,8 +1,8 @@
-"""Records of runs that never took place, as `optbench.records.read` gives them."""
+"""Records of runs that never took place, as `optbench.runs.records.read` gives them."""
 
 import copy
 
-from optbench.records import dumps
+from optbench.runs.records import dumps
 from tests.cli.fakes import measurement, result
 
 COUNTED = {

@@ -7,8 +7,8 @@ import pytest
 from torch.optim import lr_scheduler
 
 from optbench import curves, registry, subjects
-from optbench.records import Recorder, read
 from optbench.registry import Implementation
+from optbench.runs.records import Recorder, read
 
 SCHEDULERS = [subject.name for subject in subjects.select("schedulers")]
 

@@ -12,7 +12,7 @@ from optbench import deviations, laws, registry, subjects
 from optbench.conformance import run
 from optbench.deviations import MEANINGS, TABLE, Effect
 from optbench.planning import Plan
-from optbench.results import Result
+from optbench.runs.results import Result
 
 # What torch documents that it refuses is not asked of it; the command shows the reason.
 _LEFT_OUT = ("D-008",)

@@ -8,7 +8,7 @@ import pytest
 
 from optbench.errors import UsageError
 from optbench.expected import load
-from optbench.results import Result
+from optbench.runs.results import Result
 
 LAWS = ("opt.layouts", "opt.pure", "sch.formula")
 GOOD = """

@@ -17,9 +17,9 @@ from optbench.case import Case
 from optbench.checking import Task, check
 from optbench.law import Scope
 from optbench.planning import Plan
-from optbench.problem import shapes_of
 from optbench.registry import Implementation
-from optbench.results import Result
+from optbench.runs.results import Result
+from optbench.trials.problem import shapes_of
 
 FULL = Scope("full")
 SPACES = [

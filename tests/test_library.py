@@ -119,10 +119,10 @@ def test_an_isolated_class_is_found_again_in_another_process(tmp_path):
         textwrap.dedent(
             """
             import os
-            import optbench, optbench.localise, torch
+            import optbench, optbench.failures.localise, torch
 
             # Each try to make a crash smaller takes another process.
-            optbench.localise._SLOW_BUDGET = 0
+            optbench.failures.localise._SLOW_BUDGET = 0
 
             class Dying(torch.optim.SGD):
                 def step(self, closure=None):

@@ -13,7 +13,7 @@ from optbench import deviations, laws, reference, subjects
 from optbench.errors import UsageError
 from optbench.law import Scope
 from optbench.registry import materialise
-from optbench.results import Result
+from optbench.runs.results import Result
 from optbench.subjects._declare import REQUIRED
 
 # Flags that choose torch's path, and what is only about autograd, are no hyperparameters.

@@ -26,7 +26,8 @@ def calibrate(algo: str, impl: Sequence[str], format: Format, output: str, seed:
         UsageError: several algorithms or implementations, or one that is no optimizer.
         typer.Exit: with status 1 where the timer is not to be trusted.
     """
-    from optbench import registry, subjects, trust
+    from optbench import registry, subjects
+    from optbench.runs import trust
 
     if format not in (Format.table, Format.json):
         raise UsageError(f"--format {format.value} means nothing beside --calibrate: write table or json.")
@@ -38,7 +39,7 @@ def calibrate(algo: str, impl: Sequence[str], format: Format, output: str, seed:
     implementation = registry.find(impl[0] if impl else _DEFAULT)
     line = ProgressLine()
     line.show("importing torch")
-    from optbench.environment import collect
+    from optbench.runs.environment import collect
     from optbench.timing import calibration, trial_runs
 
     environment = collect(seed, "cpu")
@@ -58,7 +59,7 @@ def calibrate(algo: str, impl: Sequence[str], format: Format, output: str, seed:
         sys.stdout.write(text)
         sys.stdout.flush()
     else:
-        from optbench.strict_json import write_text
+        from optbench.runs.strict_json import write_text
 
         write_text(Path(output), text)
     if format != Format.table or output != "-":

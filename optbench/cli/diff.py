@@ -12,7 +12,7 @@ import typer
 from .terminal import coloured, note, width
 
 if TYPE_CHECKING:
-    from optbench.difference import Difference
+    from optbench.runs.difference import Difference
 
 
 class DiffFormat(StrEnum):
@@ -46,8 +46,8 @@ def diff(
 
     Example: optbench diff main.json mine.json
     """
-    from optbench.diff import compare
-    from optbench.strict_json import write_text
+    from optbench.runs.diff import compare
+    from optbench.runs.strict_json import write_text
 
     found = compare(before, after, part(threshold), force)
     to_screen = output == "-"

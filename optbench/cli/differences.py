@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from optbench.difference import Difference, Row, describe, interval, number, times
+from optbench.runs.difference import Difference, Row, describe, interval, number, times
 
 from .tables import grid
 from .terminal import paint, wrap

@@ -21,7 +21,7 @@ def env(
     format: Annotated[EnvFormat, typer.Option("--format", "-f", help="How it is written.")] = EnvFormat.table,
 ) -> None:
     """Print versions, processor, caches, threads, GPU and commit, as every record carries them."""
-    from optbench.environment import collect
+    from optbench.runs.environment import collect
 
     found = collect(seed=0, device=device)
     del found["seed"]

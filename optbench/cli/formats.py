@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from xml.etree import ElementTree
 
-from optbench.finding import told
-from optbench.results import Result
-from optbench.summary import Rules, Summary
+from optbench.failures.finding import told
+from optbench.runs.results import Result
+from optbench.runs.summary import Rules, Summary
 
 # XML 1.0 has no other control characters than these.
 _LEGAL_CONTROLS = "\t\n\r"

@@ -59,7 +59,7 @@ def listing(
 
 def _page(what: What | None, output: Path) -> None:
     from optbench.errors import UsageError
-    from optbench.records import write_text
+    from optbench.runs.records import write_text
 
     from .report import render_deviations
 
@@ -98,7 +98,7 @@ def _workloads(indent: str = "") -> None:
 
 def _implementation_names(indent: str = "", device: str = "") -> None:
     """Ours, torch's, and what installed packages offer; on a device what runs them. What is wrong there is a note."""
-    from optbench import installed
+    from optbench.foreign import installed
     from optbench.registry import IMPLEMENTATIONS
 
     offers = installed.offers(IMPLEMENTATIONS)

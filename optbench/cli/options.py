@@ -43,7 +43,7 @@ def _algos(incomplete: str) -> list[str]:
 
 
 def _impls(incomplete: str) -> list[str]:
-    from optbench import installed
+    from optbench.foreign import installed
     from optbench.registry import IMPLEMENTATIONS
 
     names = (*IMPLEMENTATIONS, *(each.name for each in installed.offers(IMPLEMENTATIONS) if not each.problem))
@@ -206,7 +206,8 @@ class Request:
             UsageError: an unknown name, or options that exclude one another.
             NothingToRun: a package is missing that a named implementation needs.
         """
-        from optbench import acquaintance, keyword, laws, registry, subjects
+        from optbench import keyword, laws, registry, subjects
+        from optbench.foreign import acquaintance
         from optbench.timing import bench, workloads
 
         if not (self.check or self.bench):

@@ -21,7 +21,7 @@ def report(
 
     Example: optbench report .optbench/runs/*.json -o report.html
     """
-    from optbench.records import read, write_text
+    from optbench.runs.records import read, write_text
 
     read_records = [read(path) for path in records]
     names = [path.stem for path in records]

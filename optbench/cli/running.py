@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from optbench.errors import EXIT_INTERRUPTED, OptbenchError
-from optbench.results import Measurement, Result
-from optbench.summary import Rules, Summary, summarise
+from optbench.runs.results import Measurement, Result
+from optbench.runs.summary import Rules, Summary, summarise
 
 from . import formats, tables
 from .options import Request
@@ -26,7 +26,7 @@ from .terminal import ProgressLine, coloured, note, paint, width
 if TYPE_CHECKING:
     from optbench.conformance import Crew
     from optbench.planning import Plan
-    from optbench.records import Recorder, Resumed
+    from optbench.runs.records import Recorder, Resumed
     from optbench.timing.bench import BenchPlan
 
 
@@ -51,9 +51,9 @@ def execute(request: Request) -> None:
         stack.callback(line.clear)
         line.show("importing torch")
         workers = stack.enter_context(_crew(request)) if request.check else None
-        from optbench.environment import collect
-        from optbench.records import Recorder, resume
-        from optbench.trust import recall
+        from optbench.runs.environment import collect
+        from optbench.runs.records import Recorder, resume
+        from optbench.runs.trust import recall
 
         from .torch_table import require_device
 
@@ -310,7 +310,7 @@ class _Sitting:
         path = self._report_path()
         if path is None:
             return None
-        from optbench.records import write_text
+        from optbench.runs.records import write_text
 
         from .report import render
 
@@ -325,8 +325,8 @@ class _Sitting:
         """Write the first failure as a script, where it is asked for, and say in a line where it is."""
         if self.request.repro is None:
             return
-        from optbench import script
-        from optbench.records import write_text
+        from optbench.failures import script
+        from optbench.runs.records import write_text
 
         failure = script.first(self._results())
         if failure is None:
@@ -337,7 +337,7 @@ class _Sitting:
         note(f"script: {self.request.repro} {shows} how {failure.implementation} breaks {failure.law}")
 
     def _write(self, summary: Summary, record: Path, report: Path | Exception | None) -> None:
-        from optbench.records import dumps, write_text
+        from optbench.runs.records import dumps, write_text
 
         request = self.request
         to_screen = request.output == "-"

@@ -11,7 +11,7 @@ from pathlib import Path
 import typer
 
 from optbench.errors import EXIT_BROKEN, NothingToRun, UsageError
-from optbench.kept import CALLS, FIGURES, Change, Figures
+from optbench.runs.kept import CALLS, FIGURES, Change, Figures
 
 from .options import Format
 from .tables import grid
@@ -26,10 +26,11 @@ def steady(algo: str, impl: Sequence[str], against: Path | None, format: Format,
     """Count, compare with what is kept, and write.
 
     Raises:
-        UsageError, NothingToRun: as `optbench.kept` says.
+        UsageError, NothingToRun: as `optbench.runs.kept` says.
         typer.Exit: with status 1 where a figure is worse than it was kept.
     """
-    from optbench import kept, subjects
+    from optbench import subjects
+    from optbench.runs import kept
 
     if format == Format.junit:
         raise UsageError("--format junit tells about laws, and --steady checks none: write table, json or github.")
@@ -105,7 +106,7 @@ def _table(found: Figures) -> list[str]:
 
 
 def _put(text: str, output: str) -> None:
-    from optbench.strict_json import write_text
+    from optbench.runs.strict_json import write_text
 
     if output == "-":
         sys.stdout.write(text)

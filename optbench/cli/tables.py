@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from optbench.finding import told
-from optbench.results import Measurement, Result
-from optbench.summary import Cell, count
+from optbench.failures.finding import told
+from optbench.runs.results import Measurement, Result
+from optbench.runs.summary import Cell, count
 
 from .terminal import paint, wrap
 

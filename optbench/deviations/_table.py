@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Collection
 
 from optbench import registry, subjects
-from optbench.results import Result
+from optbench.runs.results import Result
 
 from ._row import Deviation
 from .autograd import ROWS as AUTOGRAD

@@ -12,7 +12,7 @@ from optbench.subjects import Subject
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from optbench.averages import Trial
+    from optbench.trials.averagers import Trial
 
 LAW = Law(
     id="avg.bn",
@@ -78,7 +78,7 @@ def _net(trial: Trial) -> Any:
     """Three batch norms, each of a known linear function of the input, some of them in evaluation mode."""
     import torch
 
-    from optbench.problem import dtype_of
+    from optbench.trials.problem import dtype_of
 
     raises, normed = trial.case.variant == "the model raises", trial.case.variant != "no batch norm"
 
@@ -113,7 +113,7 @@ def _data(trial: Trial, k: int) -> Tensor:
     """Batch `k`, in the case's dtype: rows of three features."""
     import torch
 
-    from optbench.problem import dtype_of, generator
+    from optbench.trials.problem import dtype_of, generator
 
     rng = generator(trial.case.seed, "batch", k)
     spread = torch.tensor([0.5, 1.0, 3.0], dtype=torch.float64)
@@ -141,9 +141,9 @@ def _statistics(trial: Trial, net: Any) -> None:
     """Means and variances are the means over all batches of theirs."""
     import torch
 
-    from optbench.error import quantity
-    from optbench.oracle import CHANGES, moved
-    from optbench.problem import dtype_of, generator
+    from optbench.trials.error import quantity
+    from optbench.trials.oracle import CHANGES, moved
+    from optbench.trials.problem import dtype_of, generator
 
     dtype = dtype_of(trial.case.dtype)
     rng = generator(trial.case.seed, "statistics")

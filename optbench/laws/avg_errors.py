@@ -10,7 +10,7 @@ from optbench.law import Law, Scope
 from optbench.subjects import Subject
 
 if TYPE_CHECKING:
-    from optbench.averages import Trial
+    from optbench.trials.averagers import Trial
 
 LAW = Law(
     id="avg.errors",
@@ -38,7 +38,7 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
 def check(trial: Trial) -> None:
     from dataclasses import replace
 
-    from optbench.trial_base import Unsupported
+    from optbench.trials.base import Unsupported
 
     if trial.implementation.target:
         raise Unsupported("foreign code refuses arguments in its own way")

@@ -13,7 +13,7 @@ from optbench.subjects import Subject
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from optbench.averages import Run, Trial
+    from optbench.trials.averagers import Run, Trial
 
 LAW = Law(
     id="avg.oracle",
@@ -130,7 +130,7 @@ def _mixed(trial: Trial, variant: str) -> Run:
 
 def _callers(trial: Trial, form: str) -> None:
     """A function of the caller's is called with the averages, the model's tensors and their number."""
-    from optbench import means
+    from optbench.trials import means
 
     seen: list[int] = []
 

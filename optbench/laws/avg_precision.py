@@ -12,7 +12,7 @@ from optbench.subjects import Subject
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from optbench.averages import Trial
+    from optbench.trials.averagers import Trial
 
 LAW = Law(
     id="avg.precision",
@@ -53,7 +53,7 @@ def models(case: Case, updates: int) -> Tensor:
     """
     import torch
 
-    from optbench.problem import dtype_of, generator, wide
+    from optbench.trials.problem import dtype_of, generator, wide
 
     dtype = dtype_of(case.dtype)
     rng = generator(case.seed, "long", case.stream)
@@ -72,8 +72,8 @@ def models(case: Case, updates: int) -> Tensor:
 def check(trial: Trial) -> None:
     import torch
 
-    from optbench.error import quantity, real, real_dtype
-    from optbench.problem import dtype_of
+    from optbench.trials.error import quantity, real, real_dtype
+    from optbench.trials.problem import dtype_of
 
     case, dtype = trial.case, dtype_of(trial.case.dtype)
     updates = min(case.steps, _INTERPRETED) if trial.implementation.interpreted_on(case.device) else case.steps

@@ -12,7 +12,7 @@ from optbench.subjects import Subject
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from optbench.averages import Trial
+    from optbench.trials.averagers import Trial
 
 LAW = Law(
     id="avg.pure",
@@ -41,7 +41,7 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
 def check(trial: Trial) -> None:
     import torch
 
-    from optbench.weights import tensors
+    from optbench.trials.weights import tensors
 
     # A form is how our classes are told what to do; foreign ones have one way.
     form = "" if trial.implementation.target else trial.case.variant
@@ -80,7 +80,7 @@ def check(trial: Trial) -> None:
 
 def _picture(model: nn.Module) -> dict[str, tuple[Any, ...]]:
     """Everything about the model's tensors that an update must leave alone."""
-    from optbench.weights import tensors
+    from optbench.trials.weights import tensors
 
     found = {}
     for name, tensor in tensors(model).items():

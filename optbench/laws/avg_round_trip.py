@@ -10,8 +10,8 @@ from optbench.law import Law, Scope
 from optbench.subjects import Subject
 
 if TYPE_CHECKING:
-    from optbench.averages import Run, Trial
     from optbench.registry import Implementation
+    from optbench.trials.averagers import Run, Trial
 
 LAW = Law(
     id="avg.round_trip",
@@ -59,7 +59,7 @@ def check(trial: Trial) -> None:
 
 def _interchanged(trial: Trial) -> None:
     from optbench import registry
-    from optbench.trial_base import Unsupported
+    from optbench.trials.base import Unsupported
 
     direction, _, name = trial.case.variant.partition(" ")
     if trial.implementation.target:

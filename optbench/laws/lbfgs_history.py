@@ -13,8 +13,8 @@ from optbench.subjects import Subject
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from optbench.trial import Trial
-    from optbench.watched import Evaluation, Watched
+    from optbench.trials.optimizers import Trial
+    from optbench.trials.watched import Evaluation, Watched
 
 LAW = Law(
     id="lbfgs.history",
@@ -48,7 +48,7 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
 
 
 def check(trial: Trial) -> None:
-    from optbench.watched import Watched
+    from optbench.trials.watched import Watched
 
     watched, size = Watched(trial, trial.case.variant), trial.case.options.get("history_size", 100)
     pairs: list[tuple[Tensor, Tensor]] = []
@@ -66,7 +66,7 @@ def check(trial: Trial) -> None:
 
 def _kept(watched: Watched, pairs: Sequence[tuple[Tensor, Tensor]], what: str) -> None:
     """The pairs in the state are these, the oldest first, and the numbers beside them are theirs."""
-    from optbench.watched import slack, vector
+    from optbench.trials.watched import slack, vector
 
     checker, trial = watched.trial.checker, watched.trial
     ys, ss, ro = (watched.state(name) or [] for name in ("old_dirs", "old_stps", "ro"))
@@ -89,7 +89,7 @@ def _direction(watched: Watched, now: Evaluation, what: str) -> None:
     """The direction is -H*g, with the matrix H that the pairs in the state make, one update after the other."""
     import torch
 
-    from optbench.watched import vector
+    from optbench.trials.watched import vector
 
     ys, ss, ro = ([vector(item) for item in watched.state(name) or []] for name in ("old_dirs", "old_stps", "ro"))
     identity = torch.eye(len(now.grad), dtype=torch.float64)

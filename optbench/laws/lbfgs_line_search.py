@@ -11,8 +11,8 @@ from optbench.law import Law, Scope
 from optbench.subjects import Subject
 
 if TYPE_CHECKING:
-    from optbench.trial import Trial
-    from optbench.watched import Evaluation, Watched
+    from optbench.trials.optimizers import Trial
+    from optbench.trials.watched import Evaluation, Watched
 
 LAW = Law(
     id="lbfgs.line_search",
@@ -45,7 +45,7 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
 
 
 def check(trial: Trial) -> None:
-    from optbench.watched import Watched
+    from optbench.trials.watched import Watched
 
     watched = Watched(trial, trial.case.variant)
     for k in range(trial.case.steps):
@@ -56,7 +56,7 @@ def check(trial: Trial) -> None:
 
 
 def _accepted(watched: Watched, seen: Sequence[Evaluation], what: str) -> None:
-    from optbench.watched import slack, vector
+    from optbench.trials.watched import slack, vector
 
     checker, trial, start = watched.trial.checker, watched.trial, seen[0]
     d, t = vector(watched.state("d")), float(vector(watched.state("t")))

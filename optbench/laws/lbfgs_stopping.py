@@ -11,8 +11,8 @@ from optbench.law import Law, Scope
 from optbench.subjects import Subject
 
 if TYPE_CHECKING:
-    from optbench.trial import Trial
-    from optbench.watched import Evaluation, Watched
+    from optbench.trials.optimizers import Trial
+    from optbench.trials.watched import Evaluation, Watched
 
 LAW = Law(
     id="lbfgs.stopping",
@@ -49,7 +49,7 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
 
 
 def check(trial: Trial) -> None:
-    from optbench.watched import Watched
+    from optbench.trials.watched import Watched
 
     watched, checker = Watched(trial, trial.case.variant), trial.checker
     for k in range(trial.case.steps):
@@ -78,7 +78,7 @@ def _counts(watched: Watched) -> tuple[int, int]:
 
 def _rules(watched: Watched, seen: Sequence[Evaluation]) -> dict[str, tuple[float, float]]:
     """By how much each rule holds after the last of these evaluations, and how much of that may be rounding."""
-    from optbench.watched import slack
+    from optbench.trials.watched import slack
 
     group, now = watched.group, seen[-1]
     rules = {"tolerance_grad": (group["tolerance_grad"] - float(now.grad.abs().max()), 0.0)}
@@ -110,7 +110,7 @@ def _ended(watched: Watched, seen: Sequence[Evaluation], iterations: int, what: 
 
 def _last(watched: Watched, last: Evaluation) -> Iterable[tuple[float, float]]:
     """The rules as the last iteration met them, from the state that it left."""
-    from optbench.watched import slack, vector
+    from optbench.trials.watched import slack, vector
 
     group, trial = watched.group, watched.trial
     d, t, loss = (vector(watched.state(name)) for name in ("d", "t", "prev_loss"))

@@ -13,7 +13,7 @@ from optbench.subjects import Subject
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from optbench.trial import Run, Trial
+    from optbench.trials.optimizers import Run, Trial
 
 LAW = Law(
     id="lbfgs.views",
@@ -47,8 +47,8 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
 
 
 def check(trial: Trial) -> None:
-    from optbench.likeness import agree, followed, remade
-    from optbench.problem import Joined
+    from optbench.trials.likeness import agree, followed, remade
+    from optbench.trials.problem import Joined
 
     run = followed(trial)
     for i, placed in enumerate(run.placed):
@@ -60,8 +60,8 @@ def _joined(run: Run) -> dict[str, Tensor]:
     """What the run comes to, its parameters as one."""
     import torch
 
-    from optbench.error import real
-    from optbench.likeness import outcome
+    from optbench.trials.error import real
+    from optbench.trials.likeness import outcome
 
     found = {name: value for name, value in outcome(run).items() if not name.startswith("parameter")}
     flat = [param.detach().reshape(-1) for param in run.params]

@@ -12,7 +12,7 @@ from optbench.subjects import Subject
 if TYPE_CHECKING:
     import torch
 
-    from optbench.trial import Run, Trial
+    from optbench.trials.optimizers import Run, Trial
 
 LAW = Law(
     id="opt.amp_skip",
@@ -56,7 +56,7 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
 
 
 def check(trial: Trial) -> None:
-    from optbench.trial_base import Unsupported
+    from optbench.trials.base import Unsupported
 
     way, _, overflow = trial.case.variant.partition(_AT)
     run, plain = trial.run(), trial.run()

@@ -11,7 +11,7 @@ from optbench.law import Law, Scope
 from optbench.subjects import Subject
 
 if TYPE_CHECKING:
-    from optbench.trial import Trial
+    from optbench.trials.optimizers import Trial
 
 LAW = Law(
     id="opt.complex",
@@ -38,8 +38,8 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
 
 
 def check(trial: Trial) -> None:
-    from optbench.likeness import agree, followed, outcome, remade
-    from optbench.problem import Paired
+    from optbench.trials.likeness import agree, followed, outcome, remade
+    from optbench.trials.problem import Paired
 
     run = followed(trial)
     for i, placed in enumerate(run.placed):

@@ -12,7 +12,7 @@ from optbench.subjects import Subject
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from optbench.trial import Trial
+    from optbench.trials.optimizers import Trial
 
 LAW = Law(
     id="opt.converges",

@@ -14,7 +14,7 @@ from optbench.subjects import Subject
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from optbench.trial import Trial
+    from optbench.trials.optimizers import Trial
 
 LAW = Law(
     id="opt.differentiable",
@@ -50,7 +50,7 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
 def check(trial: Trial) -> None:
     import torch
 
-    from optbench.trial_base import Unsupported
+    from optbench.trials.base import Unsupported
 
     if not trial.takes("differentiable"):
         raise Unsupported("no such option: differentiable")
@@ -107,7 +107,7 @@ def _outcome(trial: Trial, what: str, number: Tensor) -> Tensor:
 def _drawn(trial: Trial, *labels: object) -> Tensor:
     import torch
 
-    from optbench.problem import generator
+    from optbench.trials.problem import generator
 
     rng = generator(trial.case.seed, *labels)
     return torch.randn(trial.problem.shapes[0], generator=rng, dtype=torch.float64)

@@ -10,7 +10,7 @@ from optbench.law import Law, Scope
 from optbench.subjects import Illegal, Subject
 
 if TYPE_CHECKING:
-    from optbench.trial import Run, Trial
+    from optbench.trials.optimizers import Run, Trial
 
 LAW = Law(
     id="opt.errors",
@@ -69,7 +69,7 @@ def _illegal(trial: Trial, run: Run, illegal: Illegal) -> None:
 
 def _taken(trial: Trial, run: Run, options: Mapping[str, Any]) -> None:
     """What is just legal is taken, and a step with it goes through."""
-    from optbench.trial_base import Unsupported
+    from optbench.trials.base import Unsupported
 
     try:
         run.optimizer = trial.build(run.params, options)
@@ -117,7 +117,7 @@ _PARAMETERS: dict[str, Callable[[Subject], bool]] = {
 
 
 def _unknown(trial: Trial) -> tuple[dict[str, Any], type[Exception], str]:
-    from optbench.trial_base import Unsupported
+    from optbench.trials.base import Unsupported
 
     if trial.options is None and trial.implementation.target:
         raise Unsupported("it takes any option")

@@ -11,7 +11,7 @@ from optbench.law import Law, Scope
 from optbench.subjects import Subject
 
 if TYPE_CHECKING:
-    from optbench.trial import Run, Trial
+    from optbench.trials.optimizers import Run, Trial
 
 LAW = Law(
     id="opt.hooks",
@@ -184,7 +184,7 @@ def _pre(log: list[str], name: str) -> Callable[..., None]:
 
 def _loads(trial: Trial) -> None:
     """Hooks before loading may put in another checkpoint, but not change the caller's; those after it see the state."""
-    from optbench import nested
+    from optbench.trials import nested
 
     writer, other, run = trial.run(), trial.run(), trial.run()
     log: list[str] = []
@@ -223,7 +223,7 @@ def _loads(trial: Trial) -> None:
 
 
 def _matches(run: Run, other: Run) -> bool:
-    from optbench import nested
+    from optbench.trials import nested
 
     return not any(nested.difference(run.state(i), other.state(i)) for i in range(len(run.params)))
 

@@ -13,7 +13,7 @@ from optbench.subjects import NAMES, Subject
 
 if TYPE_CHECKING:
     from optbench.registry import Implementation
-    from optbench.trial import Run, Trial
+    from optbench.trials.optimizers import Run, Trial
 
 LAW = Law(
     id="opt.interchange",
@@ -55,8 +55,9 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
 
 
 def check(trial: Trial) -> None:
-    from optbench import nested, registry
-    from optbench.trial_base import Unsupported
+    from optbench import registry
+    from optbench.trials import nested
+    from optbench.trials.base import Unsupported
 
     direction, _, name = trial.case.variant.partition(" ")
     partner = registry.IMPLEMENTATIONS[name]
@@ -80,7 +81,7 @@ def check(trial: Trial) -> None:
 
 def _asked(partner: Implementation, doing: Callable[[], Any]) -> Any:
     """What a partner can do alone; where it cannot, nobody's checkpoint is to blame."""
-    from optbench.trial_base import Unsupported
+    from optbench.trials.base import Unsupported
 
     try:
         return doing()

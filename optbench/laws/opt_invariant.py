@@ -14,7 +14,7 @@ from optbench.subjects import Subject
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from optbench.trial import Run, Trial
+    from optbench.trials.optimizers import Run, Trial
 
 LAW = Law(
     id="opt.invariant",
@@ -105,7 +105,7 @@ def _linear(params: Sequence[Any]) -> Tensor:
     """The sum of g*p over all elements: its gradient is g everywhere."""
     import torch
 
-    from optbench.error import real
+    from optbench.trials.error import real
 
     products = [(real(param.detach()) * real(param.grad)).sum() for param in params if param.grad is not None]
     return torch.stack(products).sum().double()
@@ -113,7 +113,7 @@ def _linear(params: Sequence[Any]) -> Tensor:
 
 def _zero_gradient(trial: Trial) -> None:
     """At the start, and again when what drives a parameter on has been taken out of the state."""
-    from optbench.trial import StateUnknown
+    from optbench.trials.optimizers import StateUnknown
 
     run = _run(trial)
     options = trial.subject.complete(run.options)
@@ -162,8 +162,8 @@ def _no_rate(trial: Trial) -> None:
 
 def _small_rates(trial: Trial) -> None:
     """Half the rate gives half the first move, as far as the parameters' spacing shows it."""
-    from optbench.error import spacing
-    from optbench.problem import exact
+    from optbench.trials.error import spacing
+    from optbench.trials.problem import exact
 
     moves = []
     for rate in (_RATE, _RATE / 2):
@@ -179,7 +179,7 @@ def _small_rates(trial: Trial) -> None:
 
 def _hurt(trial: Trial) -> None:
     """One element of one gradient is no number: nothing else is different, and there it shows."""
-    from optbench.likeness import outcome
+    from optbench.trials.likeness import outcome
 
     clean, run = _run(trial), _run(trial)
     elements = int(run.params[_HURT].numel())

@@ -11,7 +11,7 @@ from optbench.law import Law, Scope
 from optbench.subjects import NAMES, Option, StateEntry, Subject
 
 if TYPE_CHECKING:
-    from optbench.trial import Run, Trial
+    from optbench.trials.optimizers import Run, Trial
 
 LAW = Law(
     id="opt.knobs_alive",
@@ -64,7 +64,7 @@ def _companies(subject: Subject, option: Option, scope: Scope) -> Iterable[dict[
 
 def check(trial: Trial) -> None:
     from optbench.registry import materialise
-    from optbench.trial_base import Unsupported
+    from optbench.trials.base import Unsupported
 
     if any(getattr(trial.case, name) != value for name, value in _ground(trial.subject).items()):
         raise Unsupported("on fewer elements or steps than the law's own a knob may be idle by chance")
@@ -94,7 +94,7 @@ def _pair(trial: Trial, options: Mapping[str, Any], steps: int) -> tuple[Run, Ru
 
 
 def _state(trial: Trial, name: str) -> None:
-    from optbench.trial_base import Unsupported
+    from optbench.trials.base import Unsupported
 
     begin = 2 if trial.subject.closure else _TURNED
     plain, turned = _pair(trial, trial.case.options, begin)
@@ -132,7 +132,7 @@ def _step(run: Run, k: int) -> None:
 
 def _alive(plain: Run, turned: Run, begin: int, otherwise: str) -> None:
     """Whether the runs come to different results after any of the steps that are left."""
-    from optbench.likeness import differ
+    from optbench.trials.likeness import differ
 
     trial, seen = plain.trial, False
     for k in range(begin, trial.case.steps):

@@ -11,8 +11,8 @@ from optbench.law import Law, Scope
 from optbench.subjects import Subject
 
 if TYPE_CHECKING:
-    from optbench.counted import Counted
-    from optbench.trial import Run, Trial
+    from optbench.trials.counted import Counted
+    from optbench.trials.optimizers import Run, Trial
 
 LAW = Law(
     id="opt.launch",
@@ -44,8 +44,8 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
 def check(trial: Trial) -> None:
     import torch
 
-    from optbench.counted import together
-    from optbench.trial_base import Unsupported
+    from optbench.trials.base import Unsupported
+    from optbench.trials.counted import together
 
     if trial.implementation.interpreted_on(trial.case.device):
         raise Unsupported("what an interpreter goes through is not launched")

@@ -11,7 +11,7 @@ from optbench.law import Law, Scope
 from optbench.subjects import Subject
 
 if TYPE_CHECKING:
-    from optbench.trial import Trial
+    from optbench.trials.optimizers import Trial
 
 LAW = Law(
     id="opt.matches_reference",
@@ -36,7 +36,7 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
 
 
 def check(trial: Trial) -> None:
-    from optbench.oracle import After
+    from optbench.trials.oracle import After
 
     run = trial.run()
     if trial.subject.closure:

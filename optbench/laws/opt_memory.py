@@ -14,8 +14,8 @@ from optbench.subjects import StateEntry, Subject
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from optbench.counted import Counted
-    from optbench.trial import Trial
+    from optbench.trials.counted import Counted
+    from optbench.trials.optimizers import Trial
 
 LAW = Law(
     id="opt.memory",
@@ -44,9 +44,9 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
 
 
 def check(trial: Trial) -> None:
-    from optbench.counted import together
     from optbench.timing.probe import watch
-    from optbench.trial_base import Unsupported
+    from optbench.trials.base import Unsupported
+    from optbench.trials.counted import together
 
     if trial.implementation.interpreted_on(trial.case.device):
         raise Unsupported("an interpreter's own temporaries are none of the optimizer's")
@@ -97,7 +97,7 @@ def _state_bytes(trial: Trial, work: Counted) -> int:
     """Bytes of all state tensors but the counters."""
     from torch import Tensor
 
-    from optbench import nested
+    from optbench.trials import nested
 
     counters = {entry.name for entry in trial.subject.state if entry.counts}
     alias = trial.state_alias
@@ -113,7 +113,7 @@ def _state_bytes(trial: Trial, work: Counted) -> int:
 
 def _numbers(work: Counted) -> int:
     """How many entries the state has, whatever they are."""
-    from optbench import nested
+    from optbench.trials import nested
 
     return sum(1 for entries in work.optimizer.state.values() for _ in nested.leaves(entries))
 

@@ -10,7 +10,7 @@ from optbench.law import Law, Scope
 from optbench.subjects import Subject
 
 if TYPE_CHECKING:
-    from optbench.trial import Run, Trial
+    from optbench.trials.optimizers import Run, Trial
 
 LAW = Law(
     id="opt.old_checkpoints",
@@ -54,7 +54,7 @@ def _variants(subject: Subject, scope: Scope) -> Iterable[str]:
 
 
 def check(trial: Trial) -> None:
-    from optbench import nested
+    from optbench.trials import nested
 
     variant = trial.case.variant
     writer = trial.run()
@@ -131,7 +131,7 @@ _STEPS: dict[str, Callable[[Any], Any]] = {
 
 def _reader(trial: Trial, writer: Run) -> Run:
     """A run from where the writer is, whose own newer options are others than those that absence stands for."""
-    from optbench.problem import exact
+    from optbench.trials.problem import exact
 
     reader = trial.run(start=[exact(param) for param in writer.params])
     subject = trial.subject

@@ -12,7 +12,7 @@ from optbench.law import Law, Scope
 from optbench.subjects import Subject
 
 if TYPE_CHECKING:
-    from optbench.trial import Run, Trial
+    from optbench.trials.optimizers import Run, Trial
 
 LAW = Law(
     id="opt.params",

@@ -13,7 +13,7 @@ from optbench.subjects import Subject
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from optbench.trial import Trial
+    from optbench.trials.optimizers import Trial
 
 LAW = Law(
     id="opt.partition",
@@ -49,14 +49,14 @@ def _variants(subject: Subject) -> Iterable[str]:
 
 
 def check(trial: Trial) -> None:
-    from optbench.likeness import agree
+    from optbench.trials.likeness import agree
 
     agree(trial, lambda moved: _outcome(moved, "plain"), _outcome(trial, trial.case.variant))
 
 
 def _outcome(trial: Trial, variant: str) -> dict[str, Tensor]:
     """Parameters and state after the case's steps, in the order and shapes of the problem."""
-    from optbench.error import real
+    from optbench.trials.error import real
 
     starts = [trial.problem.place_param(values).tensor.detach() for values in trial.problem.start]
     leaves = [leaf.requires_grad_() for leaf in _cut(starts, variant)]

@@ -12,7 +12,7 @@ from optbench.law import Law, Scope
 from optbench.subjects import Subject
 
 if TYPE_CHECKING:
-    from optbench.trial import Run, Trial
+    from optbench.trials.optimizers import Run, Trial
 
 LAW = Law(
     id="opt.precision",
@@ -103,7 +103,7 @@ def _count(run: Run, steps: int, default: str) -> bool:
 
 
 def _long(trial: Trial) -> None:
-    from optbench.oracle import After
+    from optbench.trials.oracle import After
 
     run = trial.run()
     judged = sorted({trial.case.steps // 10, trial.case.steps - 1})

@@ -11,7 +11,7 @@ from optbench.law import Law, Scope, Space
 from optbench.subjects import Subject
 
 if TYPE_CHECKING:
-    from optbench.trial import Trial
+    from optbench.trials.optimizers import Trial
 
 LAW = Law(
     id="opt.pure",

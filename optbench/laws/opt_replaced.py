@@ -10,7 +10,7 @@ from optbench.law import Law, Scope
 from optbench.subjects import Subject
 
 if TYPE_CHECKING:
-    from optbench.trial import Run, Trial
+    from optbench.trials.optimizers import Run, Trial
 
 LAW = Law(
     id="opt.replaced",
@@ -125,7 +125,7 @@ def _deepcopied(trial: Trial, run: Run) -> None:
 
 def _grad_in_place(trial: Trial, run: Run) -> None:
     """A gradient whose memory is laid out anew at the same address."""
-    from optbench.problem import exact
+    from optbench.trials.problem import exact
 
     run.give(2)
     for param in run.params:

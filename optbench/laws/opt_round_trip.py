@@ -11,7 +11,7 @@ from optbench.law import Law, Scope
 from optbench.subjects import Subject
 
 if TYPE_CHECKING:
-    from optbench.trial import Run, Trial
+    from optbench.trials.optimizers import Run, Trial
 
 LAW = Law(
     id="opt.round_trip",
@@ -55,7 +55,7 @@ def check(trial: Trial) -> None:
 
 def _same_state(trial: Trial, run: Run, twin: Run, where: str) -> None:
     """Every entry of groups and state equal in name, value, dtype, shape, device and strides; none shared."""
-    from optbench import nested
+    from optbench.trials import nested
 
     mine, its = (
         [{**group, "params": len(group["params"])} for group in each.optimizer.param_groups] for each in (twin, run)
@@ -77,7 +77,7 @@ def _torch_save(trial: Trial, run: Run) -> Run:
 
     import torch
 
-    from optbench.problem import exact
+    from optbench.trials.problem import exact
 
     buffer = io.BytesIO()
     torch.save(run.optimizer.state_dict(), buffer)

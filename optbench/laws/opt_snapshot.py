@@ -10,7 +10,7 @@ from optbench.law import Law, Scope
 from optbench.subjects import Subject
 
 if TYPE_CHECKING:
-    from optbench.trial import Run, Trial
+    from optbench.trials.optimizers import Run, Trial
 
 LAW = Law(
     id="opt.snapshot",
@@ -47,8 +47,8 @@ def check(trial: Trial) -> None:
 
 
 def _loaded(trial: Trial, writer: Run, given_as: str) -> None:
-    from optbench import nested
-    from optbench.problem import exact
+    from optbench.trials import nested
+    from optbench.trials.problem import exact
 
     checker = trial.checker
     given = writer.optimizer.state_dict()
@@ -78,7 +78,7 @@ def _loaded(trial: Trial, writer: Run, given_as: str) -> None:
 def _returned(trial: Trial, run: Run) -> None:
     import torch
 
-    from optbench import nested
+    from optbench.trials import nested
 
     checker, optimizer = trial.checker, run.optimizer
     saved = optimizer.state_dict()
@@ -112,7 +112,7 @@ def _add_more(given: dict[str, Any]) -> None:
 
 
 def _unmoved(trial: Trial, what: str, given: Any, before: Any) -> None:
-    from optbench import nested
+    from optbench.trials import nested
 
     moved = nested.difference(given, before)
     trial.checker.true(what, not moved, moved)

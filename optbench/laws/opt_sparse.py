@@ -13,7 +13,7 @@ from optbench.subjects import Subject
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from optbench.trial import Run, Trial
+    from optbench.trials.optimizers import Run, Trial
 
 LAW = Law(
     id="opt.sparse",
@@ -60,7 +60,7 @@ def check(trial: Trial) -> None:
 
 def _taken(trial: Trial, form: Form) -> None:
     """Beside a run with the same gradients in their plainest form."""
-    from optbench.beside import Beside
+    from optbench.trials.beside import Beside
 
     run, plain = trial.run(), trial.run()
     beside = Beside(trial, run, plain)
@@ -76,7 +76,7 @@ def _refused(trial: Trial, form: Form, word: str) -> None:
 
     Who takes such a gradient all the same has to take it for what it is.
     """
-    from optbench.beside import Beside
+    from optbench.trials.beside import Beside
 
     run, plain = trial.run(), trial.run()
     beside = Beside(trial, run, plain)
@@ -113,8 +113,8 @@ def _step(trial: Trial, run: Run, k: int, form: Form) -> None:
 
 def _rows(trial: Trial, i: int, k: int) -> Tensor:
     """Some rows of a parameter's gradient, coalesced."""
-    from optbench import sparse
-    from optbench.problem import generator
+    from optbench.trials import sparse
+    from optbench.trials.problem import generator
 
     values = trial.problem.grad(i, k)
     assert values is not None

@@ -13,7 +13,7 @@ from optbench.subjects import Subject
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from optbench.trial import Run, Trial
+    from optbench.trials.optimizers import Run, Trial
 
 LAW = Law(
     id="opt.tensor_lr",
@@ -86,8 +86,8 @@ _FORMS: dict[str, Callable[[float], Tensor]] = {
 
 def _followed(trial: Trial, name: str, make: Callable[[float], Tensor]) -> None:
     """Written to before every step, beside a run whose group is given the number."""
-    from optbench import compilations
-    from optbench.beside import Beside
+    from optbench.trials import compilations
+    from optbench.trials.beside import Beside
 
     first = _numbers(trial, name, 0)
     tensors = [make(number) for number in first]
@@ -143,7 +143,7 @@ def _groups(trial: Trial, make: Callable[[float], Tensor], one: bool) -> None:
     """Two groups and one that joins, each beside a run of its own; the first group's tensor is written to."""
     import copy
 
-    from optbench.beside import Beside
+    from optbench.trials.beside import Beside
 
     options = {name: value for name, value in trial.case.options.items() if name != "lr"}
     runs = [trial.run({**options, "lr": _RATE}) for _ in range(3)]

@@ -21,7 +21,7 @@ from optbench.subjects import Subject
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from optbench.trial import Run, Trial
+    from optbench.trials.optimizers import Run, Trial
     from optbench.worker import Worker
 
 LAW = Law(
@@ -106,8 +106,8 @@ def _forked_child(trial: Trial) -> None:
     """The child of a process whose threads have worked goes on where it was, and so does its parent."""
     import os
 
-    from optbench import forked
-    from optbench.trial_base import Unsupported
+    from optbench.trials import forked
+    from optbench.trials.base import Unsupported
 
     if not hasattr(os, "fork"):
         raise Unsupported("this system cannot fork")
@@ -126,7 +126,7 @@ def _forked_child(trial: Trial) -> None:
 
 
 def _spawned_child(trial: Trial) -> None:
-    from optbench.trial_base import Unsupported
+    from optbench.trials.base import Unsupported
 
     implementation = trial.implementation
     if implementation.made:
@@ -142,8 +142,8 @@ def elsewhere(
 ) -> dict[str, Tensor]:
     """What the steps of a case give in the process where this is called."""
     from optbench import registry, subjects
-    from optbench.checker import Checker
-    from optbench.trial import Trial
+    from optbench.trials.checker import Checker
+    from optbench.trials.optimizers import Trial
 
     found = registry.find(implementation)
     return _taken(Trial(subjects.load(case.subject), found, case, Checker(), state_alias, options).run(), _ALONE)
@@ -165,7 +165,7 @@ class _Alone:
         self.own = _taken(trial.run(), _ALONE)
 
     def compare(self, outcome: Mapping[str, Tensor], what: str) -> None:
-        from optbench.likeness import agree
+        from optbench.trials.likeness import agree
 
         agree(self.trial, lambda of: self.own if of is self.trial else _taken(of.run(), _ALONE), outcome, what)
 
@@ -174,7 +174,7 @@ def _taken(run: Run, counts: Sequence[int], first: int = 0) -> dict[str, Tensor]
     """Take the steps from `first` on, each on so many of torch's threads; what they come to."""
     import torch
 
-    from optbench.likeness import outcome
+    from optbench.trials.likeness import outcome
 
     for k in range(first, len(counts)):
         run.give(k)

@@ -18,7 +18,7 @@ from optbench.subjects import Subject
 if TYPE_CHECKING:
     from optbench.registry import Implementation
     from optbench.timing.passes import Passes
-    from optbench.trial import Trial
+    from optbench.trials.optimizers import Trial
 
 LAW = Law(
     id="opt.tier_order",
@@ -47,7 +47,7 @@ def check(trial: Trial) -> None:
     import torch
 
     from optbench import registry
-    from optbench.trial_base import Unsupported
+    from optbench.trials.base import Unsupported
 
     slower = registry.IMPLEMENTATIONS.get(_SLOWER.get(trial.implementation.name, ""))
     refusal = slower.refusal(trial.case) if slower else "the page claims nothing of it"
@@ -69,8 +69,8 @@ def check(trial: Trial) -> None:
 def _counted(trial: Trial, implementation: Implementation) -> Passes:
     from dataclasses import replace
 
-    from optbench.counted import together
     from optbench.timing.passes import passes
+    from optbench.trials.counted import together
 
     of = replace(trial, implementation=implementation)
     work = together(of, [of.run()]).warm()

@@ -10,7 +10,7 @@ from optbench.law import Law, Scope
 from optbench.subjects import Subject
 
 if TYPE_CHECKING:
-    from optbench.averages import Trial
+    from optbench.trials.averagers import Trial
 
 LAW = Law(
     id="page.examples",
@@ -39,8 +39,8 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
 
 
 def check(trial: Trial) -> None:
-    from optbench import page
-    from optbench.trial_base import Unsupported
+    from optbench.trials import page
+    from optbench.trials.base import Unsupported
 
     if trial.implementation.target:
         raise Unsupported("the page's examples need a whole package of optimizers, schedulers and averagers")

@@ -12,7 +12,7 @@ from optbench.subjects._schedule import Part
 
 if TYPE_CHECKING:
     from optbench.registry import Implementation
-    from optbench.schedules import Trial
+    from optbench.trials.schedulers import Trial
 
 LAW = Law(
     id="sch.compose",
@@ -97,7 +97,7 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
 
 
 def check(trial: Trial) -> None:
-    from optbench.schedules import Run
+    from optbench.trials.schedulers import Run
 
     if trial.case.variant in (_UNTOLD, _IN_TORCHS):
         (_untold if trial.case.variant == _UNTOLD else _in_torchs)(trial)
@@ -132,7 +132,7 @@ def _composite(
     Raises:
         Unsupported: foreign code that no composite can tell the optimizer of.
     """
-    from optbench.trial_base import Unsupported
+    from optbench.trials.base import Unsupported
 
     if trial.implementation.target and not all(hasattr(part, "optimizer") for part in parts):
         raise Unsupported("it has no attribute `optimizer`, which composites ask of their parts")
@@ -142,8 +142,8 @@ def _composite(
 
 def _second(trial: Trial, optimizer: Any, last: int) -> None:
     """A warm-up as it would be alone; after it the subject's schedule begins, from its epoch 0 and the initial rate."""
-    from optbench import formulas
-    from optbench.schedules import LRS, Run
+    from optbench.trials import formulas
+    from optbench.trials.schedulers import LRS, Run
 
     parts = [trial.of_part(_WARM_UP, optimizer), trial.build(optimizer)]
     run = Run(trial, optimizer, _composite(trial, "sequentiallr", parts, optimizer))
@@ -179,8 +179,8 @@ def _nested(trial: Trial, nested: Part, flat: Part | None) -> None:
 
 def _follow(trial: Trial, optimizer: Any, scheduler: Any, equal: Part) -> None:
     """Judge a composite by the formula of what it has to equal."""
-    from optbench import formulas
-    from optbench.schedules import LRS, Run
+    from optbench.trials import formulas
+    from optbench.trials.schedulers import LRS, Run
 
     run = Run(trial, optimizer, scheduler)
     for epoch in range(_EPOCHS + 1):

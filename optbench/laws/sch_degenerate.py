@@ -13,7 +13,7 @@ from optbench.subjects import Subject
 from . import sch_formula
 
 if TYPE_CHECKING:
-    from optbench.schedules import Run, Trial
+    from optbench.trials.schedulers import Run, Trial
 
 LAW = Law(
     id="sch.degenerate",
@@ -55,7 +55,7 @@ def check(trial: Trial) -> None:
 
 def _torch_keeps(trial: Trial) -> bool:
     """Whether torch takes these options and keeps the law with them."""
-    from optbench.checker import Checker
+    from optbench.trials.checker import Checker
 
     twin = replace(trial, implementation=trial.plain_torch, checker=Checker())
     try:

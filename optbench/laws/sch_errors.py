@@ -10,7 +10,7 @@ from optbench.law import Law, Scope
 from optbench.subjects import Subject
 
 if TYPE_CHECKING:
-    from optbench.schedules import Trial
+    from optbench.trials.schedulers import Trial
 
 LAW = Law(
     id="sch.errors",

@@ -6,13 +6,14 @@ import random
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from optbench import formulas, pairwise
+from optbench import pairwise
 from optbench.case import Case
 from optbench.law import Law, Scope, Space
 from optbench.subjects import Subject
+from optbench.trials import formulas
 
 if TYPE_CHECKING:
-    from optbench.schedules import Run, Trial
+    from optbench.trials.schedulers import Run, Trial
 
 LAW = Law(
     id="sch.formula",
@@ -101,7 +102,7 @@ def check(trial: Trial) -> None:
 
 def _within(trial: Trial, run: Run, epoch: int) -> None:
     """Between the rates that a schedule goes to and fro between, and there to the last bit; at first too."""
-    from optbench.schedules import LRS
+    from optbench.trials.schedulers import LRS
 
     full, expected = trial.full(), trial.expected(epoch)
     for i, (rate, wanted) in enumerate(zip(run.lrs, expected, strict=True)):
@@ -118,7 +119,7 @@ def _within(trial: Trial, run: Run, epoch: int) -> None:
 
 def _at_any_epoch(trial: Trial, run: Run, last: int, among: Sequence[int]) -> None:
     """In no order, and a step from there; and what the scheduler says of any epoch without going there."""
-    from optbench.trial_base import Unsupported
+    from optbench.trials.base import Unsupported
 
     if not run.jumps:
         raise Unsupported("its step takes no epoch")

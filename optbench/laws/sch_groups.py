@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from optbench import formulas
 from optbench.case import Case
 from optbench.law import Law, Scope
 from optbench.subjects import Subject
 from optbench.subjects._schedule import Each
+from optbench.trials import formulas
 
 if TYPE_CHECKING:
-    from optbench.schedules import Run, Trial
+    from optbench.trials.schedulers import Run, Trial
 
 LAW = Law(
     id="sch.groups",
@@ -70,7 +70,7 @@ def _others(trial: Trial, run: Run) -> list[dict[str, Any]]:
 
 
 def _late(trial: Trial, joins: int) -> None:
-    from optbench.schedules import LRS
+    from optbench.trials.schedulers import LRS
 
     run = trial.run()
     for epoch in range(1, joins + 1):

@@ -14,7 +14,7 @@ from optbench.law import Law, Scope
 from optbench.subjects import Subject
 
 if TYPE_CHECKING:
-    from optbench.schedules import Trial
+    from optbench.trials.schedulers import Trial
 
 LAW = Law(
     id="sch.lifetime",
@@ -78,7 +78,7 @@ def _without_collector() -> Iterator[None]:
 
 def _quietly(trial: Trial) -> None:
     """Three epochs in the right order, in one of the ways to come to it."""
-    from optbench.schedules import Run
+    from optbench.trials.schedulers import Run
 
     run = trial.run()
     other = trial.run() if trial.case.variant == _QUIET[3] else None

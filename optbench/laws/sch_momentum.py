@@ -11,7 +11,7 @@ from optbench.subjects import Subject
 from optbench.subjects._schedule import Each
 
 if TYPE_CHECKING:
-    from optbench.schedules import Run, Trial
+    from optbench.trials.schedulers import Run, Trial
 
 LAW = Law(
     id="sch.momentum",

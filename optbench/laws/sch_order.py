@@ -11,7 +11,7 @@ from optbench.law import Law, Scope
 from optbench.subjects import Subject
 
 if TYPE_CHECKING:
-    from optbench.schedules import Trial
+    from optbench.trials.schedulers import Trial
 
 LAW = Law(
     id="sch.order",
@@ -64,7 +64,7 @@ def _still(trial: Trial) -> dict[str, Any]:
 
 
 def _step(trial: Trial, scheduler: Any, epoch: int) -> None:
-    from optbench.schedules import METRICS
+    from optbench.trials.schedulers import METRICS
 
     if trial.subject.name == "reducelronplateau":
         scheduler.step(METRICS[epoch])

@@ -6,13 +6,14 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from optbench import formulas, pairwise
+from optbench import pairwise
 from optbench.case import Case
 from optbench.law import Law, Scope
 from optbench.subjects import Subject
+from optbench.trials import formulas
 
 if TYPE_CHECKING:
-    from optbench.schedules import Trial
+    from optbench.trials.schedulers import Trial
 
 LAW = Law(
     id="sch.plateau",
@@ -50,7 +51,7 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
 
 
 def check(trial: Trial) -> None:
-    from optbench.schedules import LRS
+    from optbench.trials.schedulers import LRS
 
     run = trial.run()
     metrics = STREAMS[trial.case.stream]

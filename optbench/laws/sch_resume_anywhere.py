@@ -11,7 +11,7 @@ from optbench.subjects import Subject
 from optbench.subjects._schedule import Part
 
 if TYPE_CHECKING:
-    from optbench.schedules import Run, Trial
+    from optbench.trials.schedulers import Run, Trial
 
 LAW = Law(
     id="sch.resume_anywhere",
@@ -44,7 +44,7 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
 
 
 def check(trial: Trial) -> None:
-    from optbench.trial_base import Unsupported
+    from optbench.trials.base import Unsupported
 
     last = trial.last(min(trial.horizon() + 3, _LONGEST))
     variant = trial.case.variant
@@ -65,14 +65,14 @@ def check(trial: Trial) -> None:
 
 
 def _run(trial: Trial, implementation: Any = None) -> Run:
-    from optbench.schedules import Run
+    from optbench.trials.schedulers import Run
 
     optimizer = trial.optimizer()
     return Run(trial, optimizer, trial.build(optimizer, implementation=implementation or None))
 
 
 def _resumed(trial: Trial, variant: str, saved: Saved, k: int) -> Run:
-    from optbench.schedules import LRS, Run
+    from optbench.trials.schedulers import LRS, Run
 
     # Of other rates, so that all that goes on comes from what was saved.
     optimizer = trial.optimizer([lr / 4 for lr in LRS])

@@ -15,7 +15,7 @@ from optbench.subjects import Subject, load
 from optbench.subjects._schedule import Builtin, Each, Part, Plain, Power, Ramp
 
 if TYPE_CHECKING:
-    from optbench.schedules import Trial
+    from optbench.trials.schedulers import Trial
 
 LAW = Law(
     id="sch.round_trip",

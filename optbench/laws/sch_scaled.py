@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from optbench import formulas
 from optbench.case import Case
 from optbench.law import Law, Scope
 from optbench.subjects import Subject
+from optbench.trials import formulas
 
 if TYPE_CHECKING:
-    from optbench.schedules import Trial
+    from optbench.trials.schedulers import Trial
 
 LAW = Law(
     id="sch.scaled",
@@ -60,7 +60,7 @@ def check(trial: Trial) -> None:
 
 def _before(trial: Trial) -> None:
     """Another scheduler has set rates before this one is built."""
-    from optbench.schedules import Run
+    from optbench.trials.schedulers import Run
 
     optimizer = trial.optimizer()
     for group in optimizer.param_groups:
@@ -100,7 +100,7 @@ def _rates(
     trial: Trial, changed: list[float], since: int, epoch: int, options: Mapping[str, Any] | None = None
 ) -> list[float]:
     """What the rates are at an epoch that were changed after an earlier one, or whose schedule was."""
-    from optbench.schedules import LRS
+    from optbench.trials.schedulers import LRS
 
     if trial.subject.absolute:
         return trial.expected(epoch, options=options)

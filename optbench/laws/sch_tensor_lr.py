@@ -12,7 +12,7 @@ from optbench.subjects import Subject
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from optbench.schedules import Run, Trial
+    from optbench.trials.schedulers import Run, Trial
 
 LAW = Law(
     id="sch.tensor_lr",
@@ -48,7 +48,7 @@ def check(trial: Trial) -> None:
 
 def _betas(trial: Trial) -> None:
     """beta1 is a tensor: it is written in place too."""
-    from optbench.schedules import Run
+    from optbench.trials.schedulers import Run
 
     optimizer = trial.optimizer(like=_BETAS)
     held = [group["betas"] for group in optimizer.param_groups]
@@ -67,7 +67,7 @@ def _betas(trial: Trial) -> None:
 def _rates(trial: Trial) -> None:
     import torch
 
-    from optbench.schedules import LRS
+    from optbench.trials.schedulers import LRS
 
     dtype = torch.float32 if trial.case.variant == "tensor-float32" else torch.float64
     shape = (1,) if trial.case.variant == _FORMS[2] else ()
@@ -106,7 +106,7 @@ def _resume(trial: Trial, run: Run) -> int:
     """Two epochs on, loaded from a run of the same rates: the tensors are this run's, and nobody else's."""
     import torch
 
-    from optbench.schedules import LRS
+    from optbench.trials.schedulers import LRS
 
     other = trial.run(lrs=[torch.tensor(lr, dtype=torch.float64, device=trial.case.device) for lr in LRS])
     for epoch in (1, 2):

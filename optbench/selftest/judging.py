@@ -13,7 +13,7 @@ from optbench import laws, planning, registry, subjects
 from optbench.checking import Task, check
 from optbench.planning import Plan
 from optbench.registry import Implementation
-from optbench.results import Result
+from optbench.runs.results import Result
 
 # A case takes milliseconds: in what takes longer, the fault is that it never ends.
 _PATIENCE = 30.0

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from optbench.results import Result
+from optbench.runs.results import Result
 
 Status = Literal["caught", "misnamed", "survived", "equivalent", "passes", "breaks"]
 # What is as it has to be.

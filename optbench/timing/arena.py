@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optbench.problem import dtype_of, generator
 from optbench.timing.workloads import MOVING, ROWS, Workload
+from optbench.trials.problem import dtype_of, generator
 
 # Steps after which parameters and state return to where they were, before anything can overflow or become denormal.
 RESET_AFTER = 512

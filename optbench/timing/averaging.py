@@ -15,14 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from optbench import means
-from optbench.averages import Trial
 from optbench.case import Case
-from optbench.checker import Checker
-from optbench.error import real, real_dtype
-from optbench.problem import dtype_of, generator
 from optbench.registry import Implementation
-from optbench.results import Measurement
+from optbench.runs.results import Measurement
 from optbench.subjects import Subject
 from optbench.timing import device
 from optbench.timing.bench import BenchPlan
@@ -34,6 +29,11 @@ from optbench.timing.roof import DeviceRoof, HostRoof
 from optbench.timing.sample import SAMPLE, Sample
 from optbench.timing.timer import Contestant
 from optbench.timing.workloads import Workload
+from optbench.trials import means
+from optbench.trials.averagers import Trial
+from optbench.trials.checker import Checker
+from optbench.trials.error import real, real_dtype
+from optbench.trials.problem import dtype_of, generator
 
 # What the model's weights are multiplied by at the updates that are judged: powers of two, so that they stay exact.
 _SCALES = (1.0, -0.5, 2.0)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from optbench import registry
 from optbench.errors import UsageError, unknown
 from optbench.registry import Implementation
-from optbench.results import Measurement
+from optbench.runs.results import Measurement
 from optbench.subjects import Kind, Subject
 from optbench.timing import workloads
 from optbench.timing.workloads import Workload

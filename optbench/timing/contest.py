@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from optbench.registry import Implementation
-from optbench.results import Measurement
+from optbench.runs.results import Measurement
 from optbench.subjects import Subject
 from optbench.timing import bench, device
 from optbench.timing.bench import BenchPlan, Phase
@@ -277,7 +277,7 @@ def names_of(implementation: Implementation) -> tuple[dict[str, str], frozenset[
     """What foreign code calls its parts, and the options that it takes; None: any, as all other code."""
     if not implementation.target:
         return {}, None
-    from optbench.foreign import describe
+    from optbench.foreign.loading import describe
 
     told = describe(implementation.target)
     return told["state"], None if told["options"] is None else frozenset(told["options"])

@@ -17,7 +17,7 @@ from optbench.errors import NothingToRun, UsageError
 from optbench.registry import Implementation
 from optbench.subjects import Subject
 from optbench.timing.arena import Arena
-from optbench.trial_base import Unsupported
+from optbench.trials.base import Unsupported
 
 _FIRST_CALLS: dict[tuple[str, str, str, str], float | None] = {}
 
@@ -143,7 +143,7 @@ def building() -> Iterator[None]:
 def _build_foreign(
     implementation: Implementation, subject: Subject, params: list[Tensor], options: Mapping[str, Any]
 ) -> Any:
-    from optbench.foreign import describe
+    from optbench.foreign.loading import describe
 
     accepted = describe(implementation.target, subject.class_name)["options"]
     if accepted is None:
@@ -159,7 +159,7 @@ def _build_foreign(
 def _alias(implementation: Implementation, subject: Subject) -> Mapping[str, str]:
     if not implementation.target:
         return {}
-    from optbench.foreign import describe
+    from optbench.foreign.loading import describe
 
     state: Mapping[str, str] = describe(implementation.target, subject.class_name)["state"]
     return state

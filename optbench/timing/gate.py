@@ -16,15 +16,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optbench import oracle
-from optbench.checker import Checker
-from optbench.error import Quantity, real, real_dtype, scaled, worst
-from optbench.oracle import After, Before
 from optbench.subjects import Subject
 from optbench.timing.arena import Arena
 from optbench.timing.entrant import Entrant, Refused, one_line
 from optbench.timing.probe import Tally, impostor, watch
 from optbench.timing.sample import SAMPLE, Sample, Whole
+from optbench.trials import oracle
+from optbench.trials.checker import Checker
+from optbench.trials.error import Quantity, real, real_dtype, scaled, worst
+from optbench.trials.oracle import After, Before
 
 # Gradients of the judged steps, as multiples of the standing one: powers of two, so that they stay exact.
 SCALES = (1.0, -0.5, 2.0)

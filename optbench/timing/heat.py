@@ -9,7 +9,7 @@ from typing import Any
 
 from optbench.case import Case
 from optbench.registry import Implementation
-from optbench.results import Measurement
+from optbench.runs.results import Measurement
 from optbench.subjects import Subject
 from optbench.timing import device
 from optbench.timing.arena import Arena

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from optbench.registry import Implementation
-from optbench.results import Measurement
+from optbench.runs.results import Measurement
 from optbench.subjects import Subject
 from optbench.timing import bench
 from optbench.timing.bench import BenchPlan, BenchProgress, Phase

@@ -51,7 +51,7 @@ def _compiled() -> Callable[..., None]:
 
 def cache_bytes() -> int:
     """Size of the last-level cache, 32 MiB where it is unknown."""
-    from optbench.environment import last_level_cache_bytes
+    from optbench.runs.environment import last_level_cache_bytes
 
     try:
         return last_level_cache_bytes() or _FALLBACK_CACHE

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from optbench.problem import generator
+from optbench.trials.problem import generator
 
 SAMPLE = 1 << 16
 # Kernels work in blocks of these sizes; what is wrong at the last block's end is wrong there.

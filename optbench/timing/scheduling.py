@@ -10,19 +10,19 @@ from typing import Any
 
 import torch
 
-from optbench import formulas
 from optbench.case import Case
-from optbench.checker import Checker
 from optbench.courses import course
 from optbench.registry import Implementation
-from optbench.results import Measurement
-from optbench.schedules import Trial
+from optbench.runs.results import Measurement
 from optbench.subjects import Subject
 from optbench.timing.bench import BenchPlan
 from optbench.timing.contest import TWIN, Contest, Observe, names_of
 from optbench.timing.entrant import Refused, building, one_line
 from optbench.timing.timer import Contestant
 from optbench.timing.workloads import Workload
+from optbench.trials import formulas
+from optbench.trials.checker import Checker
+from optbench.trials.schedulers import Trial
 
 # Longer than any sample: a schedule that is over says nothing about one that goes on.
 EPOCHS = 4096

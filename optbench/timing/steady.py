@@ -14,9 +14,8 @@ from typing import Any
 
 import torch
 
-from optbench import averages, registry, schedules
+from optbench import registry
 from optbench.case import Case
-from optbench.checker import Checker
 from optbench.courses import course
 from optbench.registry import Implementation
 from optbench.subjects import Ground, Subject
@@ -27,6 +26,8 @@ from optbench.timing.passes import passes
 from optbench.timing.probe import watch
 from optbench.timing.traffic import calls
 from optbench.timing.workloads import MOVING, ROWS, Workload
+from optbench.trials import averagers, schedulers
+from optbench.trials.checker import Checker
 
 # Steps before anything is counted: the first makes the state, the second what is kept from step to step, and RAdam
 # takes another path from its sixth on.
@@ -211,14 +212,14 @@ def _closed(entrant: Entrant, arena: Arena) -> Callable[[], object]:
 
 def _schedule(subject: Subject, implementation: Implementation, workload: Workload) -> _Work:
     options = course(subject.name, scheduling.EPOCHS, _PERIOD)
-    trial = schedules.Trial(subject, implementation, Case(subject.name, options, "float64"), Checker(), {}, None)
+    trial = schedulers.Trial(subject, implementation, Case(subject.name, options, "float64"), Checker(), {}, None)
     entrant = scheduling.Entrant(trial, workload.groups)
     return lambda: None, entrant.step, lambda: 0
 
 
 def _average(subject: Subject, implementation: Implementation, workload: Workload) -> _Work:
     model = averaging.Weights(Arena(workload, "float32", "cpu", _SEED).params)
-    trial = averages.Trial(subject, implementation, Case(subject.name, {}, "float32"), Checker(), {}, None)
+    trial = averagers.Trial(subject, implementation, Case(subject.name, {}, "float32"), Checker(), {}, None)
     entrant = averaging.Entrant(trial, model, None)
     kept = sum(tensor.nbytes for tensor in entrant.averages)
     return lambda: None, entrant.step, lambda: kept

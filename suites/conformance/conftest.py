@@ -7,8 +7,8 @@ from argparse import Namespace
 import pytest
 
 from optbench import expected, laws, registry
-from optbench.acquaintance import require
 from optbench.errors import OptbenchError
+from optbench.foreign.acquaintance import require
 from optbench.planning import Plan
 from optbench.pytest_plugin import add_options
 from optbench.testing import checks

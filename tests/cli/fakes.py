@@ -1,6 +1,6 @@
 """Runs of made-up results: what the command line does with them, without an optimizer at work."""
 
-from optbench.results import Measurement, Result
+from optbench.runs.results import Measurement, Result
 
 
 def result(**fields):

@@ -7,8 +7,8 @@ import pytest
 from optbench.cli.app import run
 from optbench.cli.diff import part
 from optbench.cli.differences import MOST_BYTES, markdown
-from optbench.diff import compare
 from optbench.errors import UsageError
+from optbench.runs.diff import compare
 from tests.diff_records import baseline, record, save, timing
 
 QUIET = {"spread": 0.01, "noise_floor": 0.01}

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from optbench import acquaintance, checking, localise, worker
+from optbench import checking, worker
 from optbench.cli.app import run
+from optbench.failures import localise
+from optbench.foreign import acquaintance
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE = """

@@ -12,7 +12,7 @@ import pytest
 from optbench import laws
 from optbench.cli.app import run
 from optbench.errors import NothingToRun, UsageError
-from optbench.records import read
+from optbench.runs.records import read
 from tests.cli.fakes import measurement, result
 
 LAWS = ["--law", "opt.layouts,opt.version"]

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from optbench import conformance, registry, subjects
-from optbench.checker import Checker
 from optbench.law import Scope
 from optbench.laws import opt_graph
 from optbench.planning import Plan
-from optbench.trial import Trial
+from optbench.trials.checker import Checker
+from optbench.trials.optimizers import Trial
 
 Capture = Callable[[Callable[[], object]], Callable[[], object]]
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from optbench import conformance, sparse
+from optbench import conformance
 from optbench.laws import opt_sparse
 from optbench.planning import Plan
-from optbench.problem import generator
+from optbench.trials import sparse
+from optbench.trials.problem import generator
 
 TIERS = ("reference", "foreach", "fused")
 

@@ -6,7 +6,7 @@ import itertools
 import random
 from typing import Any
 
-from optbench.results import Measurement, Result
+from optbench.runs.results import Measurement, Result
 
 JUDGED = {"reference": "torch", "foreach": "foreach", "fused": "numba", "fused-triton": "triton-interpreter"}
 CONTEXT = {"torch-forloop": "torch", "torch-foreach": "torch", "torch-fused": "torch"}

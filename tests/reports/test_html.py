@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 from optbench.reports import render
 
-from optbench.records import Recorder, read
-from optbench.results import Measurement, Result
+from optbench.runs.records import Recorder, read
+from optbench.runs.results import Measurement, Result
 from tests.reports.record_fixture import make
 
 ROOT = Path(__file__).parents[2]

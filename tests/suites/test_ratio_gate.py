@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from optbench.suites import ratio_gate
 
-from optbench.difference import Difference, Row
+from optbench.runs.difference import Difference, Row
 
 ROOT = Path(__file__).resolve().parents[2]
 SLOW = Row("time", "adam", "fused", "1x1M, float32 on cpu", "torch-forloop", 5.0, 4.0, "slower", 0.8, 0.75, 0.85, True)

@@ -11,7 +11,7 @@ from optbench import registry, subjects
 from optbench.case import AsTensor
 from optbench.errors import UsageError
 from optbench.registry import Implementation
-from optbench.results import Measurement
+from optbench.runs.results import Measurement
 from optbench.timing import bench, contest, device
 from optbench.timing.bench import BenchPlan, BenchProgress
 from optbench.timing.timer import Contestant, Sample

@@ -7,11 +7,12 @@ import pytest
 import torch
 from torch.optim import lr_scheduler
 
-from optbench import formulas, registry, subjects
+from optbench import registry, subjects
 from optbench.courses import course
 from optbench.registry import Implementation
 from optbench.timing import bench, scheduling
 from optbench.timing.bench import BenchPlan
+from optbench.trials import formulas
 
 SCHEDULERS = [subject.name for subject in subjects.select("schedulers")]
 

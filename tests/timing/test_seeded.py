@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 from optbench.suites.ratio_gate import THRESHOLD, gate
 
-from optbench import diff, registry, subjects
-from optbench.difference import Difference
-from optbench.environment import collect
-from optbench.record_reader import empty
+from optbench import registry, subjects
+from optbench.runs import diff
+from optbench.runs.difference import Difference
+from optbench.runs.environment import collect
+from optbench.runs.reader import empty
 from optbench.timing import bench, device
 from optbench.timing.bench import BenchPlan
 from optbench.timing.timer import Contestant, Sample

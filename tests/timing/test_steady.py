@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from optbench import kept, registry, subjects
+from optbench import registry, subjects
 from optbench.errors import NothingToRun
 from optbench.registry import Implementation
+from optbench.runs import kept
 from optbench.timing import steady
 
 FILE = Path(__file__).parents[2] / "suites" / "steady" / "cpu.json"

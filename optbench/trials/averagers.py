@@ -1,0 +1,249 @@
+"""The trial of averagers: a model whose weights change, an average of it, and what that has to be."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from optbench import registry
+from optbench.errors import NothingToRun
+from optbench.registry import Implementation
+from optbench.trials import means
+from optbench.trials.base import TrialBase, Unsupported
+from optbench.trials.error import Quantity, real, real_dtype
+from optbench.trials.problem import Placed, exact, generator
+from optbench.trials.weights import Source, tensors, value
+
+CLASS, MODULE = "AveragedModel", "swa_utils"
+
+
+class Run:
+    """An average of the implementation under test, and the model it is of.
+
+    Args:
+        trial: the trial it belongs to.
+        average: what the average is; None: the subject's.
+        arguments: of AveragedModel, where the subject's function is not wanted.
+        implementation: who makes it; None: the one under test.
+    """
+
+    def __init__(
+        self,
+        trial: Trial,
+        average: means.Average | None = None,
+        arguments: Mapping[str, Any] | None = None,
+        implementation: Implementation | None = None,
+    ) -> None:
+        self.trial, self.case = trial, trial.case
+        self.average = average or trial.average
+        self.placed: list[Placed] = []
+        self.model: nn.Module = Source(trial.case, self.placed)
+        # torch copies the first model that it is shown; other people start from the one that they were made with.
+        self.put(0 if trial.implementation.target else -1)
+        self._make = lambda: trial.build(self.model, arguments, implementation)
+        self.averager = self._make()
+        self.counted = 0
+        self._begun = 0
+        self._starts: dict[str, Tensor] = {}
+        self._models: list[dict[str, Tensor]] = []
+
+    def put(self, k: int) -> None:
+        """Give the model's tensors their values of update `k`."""
+        with torch.no_grad():
+            for name, tensor in tensors(self.model).items():
+                tensor.copy_(value(self.case, name, tensor, k))
+
+    def update(self, k: int) -> None:
+        """Take the model as it is at update `k` into the average."""
+        self.put(k)
+        self._models.append({name: exact(tensor) for name, tensor in tensors(self.model).items()})
+        self.trial.update(self.averager, self.model)
+        self.counted += 1
+
+    def averaged(self) -> dict[str, Tensor]:
+        """The averaged model's tensors by name."""
+        return tensors(self.trial.module(self.averager))
+
+    def restart(self) -> None:
+        """What the averaged model now holds is what the average goes on from, unless it has met no model yet."""
+        self._starts = {name: exact(tensor) for name, tensor in self.averaged().items()} if self.counted else {}
+        self._begun, self._models = self.counted, []
+
+    def resume(self) -> None:
+        """Go on in a new averager that loaded this one's state_dict."""
+        saved = self.averager.state_dict()
+        self.averager = self._make()
+        self.averager.load_state_dict(saved)
+        self.restart()
+
+    def overwrite(self) -> None:
+        """Write other values into the averaged model."""
+        with torch.no_grad():
+            for name, tensor in self.averaged().items():
+                tensor.copy_(value(self.case, f"written {name}", tensor, 0))
+        self.restart()
+
+    def replace(self) -> None:
+        """Move every tensor of both models to other memory, and go on with another object of the model's class."""
+        for tensor in [*tensors(self.model).values(), *self.averaged().values()]:
+            tensor.data = tensor.data.clone()
+        self.model = copy.deepcopy(self.model)
+        self.restart()
+
+    def judge(self, what: str) -> None:
+        """Compare every tensor of the averaged model with what it has to be."""
+        checker, models, averaged = self.trial.checker, tensors(self.model), self.averaged()
+        checker.same(f"{what}, tensors of the averaged model", list(averaged), list(models))
+        checker.same(f"{what}, dtypes", [tensor.dtype for tensor in averaged.values()],
+                     [tensor.dtype for tensor in models.values()])  # fmt: skip
+        parameters = {name for name, _ in self.model.named_parameters()}
+        by_dtype: dict[torch.dtype, list[str]] = {}
+        for name, tensor in averaged.items():
+            if name in parameters or self.trial.averages_buffers:
+                by_dtype.setdefault(tensor.dtype, []).append(name)
+            else:
+                checker.equal(f"{what}, {name}, which is copied", tensor.cpu(), models[name].cpu())
+        for dtype, names in by_dtype.items():
+            if dtype.is_floating_point or dtype.is_complex:
+                for name, wanted in zip(names, self._expected(names, dtype), strict=True):
+                    checker.close(f"{what}, {name}", averaged[name], wanted, real_dtype(dtype))
+                continue
+            for name, wanted in zip(names, self._expected(names, torch.float64), strict=True):
+                off = (exact(averaged[name]) - wanted.expected).abs().max()
+                # Whole numbers may be cut off; of two flags the nearer one tells what the average is.
+                reach, kind = (0.5 + 1e-9, "flags") if dtype is torch.bool else (1, "whole numbers")
+                checker.true(f"{what}, {name}, {kind}", bool(off < reach),
+                             f"{float(off):.3g} from the average, where rounding is below {reach:.1g}")  # fmt: skip
+
+    def _expected(self, names: Sequence[str], dtype: torch.dtype) -> list[Quantity]:
+        """What these tensors of one dtype have to be: an average does not see where one ends and the next begins."""
+
+        def flat(some: Mapping[str, Tensor]) -> Tensor:
+            return torch.cat([some[name].reshape(-1) for name in names])
+
+        shown = torch.stack([flat(model) for model in self._models])
+        start = flat(self._starts) if self._starts else None
+        rng = generator(self.case.seed, "average", dtype, self.counted)
+        whole = means.expected(self.average, shown, start, self._begun, dtype, rng)
+        shapes = [real(self._models[-1][name]).shape for name in names]
+        return whole.split(shapes, torch.zeros_like(whole.expected))
+
+    def untouched(self) -> None:
+        """Check the memory around the model's tensors."""
+        for i, placed in enumerate(self.placed):
+            self.trial.checker.true(f"memory around weight{i} is untouched", placed.untouched())
+
+
+@dataclass
+class Trial(TrialBase):
+    """One law's work on one case of one averager, whose averaging function the variant may name: see `arguments`."""
+
+    @property
+    def average(self) -> means.Average:
+        """What the subject's average is."""
+        options = self.subject.complete(self.case.options)
+        return means.Exponential(options["decay"]) if "decay" in options else means.mean
+
+    @property
+    def averages_buffers(self) -> bool:
+        return bool(self.case.options.get("use_buffers"))
+
+    def load(self, name: str, implementation: Implementation | None = None) -> Any:
+        """What stands under this name in the implementation's swa_utils.
+
+        Raises:
+            Unsupported: it is no part of one of torch's paths, or of foreign code.
+            NothingToRun: a package that should have it has no such thing.
+        """
+        chosen = implementation or self.implementation
+        if chosen.target and name != CLASS:
+            raise Unsupported(f"foreign code brings an averager only, no {name}")
+        try:
+            return chosen.load(name, MODULE)
+        except NothingToRun as lacking:
+            # One of torch's paths has one form of averaging; what is missing elsewhere is missing.
+            if not chosen.factory:
+                raise
+            raise Unsupported(str(lacking)) from lacking
+
+    def function(self, form: str, implementation: Implementation | None = None) -> Any:
+        """The subject's averaging function.
+
+        Args:
+            form: "avg_fn", of a tensor; "multi_avg_fn", of lists of tensors.
+            implementation: whose; None: the one's under test.
+        """
+        kind = "ema" if "decay" in self.subject.defaults else "swa"
+        decay = (self.case.options["decay"],) if "decay" in self.case.options else ()
+        return self.load(f"get_{kind}_{form}", implementation)(*decay)
+
+    def arguments(self, form: str, implementation: Implementation | None = None) -> dict[str, Any]:
+        """How AveragedModel is told to compute the subject's average.
+
+        Args:
+            form: as for `function`; "default", by no argument; "", by lists of tensors where there is a choice.
+            implementation: as for `function`.
+        """
+        if form == "default":
+            return {}
+        if form:
+            return {form: self.function(form, implementation)}
+        try:
+            return self.arguments("multi_avg_fn", implementation)
+        except Unsupported:
+            return self.arguments("avg_fn", implementation)
+
+    def build(
+        self,
+        model: nn.Module,
+        arguments: Mapping[str, Any] | None = None,
+        implementation: Implementation | None = None,
+    ) -> Any:
+        """An average of a model by the implementation under test, or by another.
+
+        Args:
+            model: what is averaged.
+            arguments: of AveragedModel, beside the case's; None: what computes the subject's average.
+            implementation: who makes it; None: the one under test.
+
+        Raises:
+            Unsupported: foreign code that has no such option.
+        """
+        chosen = implementation or self.implementation
+        given = registry.materialise(self.case.options)
+        if chosen.target:
+            given |= arguments or {}
+            missing = sorted(name for name in given if not self.takes(name))
+            if missing:
+                raise Unsupported(f"no such option: {', '.join(missing)}")
+            return self.load(CLASS, chosen)(model, **given)
+        given.pop("decay", None)
+        how = self.arguments("", chosen) if arguments is None else arguments
+        return self.load(CLASS, chosen)(model, **{**given, **how})
+
+    def module(self, averager: Any) -> nn.Module:
+        """The averaged model."""
+        found: nn.Module = getattr(averager, self._own("module"))
+        return found
+
+    def update(self, averager: Any, model: nn.Module) -> None:
+        """Take the model as it is into the average."""
+        getattr(averager, self._own("update_parameters"))(model)
+
+    def run(
+        self,
+        average: means.Average | None = None,
+        arguments: Mapping[str, Any] | None = None,
+        implementation: Implementation | None = None,
+    ) -> Run:
+        """A new average of a new model."""
+        return Run(self, average, arguments, implementation)
+
+    def _own(self, name: str) -> str:
+        """What foreign code calls it."""
+        return next((own for own, declared in self.state_alias.items() if declared == name), name)

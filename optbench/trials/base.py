@@ -1,0 +1,47 @@
+"""What the trials of all kinds of subject have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from optbench.case import Case
+from optbench.registry import Implementation, Oracle
+from optbench.subjects import Subject
+from optbench.trials.checker import Checker
+
+
+class Unsupported(Exception):
+    """The implementation documents that it does not take this case; the message is the reason."""
+
+
+@dataclass
+class TrialBase:
+    """One law's work on one case of one implementation.
+
+    Args:
+        subject: the algorithm's declaration.
+        implementation: what is judged.
+        case: what it is judged on.
+        checker: takes the comparisons.
+        state_alias: foreign name -> declared name: of optimizers' state, and of an averager's attributes.
+        options: the options that foreign code takes, None for any.
+        named: the options that foreign code's constructor names: each is given, because its default may be another.
+        oracle: who judges numbers; None: one of ours.
+        scenes: what came out wrong, with all that is needed to find out why; see `optbench.failures.diagnosis`.
+    """
+
+    subject: Subject
+    implementation: Implementation
+    case: Case
+    checker: Checker
+    state_alias: Mapping[str, str]
+    options: frozenset[str] | None = None
+    named: frozenset[str] = frozenset()
+    oracle: Oracle | None = None
+    scenes: list[Any] = field(default_factory=list)
+
+    def takes(self, option: str) -> bool:
+        """Whether the implementation under test has this option."""
+        return self.options is None or option in self.options

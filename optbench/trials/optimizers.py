@@ -1,0 +1,416 @@
+"""A trial: one law, one case, one implementation. Laws are written against this."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from optbench import registry
+from optbench.case import Case
+from optbench.failures import scene
+from optbench.failures.tape import Tape
+from optbench.registry import Implementation
+from optbench.subjects import load
+from optbench.trials import joint, nested, oracle
+from optbench.trials.base import TrialBase, Unsupported
+from optbench.trials.error import Quantity, real_dtype
+from optbench.trials.error import quantity as quantity_of
+from optbench.trials.oracle import After, Before
+from optbench.trials.problem import CANARY, RESUME_AFTER, Placed, Problem, exact
+
+# Wrong steps that are kept: enough to tell one mistake from another.
+_SCENES = 6
+
+
+class StateUnknown(Unsupported):
+    """Foreign code keeps its state under names that nobody declared."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"its state has no {name!r}, and no Adapter says what else it is called")
+
+
+class Run:
+    """An optimizer of the implementation under test, with its parameters, at work on a problem.
+
+    Args:
+        trial: the trial it belongs to.
+        options: hyperparameters of its only group; None: the case's.
+        start: values to start from, float64; None: the problem's.
+    """
+
+    def __init__(
+        self, trial: Trial, options: Mapping[str, Any] | None = None, start: Sequence[Tensor] | None = None
+    ) -> None:
+        self.trial = trial
+        self.problem = trial.problem
+        self.options = dict(trial.case.options if options is None else options)
+        self.placed: list[Placed] = [self.problem.place_param(values) for values in start or self.problem.start]
+        self.params = [placed.tensor for placed in self.placed]
+        self.grads: list[Placed | None] = [None] * len(self.params)
+        self.given: list[Tensor | None] = [None] * len(self.params)
+        self._at = 0
+        trial.runs.append(self)
+        self.optimizer = trial.build(self.params, self.options)
+
+    def give(self, k: int) -> None:
+        """Put the gradients of step `k` (from 0) in place, None where the case has none."""
+        self._at = k
+        for i in range(len(self.params)):
+            self._put_grad(i, self.problem.grad(i, k))
+
+    def step(self, k: int | None = None) -> None:
+        """Take a step; with `k`, put that step's gradients in place before."""
+        if k is not None:
+            self.give(k)
+        self.trial.advance(self.optimizer, self.problem.objective(self.params, self._at, self._put_grad))
+
+    def _put_grad(self, i: int, values: Tensor | None) -> None:
+        placed = None if values is None else self.problem.place_grad(values)
+        self.grads[i] = placed
+        self.given[i] = None if placed is None else placed.tensor.clone()
+        self.params[i].grad = None if placed is None else placed.tensor
+
+    def state(self, i: int) -> dict[str, Any]:
+        """The state of parameter `i` under the declared names, without entries that are None."""
+        kept = self.optimizer.state.get(self.params[i], {})
+        alias = self.trial.state_alias
+        return {alias.get(name, name): value for name, value in kept.items() if value is not None}
+
+    def held(self) -> dict[str, Any]:
+        """A copy of all state and all parameters, by name; state first, so that the first wrong quantity is named."""
+        found: dict[str, Any] = {}
+        for i in range(len(self.params)):
+            for name, entry in self.state(i).items():
+                found |= {f"{name}{path} of parameter {i}": leaf for path, leaf in nested.leaves(entry)}
+        found |= {f"parameter {i}": param for i, param in enumerate(self.params)}
+        values: dict[str, Any] = nested.copied(found)
+        return values
+
+    def before(self, i: int, k: int) -> Before:
+        """Parameter `i` as it now stands and its gradient of step `k`, as the oracle's input.
+
+        Raises:
+            StateUnknown: of foreign code, which keeps something else or elsewhere.
+        """
+        state = self.state(i)
+        if self.trial.implementation.target and state:
+            self._require_known(state)
+        names = self.trial.subject.tensor_names(self.options)
+        kept = {name: exact(state[name]) for name in names if name in state}
+        counter = self.trial.subject.counter
+        step = int(state[counter.name]) if counter and counter.name in state else int(bool(kept))
+        names = self.trial.subject.number_names(self.options)
+        numbers = {name: state[name].detach().cpu().clone() for name in names if name in state}
+        return Before(exact(self.params[i]), self.problem.grad(i, k), kept, step, numbers)
+
+    def _require_known(self, state: Mapping[str, Any]) -> None:
+        subject = self.trial.subject
+        counter = (subject.counter.name,) if subject.counter else ()
+        for name in (*subject.state_names(self.options), *subject.number_names(self.options), *counter):
+            if name not in state:
+                raise StateUnknown(name)
+
+    def put(self, befores: Sequence[Before]) -> None:
+        """Overwrite parameters and state with these values, in place."""
+        with torch.no_grad():
+            for i, before in enumerate(befores):
+                self.params[i].copy_(before.param)
+                state = self.state(i)
+                for name, values in (before.state | before.numbers).items():
+                    if name in state:
+                        state[name].copy_(values)
+        if self.trial.tape is not None:
+            self.trial.tape.left(self.optimizer)
+
+    def reload(self) -> None:
+        """Go on in a new optimizer that loaded this one's state_dict."""
+        saved = self.optimizer.state_dict()
+        self.optimizer = self.trial.build(self.params, self.options)
+        self.optimizer.load_state_dict(saved)
+
+
+@dataclass
+class Trial(TrialBase):
+    """One law's work on one case of one optimizer."""
+
+    def __post_init__(self) -> None:
+        self.runs: list[Run] = []
+        self.former: Sequence[Before] = ()
+        # Keeps what optimizers do, where a script is to be made of it.
+        self.tape: Tape | None = None
+        self.problem = Problem(self.case)
+        self.dtype = real_dtype(self.problem.dtype)
+
+    @property
+    def judge(self) -> str:
+        """The implementation whose float64 run is the oracle here.
+
+        Raises:
+            Unsupported: foreign code that would be its own oracle, and cannot be.
+        """
+        if self.oracle is None:
+            judge = oracle.judge_for(self.implementation.name, self.subject)
+            nothing = not any(values.numel() for values in self.problem.start)
+            # torch's L-BFGS asks for the largest of no gradients (D-091).
+            return oracle.FOREACH if judge == oracle.TORCH and self.subject.sees == "all" and nothing else judge
+        if self.oracle.refuses:
+            raise Unsupported(f"nobody knows its formula, and it is no oracle of itself: {self.oracle.refuses}")
+        return self.oracle.name
+
+    def build(self, params: Any, options: Mapping[str, Any], implementation: Implementation | None = None) -> Any:
+        """An optimizer of the implementation under test, or of another.
+
+        Raises:
+            Unsupported: foreign code that has no such option.
+        """
+        chosen = implementation or self.implementation
+        missing = [name for name in options if not self.takes(name)]
+        if missing and chosen is self.implementation:
+            raise Unsupported(f"no such option: {', '.join(sorted(missing))}")
+        if chosen is self.implementation:
+            usual = {name: value for name, value in self.subject.defaults.items() if name in self.named}
+            options = {**usual, **options}
+        if chosen.factory and {"foreach", "fused"} & set(options):
+            raise Unsupported("foreach and fused are what makes this path")
+        optimizer = registry.build(chosen, self.subject.class_name, params, options)
+        if self.tape is not None and chosen is self.implementation:
+            self.tape.built(optimizer, params, options)
+        return optimizer
+
+    def run(self, options: Mapping[str, Any] | None = None, start: Sequence[Tensor] | None = None) -> Run:
+        """A new run of the implementation under test."""
+        return Run(self, options, start)
+
+    def follow_oracle(self) -> Run:
+        """Run the case's steps, each judged alone: parameters, every state entry and the counter."""
+        run = self.run()
+        try:
+            if self.subject.closure:
+                self._follow_whole(run)
+            elif self.oracle and not self.oracle.steps:
+                self._follow_unsynchronised(run)
+            else:
+                self._follow_steps(run, trajectory(_key(self.case), self.judge))
+        except StateUnknown:
+            run = self.run()
+            self._follow_unsynchronised(run)
+        for i, placed in enumerate(run.placed):
+            self.checker.true(f"memory around parameter {i} is untouched", placed.untouched(),
+                              shown=f"bool((memory[{i}][around[{i}]] == {CANARY}).all())")  # fmt: skip
+        return run
+
+    def judge_next(
+        self,
+        run: Run,
+        k: int,
+        what: str,
+        indices: Sequence[int] | None = None,
+        during: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
+        """Take step `k` and judge it by the oracle from where the run now stands.
+
+        Args:
+            run: whose step it is.
+            k: the step (from 0).
+            what: names it.
+            indices: the parameters to judge; None: all.
+            during: a context for the step alone, that the oracle is not taken in.
+        """
+        if self.subject.closure:
+            self._judge_whole(run, k, what, during)
+            return
+        chosen = range(len(run.params)) if indices is None else indices
+        befores = [run.before(i, k) for i in chosen]
+        with during():
+            run.step(k)
+        afters = self.after(run, befores)
+        for i, before, after in zip(chosen, befores, afters, strict=True):
+            self.compare(run, i, before, after, what)
+
+    def after(self, run: Run, befores: Sequence[Before]) -> list[After | None]:
+        """What a step has to make of parameters under the run's options.
+
+        Raises:
+            Unsupported: the oracle cannot judge a step alone.
+        """
+        if self.oracle and not self.oracle.steps:
+            raise Unsupported(f"{self.oracle.name} keeps more than its state tells, so that no step is judged alone")
+        return oracle.step(self.subject, run.options, befores, self.problem.dtype, self.judge, self.case.seed)
+
+    def compare(self, run: Run, i: int, before: Before | None, after: After | None, what: str) -> None:
+        """Judge parameter `i` after a step: its state entries first, so that the first wrong quantity is named."""
+        state, failed = run.state(i), self.checker.failed
+        if after is None:
+            assert before is not None
+            self.checker.equal(f"{what}, parameter {i}, which has no gradient", run.params[i].cpu(),
+                               before.param.to(self.problem.dtype))  # fmt: skip
+            for name, values in before.state.items():
+                # Of foreign code nobody knows in which dtype it keeps its state.
+                kept = state[name].dtype if self.implementation.target else self.problem.dtype
+                self.checker.equal(f"{what}, {name} of parameter {i}, which has no gradient", state[name].cpu(),
+                                   values.to(kept))  # fmt: skip
+            return
+        for name, quantity in after.quantities.items():
+            if name != "param" and self._keeps(name, i, state, what, before is not None):
+                self.checker.close(f"{what}, {name} of parameter {i}", state[name], quantity, self.dtype)
+        for name, number in after.numbers.items():
+            if self._keeps(name, i, state, what, before is not None):
+                # It is rounded to its own dtype by everyone, and steps in float64 tell one rounding from another.
+                judged = quantity_of(number.to(torch.float64), torch.zeros((), dtype=torch.float64), None, number.dtype)
+                self.checker.close(f"{what}, {name} of parameter {i}", state[name], judged, number.dtype)
+        counter = self.subject.counter
+        if counter and (not self.implementation.target or counter.name in state):
+            counted, key = float(state[counter.name]) if counter.name in state else None, repr(counter.name)
+            self.checker.same(f"{what}, {counter.name} of parameter {i}", counted, float(after.step),
+                              shown=f"float(optimizer.state[params[{i}]][{key}]) == {after.step}")  # fmt: skip
+        self.checker.close(f"{what}, parameter {i}", run.params[i], after.quantities["param"], self.dtype)
+        if before is not None and self.checker.failed > failed and len(self.scenes) < _SCENES:
+            self.scenes.append(scene.of_step(self, run, i, before, after))
+
+    def _keeps(self, name: str, i: int, state: Mapping[str, Any], what: str, alone: bool) -> bool:
+        """Whether the state has the entry, which counts as a fault where it has not.
+
+        Raises:
+            StateUnknown: of foreign code, where the step is judged alone, from a state that nobody can set.
+        """
+        if name in state:
+            return True
+        if self.implementation.target:
+            if alone:
+                raise StateUnknown(name)
+            return False
+        self.checker.true(f"{what}, {name} of parameter {i} is kept", False, f"the state has {sorted(state)}",
+                          f"{name!r} in optimizer.state[params[{i}]]")  # fmt: skip
+        return False
+
+    def advance(self, optimizer: Any, closure: Callable[[], Tensor] | None = None) -> None:
+        """A step of any optimizer of the subject, with a closure where it needs one."""
+        if self.tape is not None:
+            self.tape.stepped(optimizer)
+            if self.tape.dry:
+                return
+        if self.subject.closure:
+            optimizer.step(closure or (lambda: torch.ones(())))
+        else:
+            optimizer.step()
+        if self.tape is not None:
+            self.tape.left(optimizer)
+
+    def _follow_whole(self, run: Run) -> None:
+        for k in range(self.case.steps):
+            if self.case.moment == "resumed" and k == RESUME_AFTER:
+                run.reload()
+            self._judge_whole(run, k, f"step {k + 1}")
+
+    def _judge_whole(
+        self, run: Run, k: int, what: str, during: Callable[[], AbstractContextManager[None]] = nullcontext
+    ) -> None:
+        """Take step `k` and judge all parameters and their common state, from where the run now stands."""
+        outcome = joint.step_from(self.subject, run, k, self.judge)
+        with during():
+            run.step(k)
+        self.compare_whole(run, outcome, what)
+
+    def follow_unsynchronised_whole(self, run: Run) -> None:
+        """The case's steps in one go, for algorithms that see all parameters at once."""
+        crowd = joint.Crowd(self.subject, run.options, self.problem, self.judge, self.problem.start, {})
+        # One objective for all steps: pairs of several throw the parameters far away, and what returns is rounding.
+        last = self.case.steps - 1
+        for k in range(self.case.steps):
+            outcome = crowd.step(last)
+            run.step(last)
+            self.compare_whole(run, outcome, f"step {k + 1}")
+
+    def compare_whole(self, run: Run, outcome: joint.Outcome, what: str) -> None:
+        """Judge parameters and state after a step that all parameters take together."""
+        finite = all(bool(param.isfinite().all()) for param in run.params)
+        self.checker.true(f"{what}, parameters are finite", finite or not outcome.finite)
+        if not outcome.decided:
+            return
+        state = joint.flat(self.subject, run.state(0))
+        self.checker.same(f"{what}, state entries", sorted(state), sorted(outcome.state))
+        for path in outcome.state.keys() & state.keys():
+            self.checker.close(f"{what}, {path}", state[path], outcome.state[path], self.dtype)
+        for i, quantity in enumerate(outcome.params):
+            self.checker.close(f"{what}, parameter {i}", run.params[i], quantity, self.dtype)
+
+    def _follow_steps(self, run: Run, steps: Sequence[tuple[Sequence[Before], Sequence[After | None]]]) -> None:
+        for k, (befores, afters) in enumerate(steps):
+            if self.case.moment == "resumed" and k == RESUME_AFTER:
+                run.reload()
+            if k:
+                run.put(befores)
+            run.step(k)
+            for i, (before, after) in enumerate(zip(befores, afters, strict=True)):
+                self.compare(run, i, before, after, f"step {k + 1}")
+
+    def _follow_unsynchronised(self, run: Run) -> None:
+        """Parameters only, in one go: for foreign code whose state nobody can set."""
+        for k, outcomes in enumerate(rollout(_key(self.case), tuple(range(self.case.steps)), self.judge)):
+            run.step(k)
+            for i, (quantity, _) in enumerate(outcomes):
+                if not quantity:
+                    continue
+                failed = self.checker.failed
+                self.checker.close(f"step {k + 1} (state not synchronised), parameter {i}", run.params[i],
+                                   quantity["param"], self.dtype)  # fmt: skip
+                told = self.oracle is None or self.oracle.steps
+                if told and self.checker.failed > failed and len(self.scenes) < _SCENES:
+                    self.scenes.append(scene.blind(self, run, i, k))
+
+    def rollout(self, *judged: int) -> list[list[tuple[dict[str, Quantity], dict[str, Tensor]]]]:
+        """What parameters and state have to be after these steps (from 0) of one unsynchronised run."""
+        return rollout(_key(self.case), judged, self.judge)
+
+
+@dataclass(frozen=True)
+class _Key:
+    """A case that can be a dictionary key: equal where parameters, gradients and formula are."""
+
+    case: Case
+    text: str
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Key) and self.text == other.text
+
+
+def _key(case: Case) -> _Key:
+    plain = replace(case, device="cpu", variant="")
+    return _Key(plain, f"{plain.subject} {plain.id} {plain.steps} {plain.seed}")
+
+
+# Every implementation follows the same trajectory of a case, and every fault of the self-test too.
+@lru_cache(maxsize=256)
+def trajectory(key: _Key, judge: str) -> list[tuple[list[Before], list[After | None]]]:
+    """Inputs and outputs of each step of a case, the outputs rounded to be the next step's inputs."""
+    problem = Problem(key.case)
+    subject = load(key.case.subject)
+    befores = [Before(values, problem.grad(i, 0)) for i, values in enumerate(problem.start)]
+    steps = []
+    for k in range(key.case.steps):
+        afters = oracle.step(subject, key.case.options, befores, problem.dtype, judge, key.case.seed)
+        steps.append((befores, afters))
+        befores = [
+            replace(before, grad=problem.grad(i, k + 1))
+            if after is None
+            else oracle.rounded(after, problem.grad(i, k + 1), problem.dtype)
+            for i, (before, after) in enumerate(zip(befores, afters, strict=True))
+        ]
+    return steps
+
+
+@lru_cache(maxsize=64)
+def rollout(
+    key: _Key, judged: tuple[int, ...], judge: str
+) -> list[list[tuple[dict[str, Quantity], dict[str, Tensor]]]]:
+    """Quantities and 0-d state of an unsynchronised run after the judged steps."""
+    return list(oracle.rollout(load(key.case.subject), Problem(key.case), judged, judge))
