@@ -1,0 +1,141 @@
+"""lbfgs.search: where a function is evaluated, how often, and when that ends."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from optbench import pairwise
+from optbench.case import Case
+from optbench.law import Law, Scope
+from optbench.subjects import Subject
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from optbench.trials.optimizers import Trial
+
+LAW = Law(
+    id="lbfgs.search",
+    level="math",
+    statement="on curved, flat and wavy functions it evaluates what torch's evaluates, as often, and stops there too",
+    catches="a search that takes too short a fall, a bracket on the wrong side, a rule for stopping that is off by one",
+    host=True,
+)
+
+_STEPS = 3
+# Of double precision's roundings, which a search over a valley multiplies.
+_NEAR = 1e-6
+_START = (-1.25, 1.0, 0.5, -0.75, 2.125, 0.0625)
+# A wave further the function is as steep as at the start, and lower by less than Wolfe asks. From one side of an even
+# bowl to the other it is the same to the last bit.
+_EDGES: dict[str, dict[str, Any]] = {
+    "a wave further": {"line_search_fn": "strong_wolfe", "lr": 1 / (0.2 * math.pi + 5e-6), "max_iter": 8},
+    "to and fro": {"lr": 2.0, "tolerance_change": 0.0, "max_iter": 8},
+}
+# Without a line search nothing keeps it from running away, where rounding decides.
+_FORBIDDEN = [(("line_search_fn", None), ("lr", 8.0)), (("line_search_fn", None), ("lr", 0.01))]
+
+
+def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
+    if not subject.closure or "float64" not in scope.dtypes:
+        return
+    factors: dict[str, Any] = {
+        "function": tuple(name for name in _FUNCTIONS if name not in _EDGES),
+        "line_search_fn": ("strong_wolfe", None),
+        "lr": (1, 8.0, 0.01, 0.1),
+        "max_iter": (8, 4, 1),
+        "max_eval": (None, 3, 7),
+        "tolerance_grad": (1e-7, 1e-2, 0.0),
+        "tolerance_change": (1e-9, 1e-2, 0.0),
+        "history_size": (100, 2, 1),
+    }
+    factors = {name: values for name, values in factors.items() if name == "function" or name in subject.defaults}
+    for row in pairwise.rows(factors, _FORBIDDEN, scope.seed if scope.suite == "full" else 0):
+        function = row.pop("function")
+        yield scope.case(subject, row, "float64", variant=function, steps=_STEPS)
+    for function, options in _EDGES.items():
+        if options.keys() <= subject.defaults.keys():
+            yield scope.case(subject, options, "float64", variant=function, steps=_STEPS)
+
+
+def check(trial: Trial) -> None:
+    from optbench import registry
+
+    options = trial.case.options
+    actual, state = _followed(trial, trial.build, options)
+    judge = registry.IMPLEMENTATIONS[trial.judge]
+    expected, theirs = _followed(trial, lambda params, given: trial.build(params, given, judge), options)
+    checker = trial.checker
+    for k, (ours, wanted) in enumerate(zip(actual, expected, strict=True), 1):
+        for number, (one, other) in enumerate(zip(ours, wanted, strict=False), 1):
+            off = _distance(one, other)
+            checker.true(f"step {k}, place of evaluation {number}", off <= _NEAR, f"{off:.3g} of it away")
+        checker.same(f"step {k}, evaluations", len(ours), len(wanted))
+    for name in ("n_iter", "func_evals"):
+        checker.same(name, state.get(name), theirs.get(name))
+    for name in ("old_dirs", "al"):
+        checker.same(f"entries of {name}", len(state.get(name) or ()), len(theirs.get(name) or ()))
+    kept = len(state.get("old_dirs") or ())
+    checker.true("no more pairs than history_size", kept <= trial.subject.complete(options)["history_size"], f"{kept}")
+
+
+def _followed(
+    trial: Trial, build: Callable[[Any, Mapping[str, Any]], Any], options: Mapping[str, Any]
+) -> tuple[list[list[Tensor]], Mapping[str, Any]]:
+    """The places at which the function was evaluated, a list a step, and the state."""
+    import torch
+
+    function = _FUNCTIONS[trial.case.variant]
+    halves = torch.tensor(_START, dtype=torch.float64, device=trial.case.device).split(4)
+    params = [half.clone().requires_grad_() for half in halves]
+    optimizer = build(params, options)
+    steps: list[list[Tensor]] = []
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        place = torch.cat(params)
+        steps[-1].append(place.detach().clone())
+        value = function(place)
+        value.backward()  # type: ignore[no-untyped-call]
+        return value
+
+    for _ in range(trial.case.steps):
+        steps.append([])
+        optimizer.step(closure)
+    return steps, optimizer.state[params[0]]
+
+
+def _distance(one: Tensor, other: Tensor) -> float:
+    """How far two places are apart, in units of how far they are out; NaN is at NaN."""
+    import torch
+
+    if bool(one.isnan().any() or other.isnan().any()):
+        return 0.0 if torch.equal(one.isnan(), other.isnan()) else torch.inf
+    if not bool(one.isfinite().all() and other.isfinite().all()):
+        return 0.0 if torch.equal(one.isfinite(), other.isfinite()) else torch.inf
+    return float((one - other).abs().max() / other.abs().max().clamp(min=1e-3))
+
+
+def _rosenbrock(x: Tensor) -> Tensor:
+    return (100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2).sum()
+
+
+def _wave(way: Tensor) -> Tensor:
+    """Down at first, in waves of length 1, each four fifths as high as the last, on a slope that is hardly one."""
+    return -0.1 * (2 * math.pi * way).sin() * 0.8**way - 5e-6 * way
+
+
+_FUNCTIONS: dict[str, Callable[[Any], Tensor]] = {
+    "valley": _rosenbrock,
+    "two wells": lambda x: ((x**2 - 1) ** 2 + 0.1 * x).sum(),
+    "flat": lambda x: (x**4).sum(),
+    "wavy": lambda x: (0.05 * x**2 - (2 * x).cos()).sum(),
+    "slope": lambda x: (x.exp() - 1.5 * x).sum(),
+    "far": lambda x: (1 + (x - 3) ** 2).sqrt().sum(),
+    "edge": lambda x: (x.abs() ** 1.3).sum() + 0.1 * (x**2).sum(),
+    "a wave further": lambda x: _wave(x[0] - _START[0]),
+    "to and fro": lambda x: (x[0] - _START[0] + 0.5) ** 2 / 2,
+    "steep": lambda x: (50 * x**2 + x**3).sum(),
+}
