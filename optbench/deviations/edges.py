@@ -370,7 +370,7 @@ Its documentation has it start at the initial rate, and alone it never asks lr_l
 milestone SequentialLR has a part compute epoch 0 by its closed form, with which LambdaLR, StepLR and the others
 begin at the initial rate; MultiplicativeLR has none, and takes one more step instead.
 """,
-        cases=("second_in_a_Sequential",),
+        cases=("second_in_a_Sequential", "second_in_Sequential_of_torch"),
     ),
     Deviation(
         "D-092",

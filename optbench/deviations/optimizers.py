@@ -234,7 +234,7 @@ state.
     Deviation(
         "D-011",
         "adagrad",
-        "opt.groups",
+        "opt.groups opt.sparse",
         "torch-*",
         "Adagrad starts every group's sums from the constructor's initial_accumulator_value and ignores the group's",
         "a group's own value holds for it",
@@ -249,7 +249,7 @@ assert optimizer.state[p]["sum"].item() == 0.0
 Every constructor argument is an option of a group by the documentation of per-parameter options, and the group
 holds 0.5 here: the sum starts from the default nevertheless.
 """,
-        cases=("per-group_options", "group_joins_late"),
+        cases=("per-group_options", "group_joins_late", "/pair/ initial_accumulator_value=0.5"),
     ),
     Deviation(
         "D-012",

@@ -37,6 +37,8 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
                 # Squares of gradients below 1e-19 are no float32; with eps of 0 the scale itself is what varies.
                 size = eps[0] if isinstance(eps, tuple) else eps
                 yield _case(subject, scope, options, max(1e-12, (size or 1e-6) * factor), dtype)
+        if "capturable" in subject.defaults:
+            yield _case(subject, scope, {"eps": eps, "capturable": True}, eps or 1e-6, scope.some("float64")[0])
     if 0.0 in subject.eps:
         yield _case(subject, scope, {"eps": 0.0}, 0.0, scope.some("float32")[0])
     # Sums of squares leave the range of float16 long before their mean does, products of means before their root does.
@@ -45,7 +47,7 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
 
 
 def _case(subject: Subject, scope: Scope, options: dict[str, object], scale: float, dtype: str) -> Case:
-    return scope.case(subject, options, dtype, shapes="one", stream=f"scale={scale:g}", steps=3)
+    return scope.case(subject, options, dtype, shapes="one", stream=f"scale={scale:g}", steps=max(3, subject.steps))
 
 
 def check(trial: Trial) -> None:

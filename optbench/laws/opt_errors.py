@@ -124,6 +124,17 @@ def _unknown(trial: Trial) -> tuple[dict[str, Any], type[Exception], str]:
     return {"learning_rate": 0.5}, TypeError, "learning_rate"
 
 
+def _derivative(trial: Trial) -> tuple[dict[str, Any], type[Exception], str]:
+    from dataclasses import replace
+
+    from optbench.trials.base import Unsupported
+
+    refused = trial.implementation.refusal(replace(trial.case, variant="derivative by lr"))
+    if not (trial.implementation.ours and trial.subject.differentiable and refused):
+        raise Unsupported("autograd follows its steps, or it has no such flag, or refuses it in a step")
+    return {"differentiable": True}, ValueError, "differentiable"
+
+
 def _two_rates(trial: Trial) -> tuple[dict[str, Any], type[Exception], str]:
     import torch
 
@@ -134,6 +145,7 @@ def _two_rates(trial: Trial) -> tuple[dict[str, Any], type[Exception], str]:
 _CONSTRUCTING: dict[str, Callable[[Trial], tuple[dict[str, Any], type[Exception], str]]] = {
     "an unknown option": _unknown,
     "two rates": _two_rates,
+    "differentiable without autograd": _derivative,
 }
 
 

@@ -63,12 +63,25 @@ def _taken(trial: Trial, form: Form) -> None:
     from optbench.trials.beside import Beside
 
     run, plain = trial.run(), trial.run()
+    if trial.subject.sees != "all":
+        _after_another_group(trial, run)
     beside = Beside(trial, run, plain)
     for k in range(trial.case.steps):
         beside.note()
         _step(trial, run, k, form)
         _step(trial, plain, k, _plain(trial))
         beside.compare(f"step {k + 1}")
+
+
+def _after_another_group(trial: Trial, run: Run) -> None:
+    """Let another group come first, of other options and without a gradient: nobody's step may read them."""
+    import torch
+
+    from optbench.registry import materialise
+
+    first = {"params": [torch.zeros(3, 2, device=trial.case.device, requires_grad=True)], **trial.subject.crowd()}
+    groups = [first, {"params": run.params, **trial.subject.complete(trial.case.options)}]
+    run.optimizer = trial.build([{**materialise(group)} for group in groups], {})
 
 
 def _refused(trial: Trial, form: Form, word: str) -> None:

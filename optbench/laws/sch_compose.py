@@ -91,23 +91,24 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
         for variant in (*_NESTED[subject.name], _IN_TORCHS, *untold):
             yield scope.case(subject, {}, dtype, variant=variant)
     elif subject.name != "reducelronplateau":
-        for variant in (*_OF_ONE, _AFTER, _SECOND):
-            if variant != _SECOND or subject.name not in _GO_ON:
+        for variant in (*_OF_ONE, _AFTER, _SECOND, _IN_TORCHS):
+            if variant not in (_SECOND, _IN_TORCHS) or subject.name not in _GO_ON:
                 yield scope.case(subject, subject.fullest, dtype, variant=variant)
 
 
 def check(trial: Trial) -> None:
     from optbench.trials.schedulers import Run
 
-    if trial.case.variant in (_UNTOLD, _IN_TORCHS):
-        (_untold if trial.case.variant == _UNTOLD else _in_torchs)(trial)
+    if trial.case.variant == _UNTOLD:
+        _untold(trial)
         return
     if trial.subject.name in _NESTED:
-        _nested(trial, *_NESTED[trial.subject.name][trial.case.variant])
+        variants = _NESTED[trial.subject.name]
+        _in_torchs(trial) if trial.case.variant == _IN_TORCHS else _nested(trial, *variants[trial.case.variant])
         return
     last = trial.last(min(2 * trial.horizon(), 20))
     optimizer = trial.optimizer()
-    if trial.case.variant == _SECOND:
+    if trial.case.variant in (_SECOND, _IN_TORCHS):
         _second(trial, optimizer, last)
     else:
         trial.follow(trial.case.variant, Run(trial, optimizer, _alone(trial, optimizer)), 0, last)
@@ -145,14 +146,15 @@ def _second(trial: Trial, optimizer: Any, last: int) -> None:
     from optbench.trials import formulas
     from optbench.trials.schedulers import LRS, Run
 
-    parts = [trial.of_part(_WARM_UP, optimizer), trial.build(optimizer)]
-    run = Run(trial, optimizer, _composite(trial, "sequentiallr", parts, optimizer))
+    outside = trial.plain_torch if trial.case.variant == _IN_TORCHS else None
+    parts = [trial.of_part(_WARM_UP, optimizer, outside), trial.build(optimizer)]
+    run = Run(trial, optimizer, _composite(trial, "sequentiallr", parts, optimizer, outside))
     for epoch in range(_BEGINS + last + 1):
         if epoch:
             run.step(epoch)
-        if epoch < _BEGINS:
+        if epoch < _BEGINS and not outside:
             trial.judge("the first of two", run, epoch, [formulas.part(_WARM_UP, epoch, lr) for lr in LRS])
-        else:
+        elif epoch >= _BEGINS:
             trial.judge(f"second at {_BEGINS}", run, epoch, trial.expected(epoch - _BEGINS))
 
 

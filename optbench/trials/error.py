@@ -58,7 +58,8 @@ class Quantity:
     @property
     def cap(self) -> float:
         """The largest scaled error that is still honest on this case."""
-        return max(CAP, 2 * self.honest + 1)
+        # What overflows on the way is no measure.
+        return max(CAP, 2 * self.honest + 1) if math.isfinite(self.honest) else CAP
 
 
 def quantity(expected: Tensor, move: Tensor, old: Tensor | None, dtype: torch.dtype) -> Quantity:
