@@ -498,6 +498,32 @@ FAULTS: tuple[Fault, ...] = (
             ),
         ),
     ),
+    Fault(
+        "nadam-momentum-product-twice",
+        "the momentum product takes each step's momentum twice",
+        "nadam", "foreach", "opt.oracle", "mu_product",
+        shipped_in="pytorch#92699",
+        patches=(
+            (
+                "    product = gather(mu_products, device)\n",
+                "    torch._foreach_mul_(mu_products, constant(factors(mu, mu_products[0], device), mu_products[0]))\n"
+                "    product = gather(mu_products, device)\n",
+            ),
+        ),
+    ),
+    Fault(
+        "lion-tuned-on-live-buffers",
+        "the first step tries several launches on the tensors themselves and keeps them all",
+        "lion", "fused", "opt.oracle", "exp_avg",
+        shipped_in="lion-pytorch, PR 36",
+        wrap=wraps.tuned_on_live_buffers,
+    ),
+    Fault(
+        "lbfgs-any-fall-will-do",
+        "the line search takes whatever lies lower than the start",
+        "lbfgs", "reference", "lbfgs.search", "step 1",
+        patches=(("start.loss + ARMIJO * trial.t * start.slope", "start.loss"),),
+    ),
     *averaging.FAULTS,
     *schedules.FAULTS,
 )  # fmt: skip

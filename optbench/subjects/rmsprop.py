@@ -24,7 +24,7 @@ b = momentum*b + g/d                    if momentum
 p = p - lr*(b if momentum else g/d)""",
     options=(
         Option("lr", 1e-2, LR_VALUES, "lr >= 0, a float or a 1-element tensor", "step size"),
-        Option("alpha", 0.99, (0.99, 0.75), "alpha >= 0", "decay rate of the running means"),
+        Option("alpha", 0.99, (0.99, 0.25), "alpha >= 0", "decay rate of the running means"),
         Option("eps", 1e-8, (1e-8, 1e-3), "eps >= 0", "added to the root"),
         WEIGHT_DECAY,
         Option("momentum", 0, (0, 0.9), "momentum >= 0", "decay of the buffer", settled=True),

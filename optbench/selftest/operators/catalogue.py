@@ -18,13 +18,15 @@ TIERS = ("reference", "foreach", "fused")
 # What all subjects of a kind share in a tier, beside their own module; "common/" is shared by two tiers.
 _SHARED: dict[tuple[Kind, str], tuple[str, ...]] = {
     ("optimizer", "reference"): ("_ops", "_base", "_checks"),
-    ("optimizer", "foreach"): ("lists", "scalars", "buckets", "line_search", "common/base"),
+    ("optimizer", "foreach"): ("lists", "scalars", "buckets", "common/base"),
     ("scheduler", "reference"): ("_base", "_ops", "_momentum", "_composite", "_lambdas"),
     ("scheduler", "foreach"): ("base", "common/base", "common/momentum", "common/composite", "common/lambdas"),
     ("averager", "reference"): ("averagedmodel", "update_bn"),
     ("averager", "foreach"): ("averagedmodel", "averages", "common/update_bn"),
     ("averager", "fused"): ("averagedmodel", "average"),
 }
+# Further modules of a subject's own.
+_MORE = {("lbfgs", "foreach"): ("line_search",), ("lbfgs", "fused"): ("wolfe",)}
 # Subjects whose options reach most of what is shared, first.
 _TELLING = ("adam", "sgd", "asgd", "adagrad", "muon", "lbfgs", "steplr", "cycliclr", "sequentiallr", "onecyclelr",
             "reducelronplateau", "lambdalr", "swa", "ema")  # fmt: skip
@@ -78,7 +80,7 @@ def shared(kind: Kind, tier: str) -> tuple[Mutant, ...]:
         module = _module(folder or tier, within, stem)
         where = ".".join(filter(None, (within, stem)))
         for source in sources.mutants(module, f"{where}/{folder or tier}", {}):
-            used = _users(kind, tier, source.function.partition(".")[0])
+            used = _users(kind, tier, source.function)
             found.append(Mutant(source.id, source.operator, used, tier, source))
     return tuple(found)
 
@@ -87,9 +89,11 @@ def _own(subject: Subject, tier: str) -> Iterator[Mutant]:
     if subject.kind == "averager":
         return
     defaults = {option.name: option.default for option in subject.options if type(option.default) in (int, float, bool)}
-    for folder in (tier, "common") if tier == "foreach" else (tier,):
-        module = _module(folder, subject.module, subject.name)
-        for source in sources.mutants(module, f"{subject.name}/{folder}", defaults):
+    own = [(tier, subject.name), *((tier, name) for name in _MORE.get((subject.name, tier), ()))]
+    own += [("common", subject.name)] if tier == "foreach" else []
+    for folder, stem in own:
+        module = _module(folder, subject.module, stem)
+        for source in sources.mutants(module, f"{stem}/{folder}", defaults):
             yield Mutant(source.id, source.operator, (subject.name,), tier, source)
 
 
@@ -112,10 +116,10 @@ def _module(folder: str, within: str, stem: str) -> str:
 
 
 @functools.cache
-def _users(kind: Kind, tier: str, name: str) -> tuple[str, ...]:
-    """The subjects whose own modules in a tier name a function or class; all where that is found nowhere."""
+def _users(kind: Kind, tier: str, function: str) -> tuple[str, ...]:
+    """The subjects whose own modules in a tier name a function; all where it is a method, or named nowhere."""
     everyone = [subject for subject in map(subjects.load, subjects.NAMES) if subject.kind == kind]
-    named = [subject.name for subject in everyone if re.search(rf"\b{name}\b", _texts(subject, tier))]
+    named = [subject.name for subject in everyone if re.search(rf"\b{re.escape(function)}\b", _texts(subject, tier))]
     found = named or [subject.name for subject in everyone]
     found.sort(key=lambda subject: _TELLING.index(subject) if subject in _TELLING else len(_TELLING))
     return tuple(found[:_ASKED])

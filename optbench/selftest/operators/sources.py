@@ -13,6 +13,7 @@ import importlib
 import importlib.util
 import inspect
 import linecache
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from .edits import Edit, edits
 
 # Longer texts are cut in a mutant's id.
 _SHOWN = 56
+# Modules that keep what does not depend on any function's code: machine code by its text, threads, places in memory.
+_BY_TEXT = ("native", "workers", "peek")
 # What a rule, which is compiled, cannot be asked for.
 _NOT_IN_RULES = ("mutated-input", "skipped-tail", "shared-storage", "wrong-dtype", "stale-state", "dead-check")
 
@@ -169,14 +172,13 @@ def _code(code: CodeType, qualified: str, line: int) -> CodeType | None:
 
 
 def _forget(module: str) -> None:
-    """Drop what was computed from the source of a function, or by it, and kept."""
+    """Drop what the mutant's tier has computed from the source of functions, or by them, and kept.
+
+    Machine code is kept by the text that it was made of, which a mutant changes.
+    """
     tier = ".".join(module.split(".")[: 3 if ".impls." in module else 2])
-    for name in (module, f"{tier}._ops", f"{tier}.numba_backend", f"{tier}.lr_scheduler.numba_rates"):
-        for value in list(vars(importlib.import_module(name)).values()) if _exists(name) else ():
-            if getattr(value, "__module__", "") == name and hasattr(value, "cache_clear"):
-                value.cache_clear()
-
-
-@functools.cache
-def _exists(module: str) -> bool:
-    return importlib.util.find_spec(module) is not None
+    for name, loaded in list(sys.modules.items()):
+        if name.startswith(f"{tier}.") and name.rpartition(".")[2] not in _BY_TEXT:
+            for value in list(vars(loaded).values()):
+                if hasattr(value, "cache_clear") and getattr(value, "__module__", "") == name:
+                    value.cache_clear()
