@@ -18,7 +18,9 @@ from optbench.failures.scene import Expectation, Scene
 
 # Facts that are their own class: a law, words of what it says, the class.
 FACTS: tuple[tuple[str, str, str], ...] = (
-    ("opt.*", "memory around", "written outside a view"),
+    ("*", "memory around", "written outside a view"),
+    ("avg.*", "which is copied", "buffer not copied"),
+    ("avg.*", "n_averaged", "updates miscounted"),
     ("opt.pure", "gradient of parameter", "gradient mutated"),
     ("opt.pure", "is not its gradient", "state shares memory"),
     ("opt.pure", "group[", "option mutated"),

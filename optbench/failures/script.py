@@ -11,14 +11,12 @@ import io
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from optbench.case import AsTensor
-from optbench.failures import script_schedules
+from optbench.failures import literals, script_averages, script_schedules
 from optbench.failures.finding import told
 from optbench.failures.tape import Memory, Step, Tape, Track, replayed
 from optbench.foreign.loading import adapter_of
@@ -88,8 +86,10 @@ def written(trial: Any) -> str:
             # It cannot be tried.
             return "\n".join([*_body(trial, Failure("it dies", "", shown=_DIES), draw=False), ""])
         bodies = [_body(trial, failure, draw) for draw in (False, True)]
+    elif failure:
+        bodies = list((script_schedules if hasattr(trial, "mark") else script_averages).bodies(trial, failure))
     else:
-        bodies = [script_schedules.body(trial, failure)] if failure and hasattr(trial, "mark") else []
+        bodies = []
     texts = ["\n".join([*body, ""]) for body in bodies if body]
     return next((text for text in texts if fails(text)), "")
 
@@ -142,10 +142,8 @@ def _class(
     """How a script imports and calls the class, and the arguments that make it the path that it is."""
     cls = type(optimizer)
     if implementation.target:
-        where, _, own = implementation.target.rpartition(":")
-        path = Path(where)
-        module = path.stem if path.suffix == ".py" else where
-        return [f"from {module} import {own}"], own, {}
+        where, own = literals.imported(implementation.target)
+        return [f"from {where} import {own}"], own, {}
     if cls.__module__.startswith("torch.optim"):
         flags = {flag: optimizer.defaults[flag] for flag in ("foreach", "fused") if flag in optimizer.defaults}
         return [], f"torch.optim.{name}", {flag: value for flag, value in flags.items() if value is not None}
@@ -156,10 +154,10 @@ def _params(track: Track) -> list[str]:
     lines = []
     views = [memory for memory in track.starts if not memory.plain]
     if views:
-        lines += ["memory = [", *(f"    {_numbers(memory.held)}," for memory in track.starts), "]"]
+        lines += ["memory = [", *(f"    {literals.numbers(memory.held)}," for memory in track.starts), "]"]
     lines.append("params = [")
     for i, memory in enumerate(track.starts):
-        values = f"memory[{i}]{_view(memory)}" if views else _numbers(memory.tensor, memory)
+        values = f"memory[{i}]{literals.view(memory)}" if views else literals.numbers(memory.tensor, memory)
         lines.append(f"    {values}.requires_grad_(),")
     return [*lines, "]"]
 
@@ -178,23 +176,24 @@ def _built(track: Track, implementation: Implementation, called: str, flags: Map
     if len(groups) == 1 and not groups[0][1]:
         first = "params"
     else:
-        entries = [", ".join([f'"params": {some}', *(f'"{name}": {_value(value)}' for name, value in own.items())])
-                   for some, own in groups]  # fmt: skip
+        told = [[f'"params": {some}', *(f'"{name}": {literals.option(value)}' for name, value in own.items())]
+                for some, own in groups]  # fmt: skip
+        entries = [", ".join(texts) for texts in told]
         first = "[" + ", ".join(f"{{{entry}}}" for entry in entries) + "]"
-    named = [f"{name}={_value(value)}" for name, value in {**arguments(track.options), **flags}.items()]
+    named = [f"{name}={literals.option(value)}" for name, value in {**arguments(track.options), **flags}.items()]
     return f"optimizer = {called}({', '.join([first, *named])})"
 
 
 def _steps(track: Track) -> list[str]:
     lines = []
     for number, step in enumerate(track.steps):
-        lines += [f'optimizer.param_groups[{i}]["{name}"] = {_value(value)}'
+        lines += [f'optimizer.param_groups[{i}]["{name}"] = {literals.option(value)}'
                   for i, changed in step.changed.items() for name, value in changed.items()]  # fmt: skip
-        lines += [f"params[{i}].data = {_tensor(values)}" for i, values in step.replaced.items()]
+        lines += [f"params[{i}].data = {literals.tensor(values)}" for i, values in step.replaced.items()]
         for i, grad in enumerate(step.grads):
             before = track.steps[number - 1].grads[i] if number else None
             if grad is not None:
-                lines.append(f"params[{i}].grad = {_tensor(grad)}")
+                lines.append(f"params[{i}].grad = {literals.tensor(grad)}")
             elif before is not None:
                 lines.append(f"params[{i}].grad = None")
         lines.append("optimizer.step()")
@@ -234,7 +233,7 @@ def _asserted(trial: Any, failure: Failure, track: Track, place: int, name: str)
 
 def _around(track: Track) -> list[str]:
     lines = ["around = [torch.ones_like(each, dtype=torch.bool) for each in memory]"]
-    return lines + [f"around[{i}]{_view(memory)}.fill_(False)" for i, memory in enumerate(track.starts)]
+    return lines + [f"around[{i}]{literals.view(memory)}.fill_(False)" for i, memory in enumerate(track.starts)]
 
 
 def _expected(trial: Any, failure: Failure, track: Track, place: int, name: str) -> tuple[float, float] | None:
@@ -277,57 +276,3 @@ def _drawn(track: Track) -> Track:
 def _random(memory: Memory, seed: int) -> Tensor:
     kind = torch.complex64 if memory.held.is_complex() else torch.float32
     return torch.randn(memory.shape, generator=torch.Generator().manual_seed(seed), dtype=kind)
-
-
-def _tensor(memory: Memory) -> str:
-    """A tensor as an expression."""
-    if memory.sparse:
-        held = memory.held.coalesce() if not memory.held.is_coalesced() else memory.held
-        return f"torch.sparse_coo_tensor({held.indices().tolist()}, {_numbers(held.values())}, {memory.shape})"
-    if memory.plain:
-        return _numbers(memory.tensor, memory)
-    return f"{_numbers(memory.held)}{_view(memory)}"
-
-
-def _view(memory: Memory) -> str:
-    return f".as_strided({memory.shape}, {memory.stride}, {memory.offset})"
-
-
-def _numbers(values: Tensor, memory: Memory | None = None) -> str:
-    dtype = "" if values.dtype is torch.float32 else f", dtype={values.dtype}"
-    if memory is not None and memory.seed is not None:
-        kind = ", dtype=torch.complex64" if values.is_complex() else ""
-        drawn = f"torch.randn({memory.shape}, generator=torch.Generator().manual_seed({memory.seed}){kind})"
-        return f"{drawn}.to({values.dtype})" if dtype and values.dtype is not torch.complex64 else drawn
-    return f"torch.tensor({_list(values.tolist(), values.dtype)}{dtype})"
-
-
-def _list(values: Any, dtype: torch.dtype) -> str:
-    if isinstance(values, list):
-        return f"[{', '.join(_list(value, dtype) for value in values)}]"
-    if isinstance(values, complex):
-        return f"complex({_short(values.real, dtype)}, {_short(values.imag, dtype)})"
-    return _short(values, dtype)
-
-
-def _short(value: float, dtype: torch.dtype) -> str:
-    """The shortest text of a number that its dtype reads back as the same."""
-    if value != value or abs(value) == float("inf"):
-        return f'float("{value}")'
-    kind = real_dtype(dtype)
-    for digits in range(1, 18):
-        text = f"{value:.{digits}g}"
-        if float(torch.tensor(float(text), dtype=kind)) == value:
-            break
-    return text if any(letter in text for letter in ".e") else f"{text}.0"
-
-
-def _value(value: Any) -> str:
-    """An option's value as an expression."""
-    if isinstance(value, AsTensor):
-        return f"torch.tensor({value.value!r})"
-    if isinstance(value, Tensor):
-        return f"torch.tensor({value.item()!r}, dtype={value.dtype})"
-    if isinstance(value, tuple):
-        return f"({', '.join(map(_value, value))}{',' if len(value) == 1 else ''})"
-    return repr(value)

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
+from optbench.failures import literals
 from optbench.foreign.loading import adapter_of
 from optbench.subjects import load
 from optbench.subjects._schedule import Each, Part, Plain
 from optbench.trials.checker import Failure
 
 
-def body(trial: Any, failure: Failure) -> list[str]:
+def bodies(trial: Any, failure: Failure) -> Iterator[list[str]]:
     """Lines of plain torch; none where what was done is not the usual."""
     runs = [run for run in trial.runs if run.made]
     if not runs or not failure.shown:
-        return []
+        return
     run = runs[-1]
     lrs, part = run.made
     imports: list[str] = []
     made = _called(trial, part, imports, len(lrs))
     groups = ", ".join(f'{{"params": [torch.zeros(1, requires_grad=True)], "lr": {lr!r}}}' for lr in lrs)
-    return ["import torch", *sorted(set(imports)), "",
-            f"optimizer = torch.optim.SGD([{groups}], lr=0.1, momentum=0.9)", f"scheduler = {made}",
-            *_steps(run.did[: run.marked]), "",
-            f'assert {failure.shown}, [group["lr"] for group in optimizer.param_groups]']  # fmt: skip
+    yield ["import torch", *sorted(set(imports)), "",
+           f"optimizer = torch.optim.SGD([{groups}], lr=0.1, momentum=0.9)", f"scheduler = {made}",
+           *_steps(run.did[: run.marked]), "",
+           f'assert {failure.shown}, [group["lr"] for group in optimizer.param_groups]']  # fmt: skip
 
 
 def _steps(did: list[str]) -> list[str]:
@@ -45,8 +47,8 @@ def _called(trial: Any, part: Part, imports: list[str], groups: int) -> str:
     own = not implementation.target or part.subject == trial.subject.name
     name, options = subject.class_name, dict(part.options)
     if implementation.target and own:
-        where, _, name = implementation.target.rpartition(":")
-        imports.append(f"from {where.rpartition('/')[2].removesuffix('.py')} import {name}")
+        where, name = literals.imported(implementation.target)
+        imports.append(f"from {where} import {name}")
         options = adapter_of(type(trial.runs[-1].scheduler)).arguments(options)
     elif implementation.ours:
         imports.append(f"from {implementation.module}.{subject.module} import {name}")

@@ -86,8 +86,8 @@ def check(trial: Trial) -> None:
         _follow(trial, trial.run(arguments={**trial.arguments(""), "device": "cpu"}))
     elif variant.startswith(("own ", "torch ")):
         _follow(trial, _mixed(trial, variant))
-    elif variant in ("default", *_FORMS) and not trial.implementation.target:
-        _follow(trial, trial.run(arguments=trial.arguments(variant)))
+    elif trial.form and not trial.implementation.target:
+        _follow(trial, trial.run(arguments=trial.arguments(trial.form)))
     else:
         _follow(trial, trial.run())
 

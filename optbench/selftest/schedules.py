@@ -341,7 +341,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "multistep-keys-stay-strings",
         "milestones that were stored as JSON are lost",
-        "multisteplr", "reference", "sch.round_trip", "at epoch",
+        "multisteplr", "reference", "sch.round_trip", "entries of the state",
         wrap=keys_stay_strings,
     ),
     Fault(

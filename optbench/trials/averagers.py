@@ -12,14 +12,16 @@ from torch import Tensor, nn
 
 from optbench import registry
 from optbench.errors import NothingToRun
+from optbench.failures.average_mistakes import AverageScene
 from optbench.registry import Implementation
 from optbench.trials import means
-from optbench.trials.base import TrialBase, Unsupported
+from optbench.trials.base import SCENES, TrialBase, Unsupported
 from optbench.trials.error import Quantity, real, real_dtype
 from optbench.trials.problem import Placed, exact, generator
 from optbench.trials.weights import Source, tensors, value
 
 CLASS, MODULE = "AveragedModel", "swa_utils"
+FORMS = ("default", "multi_avg_fn", "avg_fn")
 
 
 class Run:
@@ -44,7 +46,8 @@ class Run:
         self.placed: list[Placed] = []
         self.model: nn.Module = Source(trial.case, self.placed)
         # torch copies the first model that it is shown; other people start from the one that they were made with.
-        self.put(0 if trial.implementation.target else -1)
+        self._first = 0 if trial.implementation.target else -1
+        self.put(self._first)
         self._make = lambda: trial.build(self.model, arguments, implementation)
         self.averager = self._make()
         self.counted = 0
@@ -111,7 +114,10 @@ class Run:
         for dtype, names in by_dtype.items():
             if dtype.is_floating_point or dtype.is_complex:
                 for name, wanted in zip(names, self._expected(names, dtype), strict=True):
+                    failed = checker.failed
                     checker.close(f"{what}, {name}", averaged[name], wanted, real_dtype(dtype))
+                    if checker.failed > failed and len(self.trial.scenes) < SCENES:
+                        self.trial.scenes.append(self._scene(name, averaged[name], wanted))
                 continue
             for name, wanted in zip(names, self._expected(names, torch.float64), strict=True):
                 off = (exact(averaged[name]) - wanted.expected).abs().max()
@@ -133,6 +139,13 @@ class Run:
         shapes = [real(self._models[-1][name]).shape for name in names]
         return whole.split(shapes, torch.zeros_like(whole.expected))
 
+    def _scene(self, name: str, got: Tensor, wanted: Quantity) -> AverageScene:
+        shown = [*([self._starts[name]] if self._starts else []), *(model[name] for model in self._models)]
+        made_of = exact(value(self.case, name, got, self._first))
+        begun = max(self._begun, 1)
+        return AverageScene(self.trial.subject, self.average, name, torch.stack(shown), begun, made_of, got,
+                            got.detach().clone(), wanted)  # fmt: skip
+
     def untouched(self) -> None:
         """Check the memory around the model's tensors."""
         for i, placed in enumerate(self.placed):
@@ -148,6 +161,12 @@ class Trial(TrialBase):
         """What the subject's average is."""
         options = self.subject.complete(self.case.options)
         return means.Exponential(options["decay"]) if "decay" in options else means.mean
+
+    @property
+    def form(self) -> str:
+        """The form of averaging that the case asks for, "" where it leaves it open."""
+        variant = self.case.variant.partition(",")[0]
+        return variant if variant in FORMS else ""
 
     @property
     def averages_buffers(self) -> bool:
@@ -178,9 +197,12 @@ class Trial(TrialBase):
             form: "avg_fn", of a tensor; "multi_avg_fn", of lists of tensors.
             implementation: whose; None: the one's under test.
         """
-        kind = "ema" if "decay" in self.subject.defaults else "swa"
         decay = (self.case.options["decay"],) if "decay" in self.case.options else ()
-        return self.load(f"get_{kind}_{form}", implementation)(*decay)
+        return self.load(self.function_name(form), implementation)(*decay)
+
+    def function_name(self, form: str) -> str:
+        """What makes the subject's averaging function of this form, in any swa_utils."""
+        return f"get_{'ema' if 'decay' in self.subject.defaults else 'swa'}_{form}"
 
     def arguments(self, form: str, implementation: Implementation | None = None) -> dict[str, Any]:
         """How AveragedModel is told to compute the subject's average.
@@ -228,12 +250,12 @@ class Trial(TrialBase):
 
     def module(self, averager: Any) -> nn.Module:
         """The averaged model."""
-        found: nn.Module = getattr(averager, self._own("module"))
+        found: nn.Module = getattr(averager, self.own("module"))
         return found
 
     def update(self, averager: Any, model: nn.Module) -> None:
         """Take the model as it is into the average."""
-        getattr(averager, self._own("update_parameters"))(model)
+        getattr(averager, self.own("update_parameters"))(model)
 
     def run(
         self,
@@ -244,6 +266,6 @@ class Trial(TrialBase):
         """A new average of a new model."""
         return Run(self, average, arguments, implementation)
 
-    def _own(self, name: str) -> str:
+    def own(self, name: str) -> str:
         """What foreign code calls it."""
         return next((own for own, declared in self.state_alias.items() if declared == name), name)

@@ -11,6 +11,9 @@ from optbench.registry import Implementation, Oracle
 from optbench.subjects import Subject
 from optbench.trials.checker import Checker
 
+# Wrong quantities that are kept: enough to tell one mistake from another.
+SCENES = 6
+
 
 class Unsupported(Exception):
     """The implementation documents that it does not take this case; the message is the reason."""

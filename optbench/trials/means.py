@@ -68,14 +68,14 @@ def expected(
     everything = models if start is None else torch.cat([start[None], models])
     changed = moved(everything[:, None].expand(-1, CHANGES, *everything.shape[1:]), dtype, rng)
     begun = max(counted, 1)
-    value, before = (_fold(average, some, begun) for some in (everything, everything[: len(everything) - 1]))
-    others = _fold(average, changed, begun)
+    value, before = (fold(average, some, begun) for some in (everything, everything[: len(everything) - 1]))
+    others = fold(average, changed, begun)
     move = (real(others) - real(value)).abs().amax(0).nan_to_num(nan=0.0, posinf=0.0)
     return quantity(real(value), move, real(before), real_dtype(dtype))
 
 
-def _fold(average: Average, everything: Tensor, begun: int) -> Tensor:
-    """The average of a start and the models behind it; zero where there is not even a start."""
+def fold(average: Average, everything: Tensor, begun: int) -> Tensor:
+    """The average of a start, which stands for so many models, and those behind it; zero without even a start."""
     if not len(everything):
         return torch.zeros(everything.shape[1:], dtype=everything.dtype)
     return average(everything[1:], everything[0], begun)

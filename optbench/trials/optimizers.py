@@ -18,14 +18,11 @@ from optbench.failures.tape import Tape
 from optbench.registry import Implementation
 from optbench.subjects import load
 from optbench.trials import joint, nested, oracle
-from optbench.trials.base import TrialBase, Unsupported
+from optbench.trials.base import SCENES, TrialBase, Unsupported
 from optbench.trials.error import Quantity, real_dtype
 from optbench.trials.error import quantity as quantity_of
 from optbench.trials.oracle import After, Before
 from optbench.trials.problem import CANARY, RESUME_AFTER, Placed, Problem, exact
-
-# Wrong steps that are kept: enough to tell one mistake from another.
-_SCENES = 6
 
 
 class StateUnknown(Unsupported):
@@ -270,7 +267,7 @@ class Trial(TrialBase):
             self.checker.same(f"{what}, {counter.name} of parameter {i}", counted, float(after.step),
                               shown=f"float(optimizer.state[params[{i}]][{key}]) == {after.step}")  # fmt: skip
         self.checker.close(f"{what}, parameter {i}", run.params[i], after.quantities["param"], self.dtype)
-        if before is not None and self.checker.failed > failed and len(self.scenes) < _SCENES:
+        if before is not None and self.checker.failed > failed and len(self.scenes) < SCENES:
             self.scenes.append(scene.of_step(self, run, i, before, after))
 
     def _keeps(self, name: str, i: int, state: Mapping[str, Any], what: str, alone: bool) -> bool:
@@ -361,7 +358,7 @@ class Trial(TrialBase):
                 self.checker.close(f"step {k + 1} (state not synchronised), parameter {i}", run.params[i],
                                    quantity["param"], self.dtype)  # fmt: skip
                 told = self.oracle is None or self.oracle.steps
-                if told and self.checker.failed > failed and len(self.scenes) < _SCENES:
+                if told and self.checker.failed > failed and len(self.scenes) < SCENES:
                     self.scenes.append(scene.blind(self, run, i, k))
 
     def rollout(self, *judged: int) -> list[list[tuple[dict[str, Quantity], dict[str, Tensor]]]]:

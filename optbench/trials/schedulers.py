@@ -18,16 +18,13 @@ from optbench.subjects import load
 from optbench.subjects._declare import REQUIRED
 from optbench.subjects._schedule import Builtin, Each, Part, Plain
 from optbench.trials import formulas
-from optbench.trials.base import TrialBase, Unsupported
+from optbench.trials.base import SCENES, TrialBase, Unsupported
 from optbench.trials.checker import RATE_TOLERANCE
 
 # Two groups of different rates, which no power of two hides roundings of.
 LRS = (0.3, 0.05)
 # Falls, stands, rises and falls again: what a scheduler that watches a metric is given by laws about all of them.
 METRICS = (1.0, 0.9, 0.95, 0.9, 0.97, 0.91, 0.93, 0.5, 0.6, 0.55, 0.52, 0.51, 0.58, 0.61, 0.4)
-
-# Wrong rates that are kept: enough to tell one mistake from another.
-_SCENES = 6
 
 
 @dataclass
@@ -162,7 +159,7 @@ class Trial(TrialBase):
             failed, got = self.checker.failed, run.lrs[i]
             shown = f"abs(optimizer.param_groups[{i}]['lr'] - {rate!r}) <= {RATE_TOLERANCE * abs(rate)!r}"
             self.checker.near(f"{what}, lr of group {i} at epoch {epoch}", got, rate, shown=shown)
-            if self.checker.failed > failed and expected is None and len(self.scenes) < _SCENES:
+            if self.checker.failed > failed and expected is None and len(self.scenes) < SCENES:
                 self.scenes.append(RateScene(self, epoch, i, got))
         told = [float(lr) for lr in run.scheduler.get_last_lr()]
         self.checker.same(f"{what}, get_last_lr at epoch {epoch}", told, run.lrs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -206,3 +207,54 @@ def test_mistakes_of_schedulers_are_named(fault: str, tmp_path: Path) -> None:
         if result.broken:
             break
     assert likely(planted.caught_by, [trial]) == SCHEDULES[fault]
+
+
+class PlainAverage(torch.nn.Module):
+    """An exponential average in a few lines, with one of several mistakes in it, or none."""
+
+    mistake = ""
+
+    def __init__(self, model: Any, decay: float = 0.999) -> None:
+        super().__init__()
+        self.module, self.decay = copy.deepcopy(model), decay
+
+    @torch.no_grad()
+    def update_parameters(self, model: Any) -> None:
+        decay = {"swapped": 1 - self.decay, "newest": 0.0, "still": 1.0, "ignored": 0.999}.get(self.mistake, self.decay)
+        for average, current in zip(self.module.parameters(), model.parameters(), strict=True):
+            average.mul_(decay).add_(current, alpha=1 - decay)
+        for average, current in zip(self.module.buffers(), model.buffers(), strict=True):
+            if self.mistake != "buffers":
+                average.copy_(current)
+
+
+def averaged(mistake: str) -> Result:
+    """The first broken case of avg.oracle, localised; the last case, where none is."""
+    cls = type("Planted", (PlainAverage,), {"mistake": mistake})
+    item = Implementation("planted", "planted", target="planted:Planted", made=lambda name, submodule: cls)
+    entry, subject = laws.entries()["avg.oracle"], subjects.load("ema")
+    cases = [case for case in planning.cases(entry, subject, Plan()) if case.options == {"decay": 0.9}]
+    plain = [case for case in cases if case.dtype == "float32" and case.variant == "multi_avg_fn"]
+    tasks = [Task("avg.oracle", case, "planted", True, "") for case in plain]
+    checked = [(task, check(task, item)) for task in tasks]
+    task, result = next((pair for pair in checked if pair[1].broken), checked[-1])
+    return localise(task, result, implementation=item) if result.broken else result
+
+
+@pytest.mark.parametrize(
+    ("mistake", "named"),
+    [
+        ("still", "average stands still"),
+        ("newest", "newest model in place of an average"),
+        ("swapped", "weights swapped"),
+        ("ignored", "option ignored (as if decay=0.999)"),
+        ("buffers", "buffer not copied"),
+    ],
+)
+def test_mistakes_of_averages(mistake: str, named: str) -> None:
+    result = averaged(mistake)
+    assert result.finding is not None and result.finding["likely"] == named
+
+
+def test_a_right_average_is_named_nothing() -> None:
+    assert averaged("").verdict == "pass"
