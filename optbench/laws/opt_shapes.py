@@ -24,6 +24,8 @@ _QUICK = ("zero first", "zero middle", "zero last", "all zero", "scalars", "smal
 _FULL = (*_QUICK, "large")
 # Their sizes mean the same in every dtype.
 _ONCE = ("many", "blocks")
+# Of a length that no power of two is a multiple of, so that what lands elsewhere differs.
+_BEYOND, _PATTERN = "repeated beyond 2^31 elements", "4099"
 
 
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
@@ -32,6 +34,9 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
             if scope.suite == "full" or shapes not in _ONCE or dtype == scope.some("float32")[0]:
                 steps = 1 if shapes == "many" else 2
                 yield scope.case(subject, subject.fullest, dtype, shapes=shapes, steps=steps)
+    if scope.suite == "full" and scope.device != "cpu" and subject.sees == "element" and not subject.sparse:
+        usual = scope.some("bfloat16")[0]
+        yield scope.case(subject, subject.fullest, usual, shapes=_PATTERN, steps=2, variant=_BEYOND)
 
 
 def space(subject: Subject, scope: Scope) -> Space:
@@ -40,4 +45,9 @@ def space(subject: Subject, scope: Scope) -> Space:
 
 
 def check(trial: Trial) -> None:
-    trial.follow_oracle()
+    if trial.case.variant == _BEYOND:
+        from optbench.trials import repeated
+
+        repeated.follow(trial)
+    else:
+        trial.follow_oracle()
