@@ -128,6 +128,9 @@ def _run(record: Record, name: str, prefix: str) -> Run:
     summary = record.get("summary", {})
     whole = str(summary.get("sentence") or "This run reached no verdict.")
     sentence, _, context = whole.partition(". ")
+    # A headline has room for who broke what.
+    sentence, _, first = sentence.partition("; first: ")
+    context = f"The first case: {first.removesuffix('.')}. {context}".rstrip() if first else context
     status = {0: "ok", 1: "bad"}.get(summary.get("exit_status"), "open")
     environment = record.get("environment", {})
     results, measurements = record.get("results", []), record.get("measurements", [])
