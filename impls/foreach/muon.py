@@ -64,8 +64,6 @@ class Muon(MuonBase):
                     continue
                 if grad.is_sparse:
                     raise RuntimeError(self.sparse_refusal)
-                if grad.dim() != 2:
-                    raise ValueError(f"Param gradient must be a 2D matrix, got shape {tuple(grad.shape)}")
                 state = self.state[param]
                 if not state:
                     state.update(self._init_state(param, group))

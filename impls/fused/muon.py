@@ -168,8 +168,6 @@ class Muon(MuonBase):
         state = self.state[param]
         if "momentum_buffer" not in state:
             state.update(self._init_state(param, group))
-        if grad.dim() != 2:
-            raise ValueError(f"Param gradient must be a 2D matrix, got shape {tuple(grad.shape)}")
         if grad.dtype not in STORAGE_DTYPES:
             raise TypeError(f"the fused tier computes on floating point tensors, got {grad.dtype}")
         buffer = state["momentum_buffer"]

@@ -39,7 +39,7 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
             for stream in _STREAMS:
                 yield scope.case(subject, options, dtype, stream=stream, steps=_FULL)
         return
-    for dtype in scope.some("bfloat16", "float16", "float32"):
+    for dtype in scope.some("bfloat16", "float16", "float32", "complex64"):
         stream = "constant" if dtype == "bfloat16" else "drift"
         updates = _QUICK_EMA if options else _QUICK_MEAN
         yield scope.case(subject, options, dtype, stream=stream,

@@ -22,6 +22,10 @@ LAW = Law(
 )
 
 
+# Of an algorithm that takes a closure.
+_NO_CLOSURE, _NO_SEARCH = _STEPPING = ("a step without a closure", "an unknown line search")
+
+
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     for number, illegal in enumerate(subject.illegal):
         text = ",".join(f"{name}={format_value(value)}" for name, value in illegal.options.items())
@@ -31,7 +35,7 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
         yield scope.case(subject, {}, scope.dtypes[0], shapes="pair", variant=f"edge-{number}:{text}")
     for variant in (name for name, concerns in _PARAMETERS.items() if concerns(subject)):
         yield scope.case(subject, {}, scope.dtypes[0], shapes="pair", variant=variant)
-    for variant in (*_CONSTRUCTING, *_LOADING, *(("a step without a closure",) if subject.closure else ())):
+    for variant in (*_CONSTRUCTING, *_LOADING, *(_STEPPING if subject.closure else ())):
         yield scope.case(subject, subject.fullest, scope.dtypes[0], shapes="pair", variant=variant)
     for variant, (concerns, _) in _ADDING.items():
         if concerns(subject):
@@ -49,9 +53,12 @@ def check(trial: Trial) -> None:
         _loading(trial, run, _LOADING[variant])
     elif variant in _ADDING:
         _adding(trial, run, _ADDING[variant][1])
-    elif variant == "a step without a closure":
+    elif variant == _NO_CLOSURE:
         trial.checker.raises(variant, TypeError, run.optimizer.step, "closure")
         _still_usable(trial, run)
+    elif variant == _NO_SEARCH:
+        run.optimizer.param_groups[0]["line_search_fn"] = "golden"
+        trial.checker.raises(variant, RuntimeError, lambda: run.step(0), "strong_wolfe")
     elif variant in _PARAMETERS:
         _no_parameter(trial, run, variant)
     elif variant.startswith("edge-"):

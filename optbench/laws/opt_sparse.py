@@ -79,9 +79,21 @@ def _after_another_group(trial: Trial, run: Run) -> None:
 
     from optbench.registry import materialise
 
-    first = {"params": [torch.zeros(3, 2, device=trial.case.device, requires_grad=True)], **trial.subject.crowd()}
+    first = {"params": [torch.zeros(3, 2, device=trial.case.device, requires_grad=True)], **_others(trial)}
     groups = [first, {"params": run.params, **trial.subject.complete(trial.case.options)}]
     run.optimizer = trial.build([{**materialise(group)} for group in groups], {})
+
+
+def _others(trial: Trial) -> dict[str, Any]:
+    """Every option at another value than in this case, as far as they are legal together."""
+    subject, chosen = trial.subject, dict[str, Any]()
+    own = subject.complete(trial.case.options)
+    for option in subject.options:
+        for value in () if option.idle else option.values:
+            if value != own[option.name] and subject.legal({**chosen, option.name: value}):
+                chosen[option.name] = value
+                break
+    return chosen
 
 
 def _refused(trial: Trial, form: Form, word: str) -> None:

@@ -22,8 +22,8 @@ LAW = Law(
 )
 
 _ARGUMENTS = "arguments"
-_NO_OPTIMIZER, _NO_INITIAL_LR, _NO_MOMENTUM, _FOREIGN_PART = (
-    "no optimizer", "no initial_lr", "no momentum", "a part of another optimizer",
+_NO_OPTIMIZER, _NO_INITIAL_LR, _LAST_WITHOUT, _NO_MOMENTUM, _FOREIGN_PART = (
+    "no optimizer", "no initial_lr", "no initial_lr in the last group", "no momentum", "a part of another optimizer",
 )  # fmt: skip
 
 
@@ -33,7 +33,7 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
         yield scope.case(subject, {}, scope.dtypes[0], variant=f"illegal-{number}:{text}")
     composite = "schedulers" in subject.defaults
     further = [_FOREIGN_PART] if composite else [_NO_OPTIMIZER]
-    further += [] if composite or subject.name == "reducelronplateau" else [_NO_INITIAL_LR]
+    further += [] if composite or subject.name == "reducelronplateau" else [_NO_INITIAL_LR, _LAST_WITHOUT]
     further += [_ARGUMENTS]
     further += [_NO_MOMENTUM] if "cycle_momentum" in subject.defaults else []
     for variant in further:
@@ -47,7 +47,9 @@ def check(trial: Trial) -> None:
         _arguments(trial)
     elif variant == _NO_OPTIMIZER:
         _expect(trial, _NotAnOptimizer(), {}, TypeError, "_NotAnOptimizer")
-    elif variant == _NO_INITIAL_LR:
+    elif variant in (_NO_INITIAL_LR, _LAST_WITHOUT):
+        for group in optimizer.param_groups[:-1] if variant == _LAST_WITHOUT else ():
+            group["initial_lr"] = group["lr"]
         _expect(trial, optimizer, {}, KeyError, "initial_lr", last_epoch=3)
     elif variant == _NO_MOMENTUM:
         import torch

@@ -64,6 +64,10 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
         for row in pairwise.rows(combined, forbidden, seed):
             dtype, moment = row.pop("dtype"), row.pop("moment")
             yield scope.case(subject, row, dtype, moment=moment, variant=f"seed={seed}" if seed else "")
+    for option in subject.options:
+        for value in option.values if option.needs else ():
+            # Where nothing else decides in its place.
+            yield scope.case(subject, {**option.needs, option.name: value}, scope.dtypes[0])
     if subject.name in _LONG and set(_LONG[subject.name]) <= set(subject.defaults):
         for moment in combined["moment"]:
             if scope.suite == "full" or moment == BY_EPOCH:
