@@ -149,20 +149,25 @@ def _second(trial: Trial, optimizer: Any, last: int) -> None:
     outside = trial.plain_torch if trial.case.variant == _IN_TORCHS else None
     parts = [trial.of_part(_WARM_UP, optimizer, outside), trial.build(optimizer)]
     run = Run(trial, optimizer, _composite(trial, "sequentiallr", parts, optimizer, outside))
-    for epoch in range(_BEGINS + last + 1):
+    rates = [[formulas.part(_WARM_UP, epoch, lr) for lr in LRS] for epoch in range(_BEGINS)]
+    rates += [trial.expected(epoch) for epoch in range(last + 1)]
+    for epoch, expected in enumerate(rates):
         if epoch:
             run.step(epoch)
-        if epoch < _BEGINS and not outside:
-            trial.judge("the first of two", run, epoch, [formulas.part(_WARM_UP, epoch, lr) for lr in LRS])
-        elif epoch >= _BEGINS:
-            trial.judge(f"second at {_BEGINS}", run, epoch, trial.expected(epoch - _BEGINS))
+        if epoch >= _BEGINS or not outside:
+            trial.judge(f"second at {_BEGINS}", run, epoch, expected)
+    for epoch, expected in enumerate(rates if hasattr(run.scheduler, "lr_at") else ()):
+        for i, (told, lr) in enumerate(zip(run.scheduler.lr_at(epoch), expected, strict=True)):
+            trial.checker.near(f"lr_at({epoch}) of group {i}", float(told), lr)
 
 
 def _untold(trial: Trial) -> None:
     """The parts tell the optimizer."""
-    optimizer = trial.optimizer()
     made = trial.implementation.load(trial.subject.class_name, trial.subject.module)
-    _follow(trial, optimizer, made([trial.of_part(_B, optimizer), trial.of_part(_C, optimizer)]), _CHAIN)
+    for parts in ((_B,), (_B, _C)):
+        optimizer = trial.optimizer()
+        scheduler = made([trial.of_part(part, optimizer) for part in parts])
+        _follow(trial, optimizer, scheduler, Part("chainedscheduler", {"schedulers": parts}))
 
 
 def _in_torchs(trial: Trial) -> None:

@@ -75,6 +75,7 @@ def _follow(trial: Trial, run: Run) -> None:
             trial.checker.true(f"goes on to epoch {epoch}", False, f"{type(error).__name__}: {error}")
             return
         trial.judge("step by step", run, epoch)
+    sch_formula.told_ahead(trial, run, range(last + 1))
     if trial.subject.name == "onecyclelr":
         _end(trial, run)
     if sch_formula.has_epochs(trial.subject) and run.jumps:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from optbench.case import Case
@@ -23,7 +23,8 @@ LAW = Law(
 )
 
 _BY_HAND, _BEFORE, _CONSTANT = "changed by hand", "changed before it was built", "another"
-_FACTORS = (0.5, 1.75)
+_LAST_BY_HAND = "last group changed by hand"
+_FACTORS, _LAST_ONLY = (0.5, 1.75), (1.0, 1.75)
 # Options that are read at every step from an attribute of their name, as in torch.
 _CONSTANTS = {"gamma", "step_size", "factor", "total_iters", "start_factor", "end_factor", "T_max", "eta_min", "power"}
 _EPOCHS = 12
@@ -32,7 +33,8 @@ _EPOCHS = 12
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     # A plateau's bounds would have to be scaled too.
     options: dict[str, Any] = {} if subject.name == "reducelronplateau" else dict(subject.fullest)
-    yield scope.case(subject, options, scope.dtypes[0], variant=_BY_HAND)
+    for variant in (_BY_HAND, _LAST_BY_HAND):
+        yield scope.case(subject, options, scope.dtypes[0], variant=variant)
     if "schedulers" not in subject.defaults and options:
         yield scope.case(subject, options, scope.dtypes[0], variant=_BEFORE)
     for name in sorted(_CONSTANTS & subject.defaults.keys()) if options else ():
@@ -52,7 +54,7 @@ def check(trial: Trial) -> None:
         run = trial.run()
         for epoch in range(1, k + 1):
             run.step(epoch)
-        changed = _change(run.optimizer)
+        changed = _change(run.optimizer, _FACTORS if trial.case.variant == _BY_HAND else _LAST_ONLY)
         for epoch in range(k + 1, last + 1):
             run.step(epoch)
             trial.judge(f"changed after epoch {k}", run, epoch, _rates(trial, changed, k, epoch))
@@ -89,10 +91,11 @@ def _constant(trial: Trial, name: str) -> None:
             trial.judge(f"{name} changed after epoch {k}", run, epoch, expected)
 
 
-def _change(optimizer: Any) -> list[float]:
-    """Scale each group's rate by a factor of its own, as a user does."""
-    for group, factor in zip(optimizer.param_groups, _FACTORS, strict=True):
-        group["lr"] = group["lr"] * factor
+def _change(optimizer: Any, factors: Sequence[float] = _FACTORS) -> list[float]:
+    """Scale each group's rate by a factor of its own, as a user does; what a factor of 1 leaves is not written."""
+    for group, factor in zip(optimizer.param_groups, factors, strict=True):
+        if factor != 1.0:
+            group["lr"] = group["lr"] * factor
     return [group["lr"] for group in optimizer.param_groups]
 
 
