@@ -28,7 +28,7 @@ class RateScene:
     """
 
     trial: Trial
-    epoch: int
+    epoch: float
     group: int
     got: float
     classes: ClassVar[tuple[tuple[str, Callable[[RateScene], Explanations]], ...]] = ()
@@ -39,7 +39,7 @@ class RateScene:
     def truth(self) -> float | None:
         return self.at(self.epoch)
 
-    def at(self, epoch: int, group: int | None = None, **options: Any) -> float | None:
+    def at(self, epoch: float, group: int | None = None, **options: Any) -> float | None:
         """The rate of a group at an epoch, under other options; None where there is none."""
         chosen = {**self.trial.case.options, **options}
         try:

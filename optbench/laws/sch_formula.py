@@ -27,6 +27,8 @@ LAW = Law(
 BY_EPOCH, _PAST = "any epoch", "past its end"
 # torch has no closed form of these, where step(epoch) is one more step.
 _NO_EPOCH = ("reducelronplateau", "sequentiallr", "chainedscheduler", "multiplicativelr", "swalr")
+# The documentation steps these by fractions of an epoch.
+_FRACTIONS = ("cosineannealingwarmrestarts",)
 _LONGEST = 200
 # A long way, near the ends of which closed forms cancel: the epochs are visited one after another in the full suite.
 _LONG: dict[str, dict[str, Any]] = {
@@ -130,7 +132,8 @@ def _at_any_epoch(trial: Trial, run: Run, last: int, among: Sequence[int]) -> No
     epochs = [epoch for epoch in among if epoch <= last]
     random.Random(trial.case.seed).shuffle(epochs)
     epochs = [last, 0, *epochs[:20]]
-    for epoch in epochs:
+    fractions = [epoch + 0.375 for epoch in epochs[1:8]] if trial.subject.name in _FRACTIONS else []
+    for epoch in (*epochs, *fractions):
         run.goto(epoch)
         trial.judge("step(epoch)", run, epoch)
         if epoch < last:

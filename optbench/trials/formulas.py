@@ -17,7 +17,7 @@ from optbench.subjects._schedule import Each
 Options = Mapping[str, Any]
 
 
-def rates(subject: str, options: Options, bases: Sequence[float], epoch: int) -> list[float]:
+def rates(subject: str, options: Options, bases: Sequence[float], epoch: float) -> list[float]:
     """The rate of every group at an epoch.
 
     Args:
@@ -70,11 +70,11 @@ def onwards(subject: str, options: Options, base: float, rate: float, since: int
     return schedule(initial, epoch)
 
 
-def _alone(subject: str, options: Options, base: float, epoch: int) -> float:
+def _alone(subject: str, options: Options, base: float, epoch: float) -> float:
     return rates(subject, options, [base], epoch)[0]
 
 
-def momenta(subject: str, options: Options, groups: int, epoch: int) -> list[float] | None:
+def momenta(subject: str, options: Options, groups: int, epoch: float) -> list[float] | None:
     """The momentum, or beta1, of every group at an epoch; None where the scheduler leaves it alone."""
     if subject not in MOMENTA or not options["cycle_momentum"]:
         return None
@@ -89,7 +89,7 @@ def of_group(options: Options, i: int) -> dict[str, Any]:
     }
 
 
-def _rate(subject: str, options: Options, epoch: int, base: float, group: int) -> float:
+def _rate(subject: str, options: Options, epoch: float, base: float, group: int) -> float:
     rate = RATES[subject]
     own = of_group(options, group)
     return rate(epoch, base, group=group, **own) if "schedulers" in own else rate(epoch, base, **own)
@@ -113,76 +113,76 @@ def _on_the_way(start: float, stop: float, left: float) -> float:
     return stop * (1.0 - left) + start * left
 
 
-def lambdalr(t: int, base: float, lr_lambda: Callable[[int], float]) -> float:
+def lambdalr(t: float, base: float, lr_lambda: Callable[[float], float]) -> float:
     return base * lr_lambda(t)
 
 
-def multiplicativelr(t: int, base: float, lr_lambda: Callable[[int], float]) -> float:
-    return base * math.prod(lr_lambda(epoch) for epoch in range(1, t + 1))
+def multiplicativelr(t: float, base: float, lr_lambda: Callable[[float], float]) -> float:
+    return base * math.prod(lr_lambda(epoch) for epoch in range(1, int(t) + 1))
 
 
-def steplr(t: int, base: float, step_size: float, gamma: float) -> float:
+def steplr(t: float, base: float, step_size: float, gamma: float) -> float:
     return float(base * gamma ** int(t // step_size))
 
 
-def multisteplr(t: int, base: float, milestones: Sequence[float], gamma: float) -> float:
+def multisteplr(t: float, base: float, milestones: Sequence[float], gamma: float) -> float:
     return float(base * gamma ** sum(milestone <= t for milestone in milestones))
 
 
-def constantlr(t: int, base: float, factor: float, total_iters: float) -> float:
+def constantlr(t: float, base: float, factor: float, total_iters: float) -> float:
     return base * factor if t < total_iters else base
 
 
-def linearlr(t: int, base: float, start_factor: float, end_factor: float, total_iters: float) -> float:
+def linearlr(t: float, base: float, start_factor: float, end_factor: float, total_iters: float) -> float:
     if t >= total_iters:
         return base * end_factor
     share = t / total_iters
     return base * (start_factor * (1.0 - share) + end_factor * share)
 
 
-def exponentiallr(t: int, base: float, gamma: float) -> float:
+def exponentiallr(t: float, base: float, gamma: float) -> float:
     return float(base * gamma**t)
 
 
-def polynomiallr(t: int, base: float, total_iters: float, power: float) -> float:
+def polynomiallr(t: float, base: float, total_iters: float, power: float) -> float:
     left = (total_iters - t) / total_iters if t < total_iters else 0.0
     return float(base * left**power)
 
 
-def cosineannealinglr(t: int, base: float, T_max: float, eta_min: float) -> float:
+def cosineannealinglr(t: float, base: float, T_max: float, eta_min: float) -> float:
     return _on_the_way(base, eta_min, _fallen(t, T_max) if T_max else 0.0)
 
 
-def cosineannealingwarmrestarts(t: int, base: float, T_0: int, T_mult: int, eta_min: float) -> float:
+def cosineannealingwarmrestarts(t: float, base: float, T_0: int, T_mult: int, eta_min: float) -> float:
     length = T_0
     while t >= length:
         t, length = t - length, length * T_mult
     return _on_the_way(base, eta_min, _fallen(t, length))
 
 
-def swalr(t: int, base: float, swa_lr: float, anneal_epochs: int, anneal_strategy: str) -> float:
+def swalr(t: float, base: float, swa_lr: float, anneal_epochs: int, anneal_strategy: str) -> float:
     left = _left(min(t, anneal_epochs), anneal_epochs, anneal_strategy)
     return _on_the_way(base, swa_lr, left)
 
 
-def sequentiallr(t: int, base: float, schedulers: Sequence[Any], milestones: Sequence[float], group: int = 0) -> float:
+def sequentiallr(t: float, base: float, schedulers: Sequence[Any], milestones: Sequence[float], group: int = 0) -> float:
     begun = [milestone for milestone in milestones if milestone <= t]
     # A part begins at the first epoch that is not before its milestone.
     return part(schedulers[len(begun)], t - math.ceil(begun[-1]) if begun else t, base, group)
 
 
-def chainedscheduler(t: int, base: float, schedulers: Sequence[Any], group: int = 0) -> float:
+def chainedscheduler(t: float, base: float, schedulers: Sequence[Any], group: int = 0) -> float:
     for item in schedulers:
         base = part(item, t, base, group)
     return base
 
 
-def part(item: Any, t: int, base: float, group: int = 0) -> float:
+def part(item: Any, t: float, base: float, group: int = 0) -> float:
     """The rate of a scheduler in a composite, at its own epoch."""
     return _rate(item.subject, load(item.subject).complete(item.options), t, base, group)
 
 
-def _height(t: int, up: float, down: float | None) -> tuple[int, float]:
+def _height(t: float, up: float, down: float | None) -> tuple[int, float]:
     """The cycle, from 1, and how far up in it an epoch is."""
     down = up if down is None else down
     if not up + down:
@@ -193,7 +193,7 @@ def _height(t: int, up: float, down: float | None) -> tuple[int, float]:
     return cycle + 1, at / up if at < up else 1.0 - (at - up) / down if down else 1.0
 
 
-def _cycle(t: int, low: float, high: float, **options: Any) -> float:
+def _cycle(t: float, low: float, high: float, **options: Any) -> float:
     cycle, height = _height(t, options["step_size_up"], options["step_size_down"])
     if options["scale_fn"] is not None:
         scale = options["scale_fn"](cycle if options["scale_mode"] == "cycle" else t)
@@ -203,11 +203,11 @@ def _cycle(t: int, low: float, high: float, **options: Any) -> float:
     return low + (high - low) * height * scale
 
 
-def cycliclr(t: int, base: float, **options: Any) -> float:
+def cycliclr(t: float, base: float, **options: Any) -> float:
     return _cycle(t, options["base_lr"], options["max_lr"], **options)
 
 
-def cyclic_momentum(t: int, **options: Any) -> float:
+def cyclic_momentum(t: float, **options: Any) -> float:
     return _cycle(t, options["max_momentum"], options["base_momentum"], **options)
 
 
@@ -216,7 +216,7 @@ def one_cycle_length(options: Options) -> int:
     return int(options["total_steps"] or options["epochs"] * options["steps_per_epoch"])
 
 
-def _one_cycle(t: int, low: float, high: float, last: float, **options: Any) -> float:
+def _one_cycle(t: float, low: float, high: float, last: float, **options: Any) -> float:
     """Up from `low` to `high` and down to `last`, in three phases by way of `low` again."""
     total = one_cycle_length(options)
     up = options["pct_start"] * total - 1
@@ -233,12 +233,12 @@ def _one_cycle(t: int, low: float, high: float, last: float, **options: Any) -> 
     return _on_the_way(start, stop, left)
 
 
-def onecyclelr(t: int, base: float, **options: Any) -> float:
+def onecyclelr(t: float, base: float, **options: Any) -> float:
     low = options["max_lr"] / options["div_factor"]
     return _one_cycle(t, low, options["max_lr"], low / options["final_div_factor"], **options)
 
 
-def one_cycle_momentum(t: int, **options: Any) -> float:
+def one_cycle_momentum(t: float, **options: Any) -> float:
     return _one_cycle(t, options["max_momentum"], options["base_momentum"], options["max_momentum"], **options)
 
 

@@ -135,12 +135,12 @@ class Trial(TrialBase):
         return run
 
     def expected(
-        self, epoch: int, lrs: Sequence[float] = LRS, options: Mapping[str, Any] | None = None
+        self, epoch: float, lrs: Sequence[float] = LRS, options: Mapping[str, Any] | None = None
     ) -> list[float]:
         """What the rates have to be at an epoch."""
         full = self.full(options)
         if self.subject.name == "reducelronplateau":
-            return formulas.plateau(full, lrs, METRICS[:epoch])[-1] if epoch else list(lrs)
+            return formulas.plateau(full, lrs, METRICS[: int(epoch)])[-1] if epoch else list(lrs)
         return formulas.rates(self.subject.name, full, lrs, epoch)
 
     def horizon(self, options: Mapping[str, Any] | None = None) -> int:
@@ -152,7 +152,7 @@ class Trial(TrialBase):
         ends = formulas.one_cycle_length(full) - 1 if self.subject.name == "onecyclelr" else math.inf
         return int(min(count, ends, len(METRICS) if self.subject.name == "reducelronplateau" else math.inf))
 
-    def judge(self, what: str, run: Run, epoch: int, expected: Sequence[float] | None = None) -> None:
+    def judge(self, what: str, run: Run, epoch: float, expected: Sequence[float] | None = None) -> None:
         """The optimizer's rates, what the scheduler says of them, and the momentum, against the formula."""
         wanted = self.expected(epoch) if expected is None else expected
         for i, rate in enumerate(wanted):
@@ -210,16 +210,16 @@ class Run:
             for group in self.optimizer.param_groups
         ]
 
-    def step(self, epoch: int) -> None:
+    def step(self, epoch: float) -> None:
         """Go to the next epoch, which is `epoch`."""
-        self._step(*([METRICS[epoch - 1]] if self.trial.subject.name == "reducelronplateau" else []))
+        self._step(*([METRICS[int(epoch) - 1]] if self.trial.subject.name == "reducelronplateau" else []))
 
     @property
     def jumps(self) -> bool:
         """Whether its step takes the epoch to go to, which foreign code's may not."""
         return not self.trial.implementation.target or bool(inspect.signature(self.scheduler.step).parameters)
 
-    def goto(self, epoch: int) -> None:
+    def goto(self, epoch: float) -> None:
         """Go to any epoch at once."""
         self._step(epoch)
 
