@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..common.base import check_fused
 from ..common.sgd import SGDBase
 from .lang import Rule, constexpr, rule, where
 from .optimizer import FusedOptimizer
@@ -103,12 +104,12 @@ class SGD(SGDBase, FusedOptimizer):
 
     def state_of(self, param: Tensor, group: dict[str, Any]) -> tuple[dict[str, Tensor], bool]:
         """See FusedOptimizer. Without momentum there is no state, and with it a buffer from the first step on."""
+        check_fused(param, group)
         if not group["momentum"]:
             return {}, False
         state = self.state[param]
         fresh = state.get("momentum_buffer") is None
         if fresh:
-            state.update(self._init_state(param, group))
             state["momentum_buffer"] = torch.zeros_like(param)
         elif state["momentum_buffer"].is_sparse:
             state["momentum_buffer"] = state["momentum_buffer"].to_dense()
@@ -116,6 +117,7 @@ class SGD(SGDBase, FusedOptimizer):
 
     def row_step(self, param: Tensor, grad: Tensor, group: dict[str, Any]) -> RowStep:
         """See FusedOptimizer. The momentum of sparse gradients is sparse, as in torch, and grows with the rows seen."""
+        check_fused(param, group)
         if group["momentum"]:
             grad = self._sparse_direction(param, -grad if group["maximize"] else grad, group)
             group = group | {"maximize": False}

@@ -93,18 +93,25 @@ def _no_parameter(trial: Trial, run: Run, variant: str) -> None:
     """The last parameter of the last group is one that the algorithm cannot have: the constructor or a step says so."""
     import torch
 
+    from optbench.trials.base import Unsupported
+
     forms = {
         _COMPLEX: lambda like: torch.ones(like.shape, dtype=torch.complex64),
+        _COMPLEX_FUSED: lambda like: torch.ones(like.shape, dtype=torch.complex64),
         _SPARSE: lambda like: torch.ones(like.shape).to_sparse(),
         _VECTOR: lambda like: torch.ones(like.numel()),
     }
+    if variant == _COMPLEX_FUSED and trial.implementation.name == "reference":
+        raise Unsupported("its flags foreach and fused select nothing")
     odd = forms[variant](run.params[-1]).to(trial.case.device).requires_grad_()
-    error = "RuntimeError" if variant == _COMPLEX and not trial.subject.sparse else "ValueError"
-    names = {_COMPLEX: "complex", _SPARSE: "parse", _VECTOR: "2D"}[variant]
+    runtime = variant == _COMPLEX_FUSED or (variant == _COMPLEX and not trial.subject.sparse)
+    error = "RuntimeError" if runtime else "ValueError"
+    names = {_COMPLEX: "complex", _COMPLEX_FUSED: "fused", _SPARSE: "parse", _VECTOR: "2D"}[variant]
+    flags = {"fused": True} if variant == _COMPLEX_FUSED else {}
 
     def build() -> None:
         groups = [{"params": run.params[:1]}, {"params": [*run.params[1:], odd]}]
-        run.optimizer = trial.build(groups, trial.case.options)
+        run.optimizer = trial.build(groups, {**trial.case.options, **flags})
         run.give(0)
         odd.grad = torch.ones_like(odd)
         run.optimizer.step()
@@ -115,9 +122,11 @@ def _no_parameter(trial: Trial, run: Run, variant: str) -> None:
 
 
 _COMPLEX, _SPARSE, _VECTOR = "a complex parameter", "a sparse parameter", "a vector among matrices"
+_COMPLEX_FUSED = "a complex parameter for fused=True"
 # Parameters that not every algorithm takes: whose they are.
 _PARAMETERS: dict[str, Callable[[Subject], bool]] = {
     _COMPLEX: lambda subject: not any(dtype.startswith("complex") for dtype in subject.dtypes),
+    _COMPLEX_FUSED: lambda subject: subject.name in ("adagrad", "adam", "adamw", "lion", "sgd"),
     _SPARSE: lambda subject: subject.sparse,
     _VECTOR: lambda subject: subject.dimensions == 2,
 }

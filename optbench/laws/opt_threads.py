@@ -39,6 +39,8 @@ _CHANGING = ((2, 4), (4, 1))
 _IN_PYTHON_THREADS = (1, 2)
 _AROUND_A_FORK = (2, 2)
 _FORK_AFTER = 1
+# Algorithms that can put their state where other processes find it.
+_SHARING = ("adagrad",)
 _SHAPES = {"element": "parallel", "tensor": "parallel", "all": "parallel vector"}
 _TIME_LIMIT = 20.0
 
@@ -49,7 +51,7 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     dtypes = ("bfloat16",) if subject.closure else ("bfloat16", "float64")
     for variant in _VARIANTS:
         # A process of its own imports for seconds, and tells the same of every algorithm.
-        if variant == _SPAWNED and not full:
+        if (variant == _SPAWNED and not full) or (variant == _SHARED and subject.name not in _SHARING):
             continue
         for dtype in scope.some("float32", *dtypes * full):
             for options in ({}, subject.fullest) if full else (subject.fullest,):
@@ -157,6 +159,21 @@ def _worker(environment: tuple[tuple[str, str], ...]) -> Worker:
     return Worker(dict(environment))
 
 
+def _shared(trial: Trial) -> None:
+    """The state is where several processes that train one model find it."""
+    from optbench.trials.base import Unsupported
+
+    run = trial.run()
+    if not hasattr(run.optimizer, "share_memory"):
+        raise Unsupported("it has no share_memory")
+    run.optimizer.share_memory()
+    for k in range(2):
+        run.step(k)
+        for i in range(len(run.params)):
+            shared = run.state(i)["sum"].is_shared()
+            trial.checker.true(f"after step {k + 1}, sum of parameter {i} is in shared memory", shared)
+
+
 class _Alone:
     """What a trial's steps give on one thread, which is to be met."""
 
@@ -196,10 +213,11 @@ def _switching_often() -> Iterator[None]:
         sys.setswitchinterval(before)
 
 
-_SPAWNED = "spawned child"
+_SPAWNED, _SHARED = "spawned child", "shared with other processes"
 _VARIANTS: dict[str, Callable[[Trial], None]] = {
     "set_num_threads": _set_num_threads,
     "two Python threads": _two_threads,
     "forked child": _forked_child,
     _SPAWNED: _spawned_child,
+    _SHARED: _shared,
 }

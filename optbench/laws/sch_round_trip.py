@@ -27,6 +27,7 @@ LAW = Law(
 )
 
 _EPOCHS = 10
+_OTHER_LRS = (0.2, 0.6)
 _FUNCTIONS = {"lr_lambda", "scale_fn"}
 
 
@@ -50,7 +51,8 @@ def check(trial: Trial) -> None:
         held = copy.deepcopy(state)
         stored = _WAYS[trial.case.variant](state)
         # Of other numbers, so that all that goes on comes from what was stored.
-        twin = trial.run() if trial.implementation.target else trial.run(_others(trial.subject, trial.case.options))
+        others = _others(trial.subject, trial.case.options)
+        twin = trial.run() if trial.implementation.target else trial.run(others, _OTHER_LRS)
         twin.optimizer.load_state_dict(run.optimizer.state_dict())
         twin.scheduler.load_state_dict(stored)
         _loaded(trial, twin.scheduler.state_dict(), held, f"stored at {k}")

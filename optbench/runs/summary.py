@@ -197,10 +197,12 @@ def _silent(counting: Sequence[Result], rules: Rules) -> str:
     """The law that compared nothing although it had to."""
     compared: dict[str, int] = {law: 0 for law in rules.expected or () if law not in rules.grades}
     skipped: dict[str, str] = {}
+    # One tier refuses what another has: that none of them does it is known where all were asked.
+    all_ours = rules.ours <= {result.implementation for result in counting}
     for result in counting:
         if result.law in rules.elsewhere:
             continue
-        if result.verdict == "skip" and result.implementation not in rules.ours:
+        if result.verdict == "skip" and not (all_ours and result.implementation in rules.ours):
             # Others may lack what a law is about; what they lack is listed as skipped.
             skipped[result.law] = result.message
             continue

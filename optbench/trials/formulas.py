@@ -165,7 +165,9 @@ def swalr(t: float, base: float, swa_lr: float, anneal_epochs: int, anneal_strat
     return _on_the_way(base, swa_lr, left)
 
 
-def sequentiallr(t: float, base: float, schedulers: Sequence[Any], milestones: Sequence[float], group: int = 0) -> float:
+def sequentiallr(
+    t: float, base: float, schedulers: Sequence[Any], milestones: Sequence[float], group: int = 0
+) -> float:
     begun = [milestone for milestone in milestones if milestone <= t]
     # A part begins at the first epoch that is not before its milestone.
     return part(schedulers[len(begun)], t - math.ceil(begun[-1]) if begun else t, base, group)
