@@ -6,6 +6,7 @@ import contextlib
 import functools
 import signal
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -26,10 +27,14 @@ _FIRST = {
     "wrong-group": ("opt.groups", "sch.groups"),
     "mutated-input": ("opt.pure", "avg.pure"),
     "skipped-tail": ("opt.shapes",),
+    "stale-state": ("opt.replaced",),
     "shared-storage": ("opt.round_trip", "sch.tensor_lr", "avg.pure"),
 }
 _THEN = ("opt.oracle", "sch.formula", "avg.oracle", "opt.layouts", "opt.sparse_in_time", "opt.groups", "sch.tensor_lr",
          "sch.resume_anywhere", "sch.degenerate", "opt.shapes", "opt.eps_regime", "opt.round_trip")  # fmt: skip
+
+# Laws whose cases take long.
+_DEAR = ("opt.converges", "opt.precision", "opt.threads", "opt.memory", "opt.launch", "avg.precision")
 
 
 @functools.lru_cache(maxsize=64)
@@ -49,10 +54,18 @@ def tasks(subject: str, tier: str, seed: int) -> tuple[Task, ...]:
 def ordered(found: Sequence[Task], operator: str, killers: Iterable[Killer]) -> Iterator[Task]:
     """The tasks: what caught the last faults, what the operator's faults fall foul of, and the rest."""
     known = {(task.case.subject, task.law, task.case.id): task for task in found}
-    first = [known.pop(killer) for killer in killers if killer in known]
-    yield from first
-    ranks = {law: rank for rank, law in enumerate((*_FIRST.get(operator, ()), *_THEN))}
-    yield from sorted(known.values(), key=lambda task: ranks.get(task.law, len(ranks)))
+    yield from [known.pop(killer) for killer in killers if killer in known]
+    first = _FIRST.get(operator, ())
+    ranks = {law: rank for rank, law in enumerate((*first, *_THEN))}
+    asked: Counter[str] = Counter()
+
+    def turn(task: Task) -> tuple[bool, int, int]:
+        asked[task.law] += 1
+        at_once = task.law in first
+        return task.law in _DEAR and not at_once, 0 if at_once else asked[task.law], ranks.get(task.law, len(ranks))
+
+    # A case of each law in turn: most faults are seen by any case of a law that sees them.
+    yield from sorted(known.values(), key=turn)
 
 
 def first_broken(implementation: Implementation, asked: Iterable[Task]) -> Result | None:
