@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
+from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -77,5 +78,12 @@ def test_a_row_explains_its_own_cases_only() -> None:
     named = Result("opt.sparse", "torch", "sgd", "torch-fused", "torch", False, "bfloat16/pair/rows", "error", 1)
     row = deviations.explain(named)
     assert row is not None and row.laws == "opt.sparse"
+    empty = replace(named, subject="adafactor", law="opt.shapes", implementation="torch-foreach")
+    # Nor is another failure of its cases taken for it.
+    divided, other = (
+        deviations.explain(replace(empty, message=message))
+        for message in ("ZeroDivisionError: division by zero", "step 1, parameter 0: got 1, want 2")
+    )
+    assert divided is not None and divided.id == "D-013" and other is None
     ours = Result("opt.layouts", "math", "sgd", "fused", "numba", True, "float32/grad_unlike/matrices", "fail", 1)
     assert deviations.explain(ours) is None

@@ -41,6 +41,7 @@ class Deviation:
         effect: its class.
         proof: one or two sentences: what shows torch to be wrong, or that this is a convention; line ends do not count.
         cases: each a few texts that a case's id contains together; one of them is enough; empty: any case.
+        says: what the failure's message contains, so that another failure of the same cases is not taken for this one.
         upstream: the issue upstream, if one is known, "pytorch#191763".
         inherited: the method of torch.optim.Optimizer that does it: to foreign code too, which inherits it.
     """
@@ -55,5 +56,6 @@ class Deviation:
     effect: Effect
     proof: str
     cases: tuple[str, ...] = ()
+    says: str = ""
     upstream: str = ""
     inherited: str = ""

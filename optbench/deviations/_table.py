@@ -52,6 +52,7 @@ def explain(result: Result, inherits: Collection[str] = ()) -> Deviation | None:
         and _any(row.laws, result.law)
         and (_any(row.implementations, result.implementation) or row.inherited in inherits)
         and (not row.cases or any(_all(texts, result.case) for texts in row.cases))
+        and row.says in result.message
     )
     return max(fitting, key=lambda row: (result.law in row.laws.split(), _said(row, result.case)), default=None)
 

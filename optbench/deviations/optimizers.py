@@ -296,6 +296,7 @@ assert "division by zero" in str(refused)
 An empty parameter has nothing to update; Adam, SGD and the others step over it. The mean square of no elements
 is divided by their number.
 """,
+        says="ZeroDivisionError",
     ),
     Deviation(
         "D-014",
@@ -342,6 +343,7 @@ assert not torch.equal(optimizer.state[p]["ax"], p)
 While mu is 1 the average is the parameter, which the for-loop copies for that reason; x + 1*(p - x) is p only
 up to the rounding of x, here of 1e6.
 """,
+        cases=("state_entry_replaced_early",),
     ),
     Deviation(
         "D-016",

@@ -283,7 +283,7 @@ it.
     ),
     Deviation(
         "D-040",
-        "constantlr linearlr reducelronplateau lambdalr multiplicativelr",
+        "constantlr cycliclr linearlr reducelronplateau lambdalr multiplicativelr",
         "sch.errors",
         "torch",
         "messages do not name the value that they refuse",
@@ -300,6 +300,7 @@ assert "1.5" not in str(refused)
 The type of the error is right, and the message tells what is legal; the value is left out, which other
 constructors name.
 """,
+        says="the message names",
     ),
     Deviation(
         "D-041",
@@ -320,6 +321,7 @@ assert optimizer.param_groups[0]["lr"] == 0.01
 A constructor that raises has made nothing, yet the optimizer trains on with other rates than before: arguments
 are written to the groups one by one, before the last of them is checked.
 """,
+        says="the groups after the refusal",
     ),
     Deviation(
         "D-042",
