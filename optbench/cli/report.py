@@ -1,4 +1,4 @@
-"""`optbench report`: records into one HTML file, or their timings into Markdown tables."""
+"""`optbench report`: records into one HTML file, or their figures into Markdown tables."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def report(
 ) -> None:
     """Turn run records into one HTML file that needs no network and no JavaScript.
 
-    A FILE that ends in .md takes the timings as Markdown tables instead.
+    A FILE that ends in .md takes Markdown tables instead: timings, or verdicts where nothing was timed.
 
     Example: optbench report .optbench/runs/*.json -o report.html
     """
@@ -34,20 +34,21 @@ def report(
 
 
 def render_markdown(records: list[dict[str, object]]) -> str:
-    """The timings as Markdown.
+    """The timings as Markdown, or the verdicts where nothing was timed.
 
     Raises:
-        NothingToRun: a package that reports need is missing, or nothing was timed.
+        NothingToRun: a package that reports need is missing, or nothing was timed or judged.
     """
     from optbench.errors import NothingToRun
 
     try:
+        from optbench.reports import verdicts
         from optbench.reports.markdown import render as render_tables
     except ImportError as error:
         raise NothingToRun(f"the report needs {error.name}, which is not installed here.") from error
-    text = render_tables(records)
+    text = render_tables(records) or "\n\n".join(filter(None, map(verdicts.render, records)))
     if not text:
-        raise NothingToRun("these records hold no timings: `optbench bench` makes some.")
+        raise NothingToRun("these records hold no timings or verdicts: `optbench compare` makes both.")
     return text
 
 
