@@ -27,6 +27,7 @@ LAW = Law(
 # At the sixth step RAdam's variance is tractable.
 _STEPS = 6
 # A central difference in float64 is right to some 1e-10 of the values; what is wrong is wrong in the first digits.
+_BY_COUNT = "derivative by the count of steps"
 _APART = 2.0**-18
 _RELATIVE = 1e-5
 # torch documents, or reads, a tensor there.
@@ -45,6 +46,8 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
         for row in (dict(subject.fullest), *rows):
             if what != "weight_decay" or not row.get("decoupled_weight_decay"):
                 yield scope.case(subject, row, "float64", shapes="one", variant=f"derivative by {what}", steps=_STEPS)
+    if subject.counter:
+        yield scope.case(subject, {}, "float64", shapes="one", variant=_BY_COUNT)
 
 
 def check(trial: Trial) -> None:
@@ -54,6 +57,9 @@ def check(trial: Trial) -> None:
 
     if not trial.takes("differentiable"):
         raise Unsupported("no such option: differentiable")
+    if trial.case.variant == _BY_COUNT:
+        _by_count(trial)
+        return
     what = trial.case.variant.removeprefix("derivative by ")
     # The rate and the decay themselves; of gradients and start, how far they are moved in some direction.
     at = {"lr": 0.125, "weight_decay": 0.25}.get(what, 0.0)
@@ -68,6 +74,17 @@ def check(trial: Trial) -> None:
         (above - below).item() / (2 * _APART),
         _RELATIVE,
     )
+
+
+def _by_count(trial: Trial) -> None:
+    """There is none, and who asks for it is told."""
+    assert trial.subject.counter
+    param = trial.problem.start[0].clone().requires_grad_() * 1
+    optimizer = trial.build([param], {**trial.case.options, "differentiable": True})
+    param.grad = trial.problem.grad(0, 0)
+    trial.advance(optimizer)
+    optimizer.state[param][trial.subject.counter.name].requires_grad_()
+    trial.checker.raises(_BY_COUNT, RuntimeError, lambda: trial.advance(optimizer), "grad")
 
 
 @contextmanager

@@ -39,6 +39,7 @@ p = p - lr*(b if momentum else g/d)""",
     ),
     illegal=refused("lr", "eps", "weight_decay", "momentum", "alpha"),
     fullest={"momentum": 0.9, "centered": True},
+    edges=({"alpha": 0.0},),
     later=(*LATER, "momentum", "centered"),
     tuned={"quadratic": {"lr": 0.1}, "rosenbrock": {"lr": 0.03, "momentum": 0.9}, "network": {"lr": 0.01}},
 )  # fmt: skip
