@@ -132,7 +132,7 @@ class Muon(MuonBase):
         for matrix in matrices:
             param, group = matrix.arrays[0], matrix.group
             if param.numel():
-                options = (*group["ns_coefficients"], group["ns_steps"], group["eps"])
+                options = _iterations(group)
                 by_shape.setdefault((param.device, param.dtype, param.shape, options), []).append(matrix)
         batches = {
             key: members[0].arrays[0].new_empty((len(members), *members[0].param.shape))
@@ -175,14 +175,18 @@ class Muon(MuonBase):
         return _Matrix(param, group, (_plain(param, dtype), _plain(grad, dtype), _plain(buffer, dtype)))
 
 
-def orthogonalize(batch: Tensor, a: float, b: float, c: float, steps: int, eps: float) -> Tensor:
-    """Matrices [batch, rows, cols] of about the same singular vectors and singular values near 1.
-
-    Raises:
-        ValueError: for 100 steps or more.
-    """
+def _iterations(group: dict[str, Any]) -> tuple[float, float, float, int, float]:
+    """The coefficients, number and eps of a group's iterations; refused, as in torch, before anything has moved."""
+    coefficients, steps = tuple(group["ns_coefficients"]), group["ns_steps"]
     if steps >= 100:
         raise ValueError(f"Number of steps must be less than 100 for computational efficiency, got {steps}")
+    if len(coefficients) != 3:
+        raise ValueError(f"Coefficients must be a tuple of exactly 3 values, got {coefficients}")
+    return *coefficients, steps, group["eps"]
+
+
+def orthogonalize(batch: Tensor, a: float, b: float, c: float, steps: int, eps: float) -> Tensor:
+    """Matrices [batch, rows, cols] of about the same singular vectors and singular values near 1."""
     low = torch.bfloat16
     batch = batch.to(low)
     batch = batch.div_(torch.linalg.vector_norm(batch, dim=(1, 2), keepdim=True).clamp_(min=eps))

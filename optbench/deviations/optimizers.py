@@ -456,4 +456,28 @@ A beta1 of 0 is legal, and m is then g by the rule. torch's Adam, which takes me
 """,
         cases=("betas=0:0.5",),
     ),
+    Deviation(
+        "D-095",
+        "adagrad adam adamw sgd",
+        "opt.layouts",
+        "torch-fused",
+        "the fused paths refuse a gradient whose negation has not been computed yet",
+        "it is what it reads as",
+        """\
+import torch
+p = torch.ones(2, requires_grad=True)
+p.grad = torch.complex(torch.zeros(2), torch.ones(2)).conj().imag
+optimizer = torch.optim.AdamW([p], fused=True)
+try: optimizer.step()
+except RuntimeError as error: refused = error
+assert "negation" in str(refused)
+""",
+        effect="raises",
+        proof="""\
+The imaginary part of a conjugate is such a tensor. The for-loop and foreach paths of the same class take it, and the
+documentation of fused names no such limit.
+""",
+        cases=("grad_negative",),
+        says="negation",
+    ),
 )

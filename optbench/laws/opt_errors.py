@@ -22,8 +22,15 @@ LAW = Law(
 )
 
 
-# Of an algorithm that takes a closure.
-_NO_CLOSURE, _NO_SEARCH = _STEPPING = ("a step without a closure", "an unknown line search")
+_NO_CLOSURE = "a step without a closure"
+# What a step refuses that the constructor lets pass, as in torch: the options, the error, and what it names.
+_STEPPING: dict[str, dict[str, tuple[dict[str, Any], type[Exception], str]]] = {
+    "lbfgs": {"an unknown line search": ({"line_search_fn": "golden"}, RuntimeError, "strong_wolfe")},
+    "muon": {
+        "too many iterations": ({"ns_steps": 100}, ValueError, "100"),
+        "two coefficients": ({"ns_coefficients": (3.4, -4.7)}, ValueError, "3"),
+    },
+}
 
 
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
@@ -35,7 +42,8 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
         yield scope.case(subject, {}, scope.dtypes[0], shapes="pair", variant=f"edge-{number}:{text}")
     for variant in (name for name, concerns in _PARAMETERS.items() if concerns(subject)):
         yield scope.case(subject, {}, scope.dtypes[0], shapes="pair", variant=variant)
-    for variant in (*_CONSTRUCTING, *_LOADING, *(_STEPPING if subject.closure else ())):
+    stepping = (*_STEPPING.get(subject.name, ()), *((_NO_CLOSURE,) if subject.closure else ()))
+    for variant in (*_CONSTRUCTING, *_LOADING, *stepping):
         yield scope.case(subject, subject.fullest, scope.dtypes[0], shapes="pair", variant=variant)
     for variant, (concerns, _) in _ADDING.items():
         if concerns(subject):
@@ -56,9 +64,10 @@ def check(trial: Trial) -> None:
     elif variant == _NO_CLOSURE:
         trial.checker.raises(variant, TypeError, run.optimizer.step, "closure")
         _still_usable(trial, run)
-    elif variant == _NO_SEARCH:
-        run.optimizer.param_groups[0]["line_search_fn"] = "golden"
-        trial.checker.raises(variant, RuntimeError, lambda: run.step(0), "strong_wolfe")
+    elif variant in _STEPPING.get(trial.subject.name, ()):
+        options, error, names = _STEPPING[trial.subject.name][variant]
+        run.optimizer.param_groups[0].update(options)
+        trial.checker.raises(variant, error, lambda: run.step(0), names)
     elif variant in _PARAMETERS:
         _no_parameter(trial, run, variant)
     elif variant.startswith("edge-"):

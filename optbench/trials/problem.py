@@ -124,6 +124,11 @@ def _conjugate(values: Tensor) -> Placed:
     return Placed(values.conj().resolve_conj().conj())
 
 
+def _negative(values: Tensor) -> Placed:
+    """The negative of what stands in memory, which nobody has computed yet, as an imaginary part may be."""
+    return Placed(torch._neg_view(-values))
+
+
 Placement = Callable[[Tensor], Placed]
 
 # layout -> how a parameter is placed, how its gradient is
@@ -138,6 +143,7 @@ LAYOUTS: dict[str, tuple[Placement, Placement]] = {
     "param_unlike": (_channels_last, _contiguous),
     "grad_strided": (_contiguous, _strided),
     "param_strided": (_strided, _contiguous),
+    "grad_negative": (_contiguous, _negative),
     "grad_conjugate": (_contiguous, _conjugate),
     "param_conjugate": (_conjugate, _contiguous),
 }

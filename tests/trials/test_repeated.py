@@ -64,8 +64,10 @@ def test_without_memory_it_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 def test_more_elements_than_32_bits_count() -> None:
-    for name in ("fused", "foreach"):
-        assert result("sgd", IMPLEMENTATIONS[name], "bfloat16").verdict == "pass"
+    seen = result("sgd", IMPLEMENTATIONS["fused"], "bfloat16")
+    if seen.verdict == "skip":
+        pytest.skip(seen.message)
+    assert seen.verdict == "pass", seen.message
 
 
 def test_the_quick_suite_and_the_cpu_leave_it_out() -> None:
