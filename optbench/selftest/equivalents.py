@@ -1,4 +1,4 @@
-"""Mutants that no law can see, each with the argument: data in `equivalents.toml`."""
+"""Mutants that no law can see, each with the argument: data in `unseen/`, a file a kind."""
 
 from __future__ import annotations
 
@@ -29,11 +29,12 @@ class Equivalent:
 
 @functools.cache
 def listed() -> tuple[Equivalent, ...]:
-    """What the table says."""
-    text = Path(__file__).with_name("equivalents.toml").read_text(encoding="utf-8")
+    """What the tables say."""
+    tables = sorted(Path(__file__).with_name("unseen").glob("*.toml"))
     return tuple(
         Equivalent(pattern, entry["because"])
-        for entry in tomllib.loads(text)["equivalent"]
+        for table in tables
+        for entry in tomllib.loads(table.read_text(encoding="utf-8"))["equivalent"]
         for pattern in entry["mutants"]
     )
 
