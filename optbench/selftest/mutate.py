@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
+import inspect
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -88,6 +89,9 @@ def _wrapped(
     # pickle finds a class by its module and name, and messages name it.
     if faulty is not found:
         faulty.__name__ = found.__name__
+        if isinstance(found, type):
+            # What it takes is no fault.
+            faulty.__signature__ = inspect.signature(found)
     faulty.__module__, faulty.__qualname__ = __name__, "_planted_" + re.sub(r"\W", "_", fault)
     globals()[faulty.__qualname__] = faulty
     return Implementation(

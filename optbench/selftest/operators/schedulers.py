@@ -11,33 +11,50 @@ from optbench.subjects import Option, Subject
 from .changes import FOURTH_DIGIT
 
 Wrap = Callable[[type[Any]], type[Any]]
+# Those that are not built in the middle of a run.
+_WITHOUT_LAST_EPOCH = ("reducelronplateau", "chainedscheduler")
 
 
 def wrappers(subject: Subject) -> Iterator[tuple[str, str, Wrap]]:
     """Every operator for a scheduler: (its name, what it works on, a function that makes a class faulty)."""
+    entries = _entries(subject)
     for option in subject.options:
         yield from _of_option(option)
-    for name in ("base_lrs", "_last_lr", "last_epoch", "_step_count"):
+    for name in entries:
         yield "stale-state", f"{name} not loaded", partial(_loads_without, name)
         yield "drop-term", f"{name} not saved", partial(_saves_without, name)
-    yield "off-by-one", "epoch", partial(_stepping, _an_epoch_further)
-    yield "off-by-one", "resumed", partial(_building, _an_epoch_more)
+    if "last_epoch" in entries:
+        yield "off-by-one", "epoch", partial(_stepping, _an_epoch_further)
     yield "wrong-group", "lr", partial(_stepping, _rate_of_the_first)
-    yield "wrong-group", "base_lrs", partial(_building, _base_of_the_first)
+    if "base_lrs" in entries:
+        yield "wrong-group", "base_lrs", partial(_building, _base_of_the_first)
+        yield "shared-storage", "base_lrs", partial(_building, _base_is_the_rate)
     yield "skipped-tail", "groups", _without_last_group
     yield "stale-state", "lr", _rate_of_the_epoch_before
     yield "stale-state", "get_last_lr", _tells_the_rate_before
     yield "wrong-dtype", "lr", partial(_stepping, _rounded)
     yield "shared-storage", "lr", partial(_stepping, _tensor_replaced)
     yield "shared-storage", "initial_lr", partial(_building, _initial_is_the_rate)
-    yield "shared-storage", "base_lrs", partial(_building, _base_is_the_rate)
     yield "shared-storage", "get_last_lr", partial(_stepping, _last_is_the_rate)
     yield "shared-storage", "state_dict", _loads_what_it_was_given
     yield "mutated-input", "state_dict", _empties_what_it_was_given
     yield "mutated-input", "momentum", partial(_stepping, _momentum_scaled)
-    yield "mutated-input", "initial_lr", partial(_stepping, _initial_scaled)
-    yield "dead-option", "epoch", _epoch_ignored
-    yield "dead-option", "last_epoch", _last_epoch_ignored
+    if subject.name != "reducelronplateau":
+        yield "mutated-input", "initial_lr", partial(_stepping, _initial_scaled)
+    if "schedulers" not in subject.defaults:
+        yield "dead-option", "epoch", _epoch_ignored
+    if subject.name not in _WITHOUT_LAST_EPOCH:
+        yield "off-by-one", "resumed", partial(_building, _an_epoch_more)
+        yield "dead-option", "last_epoch", _last_epoch_ignored
+
+
+def _entries(subject: Subject) -> tuple[str, ...]:
+    """What all schedulers of torch keep in their state, as far as this one does."""
+    if subject.name == "chainedscheduler":
+        return ("_last_lr",)
+    if "schedulers" in subject.defaults or subject.name == "reducelronplateau":
+        return ("_last_lr", "last_epoch")
+    return ("base_lrs", "_last_lr", "last_epoch", "_step_count")
 
 
 def _of_option(option: Option) -> Iterator[tuple[str, str, Wrap]]:
@@ -245,7 +262,7 @@ def _empties_what_it_was_given(cls: type[Any]) -> type[Any]:
     class Faulty(cls):  # type: ignore[misc, valid-type]
         def load_state_dict(self, state_dict: dict[str, Any]) -> None:
             super().load_state_dict(state_dict)
-            state_dict.pop("_step_count", None)
+            state_dict.pop("_last_lr")
 
     return Faulty
 
