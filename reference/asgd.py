@@ -65,8 +65,10 @@ def update(
         #   a = p while mu = 1, then a = a + mu*(p - a)
         if isinstance(mu, float) and mu == 1:
             average.copy_(param)
-        else:
+        elif isinstance(mu, float):
             add_(average, param - average, mu)
+        else:
+            average.copy_(torch.where(mu == 1, param, add(average, param - average, mu)))
 
         # rate and weight of the next step
         #   eta = lr/(1 + lambd*lr*t)**alpha, mu = 1/max(1, t - t0)

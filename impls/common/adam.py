@@ -55,8 +55,8 @@ class AdamBase(OptimizerBase):
         check(weight_decay >= 0.0, "weight_decay value", weight_decay)
         if not any(all(isinstance(beta, kind) for beta in betas[:2]) for kind in (float, Tensor)):
             raise ValueError(f"betas must be either both floats or both Tensors, got {betas}")
-        for index in range(2):
-            _check_tensor(f"betas[{index}]", betas[index], refused=check_tensors)
+        # both are tensors, or none is
+        _check_tensor("betas[0]", betas[0], refused=check_tensors)
 
         defaults = {
             "lr": lr,

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from .base import SPARSE_DECAY, OptimizerBase, check, check_fused, check_one_element
+from .base import SPARSE_DECAY, OptimizerBase, check, check_one_element
 
 
 class SGDBase(OptimizerBase):
@@ -71,8 +71,3 @@ class SGDBase(OptimizerBase):
     def refuses_sparse(self, group: dict[str, Any]) -> str | None:
         """See OptimizerBase."""
         return SPARSE_DECAY if group["weight_decay"] else None
-
-    def _init_state(self, param: Tensor, group: dict[str, Any]) -> dict[str, Tensor]:
-        check_fused(param, group)
-        # the first gradient becomes the buffer: nothing exists before it
-        return {}

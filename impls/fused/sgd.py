@@ -117,7 +117,6 @@ class SGD(SGDBase, FusedOptimizer):
 
     def row_step(self, param: Tensor, grad: Tensor, group: dict[str, Any]) -> RowStep:
         """See FusedOptimizer. The momentum of sparse gradients is sparse, as in torch, and grows with the rows seen."""
-        check_fused(param, group)
         if group["momentum"]:
             grad = self._sparse_direction(param, -grad if group["maximize"] else grad, group)
             group = group | {"maximize": False}

@@ -98,7 +98,7 @@ elements are updated, so the vectorised part of the kernel computes a result and
     Deviation(
         "D-005",
         "sgd",
-        "opt.pure opt.oracle",
+        "opt.pure opt.oracle opt.sparse",
         "torch-foreach",
         "foreach SGD with Nesterov and without decay adds the momentum into the caller's .grad (or raises)",
         ".grad is never written",

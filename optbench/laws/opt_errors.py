@@ -28,7 +28,7 @@ _STEPPING: dict[str, dict[str, tuple[dict[str, Any], type[Exception], str]]] = {
     "lbfgs": {"an unknown line search": ({"line_search_fn": "golden"}, RuntimeError, "strong_wolfe")},
     "muon": {
         "too many iterations": ({"ns_steps": 100}, ValueError, "100"),
-        "two coefficients": ({"ns_coefficients": (3.4, -4.7)}, ValueError, "3"),
+        "two coefficients": ({"ns_coefficients": (3.4, -4.7)}, ValueError, "oefficients"),
     },
 }
 
@@ -42,6 +42,8 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
         yield scope.case(subject, {}, scope.dtypes[0], shapes="pair", variant=f"edge-{number}:{text}")
     for variant in (name for name, concerns in _PARAMETERS.items() if concerns(subject)):
         yield scope.case(subject, {}, scope.dtypes[0], shapes="pair", variant=variant)
+    for variant in _TOGETHER if subject.name in _ADAMS else ():
+        yield scope.case(subject, {}, scope.dtypes[0], shapes="pair", variant=variant)
     stepping = (*_STEPPING.get(subject.name, ()), *((_NO_CLOSURE,) if subject.closure else ()))
     for variant in (*_CONSTRUCTING, *_LOADING, *stepping):
         yield scope.case(subject, subject.fullest, scope.dtypes[0], shapes="pair", variant=variant)
@@ -53,7 +55,11 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
 def check(trial: Trial) -> None:
     variant = trial.case.variant
     run = trial.run()
-    if variant in _CONSTRUCTING:
+    if variant in _TOGETHER:
+        make, error, names = _TOGETHER[variant]
+        trial.checker.raises(variant, error, lambda: trial.build(run.params, make()), names)
+        _still_usable(trial, run)
+    elif variant in _CONSTRUCTING:
         options, error, names = _CONSTRUCTING[variant](trial)
         trial.checker.raises(variant, error, lambda: trial.build(run.params, options), names)
         _still_usable(trial, run)
@@ -172,6 +178,20 @@ _CONSTRUCTING: dict[str, Callable[[Trial], tuple[dict[str, Any], type[Exception]
     "two rates": _two_rates,
     "differentiable without autograd": _derivative,
 }
+
+
+def _tensors(count: int) -> tuple[Any, ...]:
+    import torch
+
+    return tuple(torch.full((1,), 0.5) for _ in range(count))
+
+
+# Arguments that some algorithms do not take together: the options, the error, and what it names.
+_TOGETHER: dict[str, tuple[Callable[[], dict[str, Any]], type[Exception], str]] = {
+    "a tensor rate for foreach=True": (lambda: {"lr": _tensors(1)[0], "foreach": True}, ValueError, "foreach"),
+    "tensor betas for foreach=True": (lambda: {"betas": _tensors(2), "foreach": True}, ValueError, "foreach"),
+}
+_ADAMS = ("adam", "adamw")
 
 
 def _more_groups(saved: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -194,6 +195,26 @@ def _served(trial: Trial) -> None:
     trial.checker.same("lr of the second after the first one's has changed", second.param_groups[0]["lr"], 0.5)
 
 
+def _flags(trial: Trial) -> None:
+    """What selects a path of torch's selects nothing in a tier: state and steps are those without."""
+    from optbench.trials.base import Unsupported
+
+    if not trial.implementation.ours:
+        raise Unsupported("foreach and fused are what makes this path, or mean what they mean there")
+    made = trial.implementation.load(trial.subject.class_name).__init__
+    flags = sorted({"foreach", "fused"} & set(inspect.signature(made).parameters))
+    if not flags:
+        raise Unsupported("no such option: foreach, fused")
+    for flag in flags:
+        run, plain = trial.run(), trial.run()
+        run.optimizer = trial.build(run.params, {**trial.case.options, flag: True})
+        trial.checker.alike(f"built with {flag}=True", run.held(), plain.held())
+        for k in range(trial.case.steps):
+            run.step(k)
+            plain.step(k)
+        trial.checker.alike(f"stepped with {flag}=True", run.held(), plain.held())
+
+
 _LATER: dict[str, Callable[[Trial], None]] = {
     "added later": _refused_later,
     "twice in a group": _duplicate,
@@ -201,4 +222,5 @@ _LATER: dict[str, Callable[[Trial], None]] = {
     "needs no gradient": _frozen,
     "an empty group": _empty_group,
     "a group that has served before": _served,
+    "flags": _flags,
 }

@@ -31,7 +31,11 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     for event in _EVENTS:
         if event == _EARLY and steps == _BEFORE + 2:
             continue
-        for options in ({}, subject.fullest) if scope.suite == "full" else (subject.fullest,):
+        rows = [{}, subject.fullest] if scope.suite == "full" else [subject.fullest]
+        if event == _EARLY and "capturable" in subject.defaults:
+            # What is read nowhere on the host has a path of its own.
+            rows.append({**subject.fullest, "capturable": True})
+        for options in rows:
             yield scope.case(subject, options, scope.some("float32")[0], shapes="matrices", variant=event, steps=steps)
 
 

@@ -37,7 +37,13 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
         forms = [name for name in _FORMS if not (subject.sparse and "dense" in name)]
         factors |= {"form": forms, "dtype": scope.some("float32", "bfloat16", "complex64")}
         rows = [row for row in pairwise.rows(factors, subject.forbidden) if subject.takes_sparse(row)]
-        for row in rows if scope.suite == "full" else rows[:_ROWS]:
+        rows = rows if scope.suite == "full" else rows[:_ROWS]
+        # Each form once where as much as can be is carried on from step to step.
+        busy = subject.crowd(*(subject.sparse_without or ()))
+        for own in (busy, {**busy, "maximize": False}) if subject.takes_sparse(busy) else ():
+            # The negative of a gradient is no gradient that somebody holds.
+            rows += [{**own, "form": form, "dtype": usual} for form in forms]
+        for row in rows:
             dtype, form = row.pop("dtype"), row.pop("form")
             yield scope.case(subject, row, dtype, shapes="pair", variant=form)
     if subject.sparse:
@@ -65,12 +71,16 @@ def _taken(trial: Trial, form: Form) -> None:
     run, plain = trial.run(), trial.run()
     if trial.subject.sees != "all":
         _after_another_group(trial, run)
-    beside = Beside(trial, run, plain)
+    beside, given = Beside(trial, run, plain), []
     for k in range(trial.case.steps):
         beside.note()
         _step(trial, run, k, form)
+        given += [(f"of parameter {i}, step {k + 1}", param.grad, form(_rows(trial, i, k), i, k))
+                  for i, param in enumerate(run.params)]  # fmt: skip
         _step(trial, plain, k, _plain(trial))
         beside.compare(f"step {k + 1}")
+    for which, grad, same in given:
+        trial.checker.equal(f"the gradient {which}", grad, same)
 
 
 def _after_another_group(trial: Trial, run: Run) -> None:

@@ -50,6 +50,8 @@ def refused_betas() -> tuple[Illegal, ...]:
 
 FULLEST = {"amsgrad": True, "weight_decay": 0.1}
 
+# Where a tensor rate is one of several tensors after all, it has to stay on its device.
+EDGES = ({"lr": AsTensor(0.1), "foreach": True, "capturable": True}, {"lr": 0.0}, {"eps": 0.0}, {"betas": (0.0, 0.0)})
 ILLEGAL = (
     *refused("lr", "eps", "weight_decay"),
     *refused_betas(),
@@ -85,6 +87,7 @@ p = p - lr/(1 - beta1**t) * m / (sqrt(v)/sqrt(1 - beta2**t) + eps)""",
     ),
     state=STATE,
     illegal=ILLEGAL,
+    edges=EDGES,
     fullest=FULLEST,
     later=ADAM_LATER,
     tuned={"quadratic": {"lr": 0.3}, "rosenbrock": {"lr": 0.1}, "network": {"lr": 0.1}},

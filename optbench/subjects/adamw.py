@@ -1,7 +1,20 @@
 """AdamW's declaration: Adam with decoupled weight decay and a default of 0.01 for it."""
 
 from ._declare import Option, Paper, Subject
-from .adam import ADAM_LATER, AMSGRAD, AMSGRAD_PAPER, BETAS, CAPTURABLE, EPS, FULLEST, ILLEGAL, LR, MAXIMIZE, STATE
+from .adam import (
+    ADAM_LATER,
+    AMSGRAD,
+    AMSGRAD_PAPER,
+    BETAS,
+    CAPTURABLE,
+    EDGES,
+    EPS,
+    FULLEST,
+    ILLEGAL,
+    LR,
+    MAXIMIZE,
+    STATE,
+)
 
 SUBJECT = Subject(
     name="adamw",
@@ -27,6 +40,7 @@ p = p - lr/(1 - beta1**t) * m / (sqrt(v)/sqrt(1 - beta2**t) + eps)""",
     ),
     state=STATE,
     illegal=ILLEGAL,
+    edges=EDGES,
     fullest=FULLEST,
     later=ADAM_LATER,
     tuned={
