@@ -80,6 +80,7 @@ def _taken(trial: Trial, form: Form) -> None:
         _step(trial, plain, k, _plain(trial))
         beside.compare(f"step {k + 1}")
     for which, grad, same in given:
+        assert grad is not None
         trial.checker.equal(f"the gradient {which}", grad, same)
 
 
