@@ -40,9 +40,9 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
         rows = rows if scope.suite == "full" else rows[:_ROWS]
         # Each form once where as much as can be is carried on from step to step.
         busy = subject.crowd(*(subject.sparse_without or ()))
-        for own in (busy, subject.own(**{**busy, "maximize": False})) if subject.takes_sparse(busy) else ():
-            # The negative of a gradient is no gradient that somebody holds.
-            rows += [{**own, "form": form, "dtype": usual} for form in forms]
+        # The negative of a gradient is no gradient that somebody holds.
+        for own in (busy, *([{**busy, "maximize": False}] if "maximize" in busy else [])):
+            rows += [{**own, "form": form, "dtype": usual} for form in forms if subject.takes_sparse(own)]
         for row in rows:
             dtype, form = row.pop("dtype"), row.pop("form")
             yield scope.case(subject, row, dtype, shapes="pair", variant=form)
