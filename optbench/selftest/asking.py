@@ -74,7 +74,7 @@ def _by_hand(fault: Fault, every: bool, seed: int, folder: Path) -> Outcome:
 
 
 def generated(
-    subject: str, tier: str, mutant_id: str, seed: int, killers: Sequence[Killer]
+    subject: str, tier: str, mutant_id: str, every: bool, seed: int, killers: Sequence[Killer]
 ) -> tuple[Outcome, Killer | None]:
     """Plant a generated fault.
 
@@ -82,6 +82,7 @@ def generated(
         subject: whose unit of the catalogue has it.
         tier: likewise.
         mutant_id: its id.
+        every: whether the other laws are asked as well once one has caught it.
         seed: as in a run.
         killers: the cases that are asked first.
 
@@ -90,16 +91,20 @@ def generated(
     """
     mutant = next(mutant for mutant in catalogue.unit(subject, tier) if mutant.id == mutant_id)
     because = equivalents.argument(mutant_id)
-    caught = None
+    caught, also_by = None, None
     for asked in mutant.subjects:
+        every_task = tasks(asked, tier, seed)
         with planted(mutant, asked) as faulty:
-            caught = first_broken(faulty, ordered(tasks(asked, tier, seed), mutant.operator, killers))
+            caught = first_broken(faulty, ordered(every_task, mutant.operator, killers))
+            if caught and every:
+                also = broken_laws(faulty, [task for task in every_task if task.law != caught.law])
+                also_by = tuple(result.law for result in also)
         if caught:
             break
     status: Status = "caught" if caught else "equivalent" if because else "survived"
     outcome = Outcome(
         mutant_id, mutant.operator, because if status == "equivalent" else mutant_id, "", subject, tier, "", status,
-        **told(caught), listed=bool(because),
+        **told(caught), also_by=also_by, listed=bool(because),
     )  # fmt: skip
     return outcome, (caught.subject, caught.law, caught.case) if caught else None
 

@@ -23,7 +23,6 @@ class Fault:
         wrap: takes the class, or another target, and gives a faulty one.
         file: the module the patches are for, where it is not called as the subject.
         target: what is mutated, where it is not the subject's class: "update_bn".
-        alone: no other law sees it: without `caught_by` it would live.
     """
 
     id: str
@@ -37,4 +36,3 @@ class Fault:
     wrap: Callable[[Any], Any] | None = None
     file: str = ""
     target: str = ""
-    alone: bool = False

@@ -79,7 +79,7 @@ class Report:
 
     def _laws(self, columns: int) -> Iterator[str]:
         """Each law, and a fault that would live without it."""
-        if not self.whole:
+        if not self.whole or all(outcome.also_by is None for outcome in self.faults):
             return
         first = Counter(outcome.caught_by for outcome in self.faults if outcome.caught_by)
         yield f"{'law':<22} {'first to see':>12}  alone sees"
@@ -101,7 +101,8 @@ class Report:
             first = self.missed[0]
             return f"BROKEN: {counted}. {len(self.missed)} are not as they should be; first: {first.fault}."
         laws = self.needed
-        shown = f"; {sum(map(bool, laws.values()))} of {len(laws)} laws are shown to be needed" if self.whole else ""
+        asked = self.whole and any(outcome.also_by is not None for outcome in self.faults)
+        shown = f"; {sum(map(bool, laws.values()))} of {len(laws)} laws are shown to be needed" if asked else ""
         return f"OK: {counted} pass{shown}."
 
 

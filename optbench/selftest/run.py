@@ -16,7 +16,7 @@ from optbench.conformance import Progress
 from optbench.errors import UsageError
 from optbench.worker import Worker, WorkerCrash
 
-from . import asking, equivalents
+from . import asking, equivalents, necessity
 from .faults import FAULTS
 from .judging import Killer
 from .operators import catalogue
@@ -28,8 +28,8 @@ TIME_LIMIT = 600.0
 # So many cases that caught the last faults are asked first.
 _REMEMBERED = 8
 _MOST_WORKERS = 4
-# What the quick suite takes of an operator's mutants of a subject's tier, and as many that have to be compiled.
-_QUICK = 1
+# What a suite takes of an operator's mutants of a subject's tier, and as many that have to be compiled.
+_QUICK, _FULL = 1, 4
 
 
 @dataclass
@@ -52,8 +52,8 @@ def run(
     """Check faults, and that what caught them passes without.
 
     Args:
-        suite: "quick" plants a sample of the generated faults, and asks every law of those by hand that one law alone
-            is said to see; "full" plants all, and asks every law of all by hand and of every control.
+        suite: "quick" plants a sample of the generated faults; "full" plants a larger one, asks every law of those that
+            show a law to be needed, and every law of every control.
         seed: as in a run.
         progress: called after each.
         algo: as `--algo` has it.
@@ -96,18 +96,20 @@ def plan(suite: str = "quick", algo: str = "all", keyword: str = "") -> list[lis
 
 
 def chosen(mutants: Sequence[Mutant], suite: str, keyword: str = "") -> list[str]:
-    """The mutants of a unit that are planted: in the full suite all, in the quick one some of each operator's.
+    """The mutants of a unit that are planted: some of each operator's, and all that a keyword selects.
 
     The quick suite leaves out those that are listed as equivalent, which cost the most: every law is asked of them.
     """
     found = [mutant for mutant in mutants if keywords.matches(keyword, mutant.id)]
-    if suite == "full" or keyword:
+    if keyword:
         return [mutant.id for mutant in found]
+    full = suite == "full"
     kinds: dict[tuple[str, bool], list[str]] = {}
     for mutant in found:
-        if not equivalents.argument(mutant.id):
+        if full or not equivalents.argument(mutant.id):
             kinds.setdefault((mutant.operator, mutant.compiled), []).append(mutant.id)
-    taken = {name for names in kinds.values() for name in _spread(names, _QUICK)}
+    taken = {name for names in kinds.values() for name in _spread(names, _FULL if full else _QUICK)}
+    taken |= set(necessity.witnesses().values()) if full else set()
     return [mutant.id for mutant in found if mutant.id in taken]
 
 
@@ -184,7 +186,7 @@ def _serve(
 
 
 def _of_unit(worker: Worker, unit: _Unit, suite: str, seed: int) -> Iterator[Outcome]:
-    every = {fault.id for fault in FAULTS if suite == "full" or fault.alone}
+    every = set(necessity.witnesses().values()) if suite == "full" else set()
     used: set[Killer] = set()
     for fault in unit.faults:
         outcome = _call(worker, unit, fault, "by_hand", fault, fault in every, seed)
@@ -193,7 +195,8 @@ def _of_unit(worker: Worker, unit: _Unit, suite: str, seed: int) -> Iterator[Out
         yield outcome
     killers: list[Killer] = []
     for mutant in unit.mutants:
-        answer = _call(worker, unit, mutant, "generated", unit.subject, unit.tier, mutant, seed, killers)
+        answer = _call(worker, unit, mutant, "generated", unit.subject, unit.tier, mutant, mutant in every, seed,
+                       killers)  # fmt: skip
         outcome, killer = answer if isinstance(answer, tuple) else (answer, None)
         if killer:
             killers = [killer, *(other for other in killers if other != killer)][:_REMEMBERED]
