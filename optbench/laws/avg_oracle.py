@@ -29,6 +29,7 @@ _MOMENTS = ("every step", "resumed", "written", "replaced")
 _HAPPENS = 2
 _FORMS = ("multi_avg_fn", "avg_fn")
 _NOTHING = "a model without tensors"
+_META = "on the meta device"
 _SHAPES = ("zero first", "zero last", "zero middle", "all zero", "small odd", "scalars", "many", "blocks")
 
 
@@ -55,7 +56,7 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
         # More elements than are taken at a time, and so small a weight that what is lost is kept.
         yield scope.case(subject, {"decay": 0.9999}, scope.some("float32")[0], shapes="large", steps=3)
     devices = ("several devices", "from one device to another")
-    for variant in ("other dtypes", *devices, *(f"caller {form}" for form in _FORMS)):
+    for variant in ("other dtypes", *devices, _META, *(f"caller {form}" for form in _FORMS)):
         yield scope.case(subject, lively, scope.dtypes[0], variant=variant)
     if "use_buffers" in combined:
         yield scope.case(subject, {**lively, "use_buffers": True}, scope.dtypes[0], variant="flags", steps=6)
@@ -84,6 +85,8 @@ def check(trial: Trial) -> None:
     elif variant == "from one device to another":
         # Where there is but one device, averager and model share it.
         _follow(trial, trial.run(arguments={**trial.arguments(""), "device": "cpu"}))
+    elif variant == _META:
+        _meta(trial)
     elif variant.startswith(("own ", "torch ")):
         _follow(trial, _mixed(trial, variant))
     elif trial.form and not trial.implementation.target:
@@ -115,6 +118,18 @@ def _nothing(trial: Trial) -> None:
         if not trial.implementation.target:
             trial.checker.same(f"update {k + 1}, n_averaged", int(averager.n_averaged), k + 1)
     trial.checker.same("tensors of the averaged model", len(trial.module(averager).state_dict()), 0)
+
+
+def _meta(trial: Trial) -> None:
+    """A device that is always there, and is no model's: the average is where it is asked to be."""
+    from optbench.trials.base import Unsupported
+
+    if trial.implementation.target:
+        raise Unsupported("where foreign averages are is their own affair")
+    run = trial.run(arguments={**trial.arguments(""), "device": "meta"})
+    tensors = {**run.averaged(), "n_averaged": run.averager.n_averaged}
+    elsewhere = [name for name, tensor in tensors.items() if tensor.device.type != "meta"]
+    trial.checker.true("the average is on its device", not elsewhere, f"{elsewhere} are not")
 
 
 def _mixed(trial: Trial, variant: str) -> Run:
