@@ -167,7 +167,7 @@ ExponentialLR, CosineAnnealingLR and others go on.
     Deviation(
         "D-035",
         "steplr constantlr cosineannealinglr polynomiallr",
-        "sch.degenerate",
+        "sch.degenerate sch.scaled",
         "torch",
         "a step_size, T_max or factor of 0, or a negative power, is accepted; a later step raises ZeroDivisionError",
         "refused at construction, or the limit",
@@ -191,9 +191,9 @@ ValueError, and for a factor of 0 the documentation says that 0 is legal.
     Deviation(
         "D-036",
         "steplr multisteplr constantlr linearlr polynomiallr sequentiallr",
-        "sch.degenerate",
+        "sch.degenerate sch.scaled",
         "torch",
-        "a milestone or a length between two epochs, as 2.5, never takes effect step by step, only with step(epoch)",
+        "a milestone or a length that no step meets, as 2.5 or -2, never takes effect, but with step(epoch)",
         "a boundary takes effect at the first epoch that is not before it",
         """\
 import torch
@@ -209,12 +209,12 @@ assert optimizer.param_groups[0]["lr"] == 1.0
 Its own closed form, step(epoch), decays at the first epoch after 1.5. The documentation asks for whole numbers,
 and the constructor takes others without a word.
 """,
-        cases=("=2.5",),
+        cases=("=2.5", "milestones=-2:3"),
     ),
     Deviation(
         "D-037",
         "constantlr linearlr polynomiallr",
-        "sch.degenerate",
+        "sch.degenerate sch.scaled",
         "torch",
         "with total_iters=0 the first rate stays for ever, and step(epoch) divides by zero",
         "a schedule of no length is over at once",
@@ -550,5 +550,55 @@ Adam's own constructor refuses betas of which one is a float and one a tensor, w
 rate that is a tensor is written in place by the same scheduler.
 """,
         cases=("tensor_betas",),
+    ),
+    Deviation(
+        "D-096",
+        "sequentiallr",
+        "sch.errors",
+        "torch",
+        "SequentialLR takes milestones that decrease, and passes a part over",
+        "refused with ValueError",
+        """\
+import torch
+schedulers, optimizer = torch.optim.lr_scheduler, torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+parts = [schedulers.LambdaLR(optimizer, lambda epoch, of=k: float(of)) for k in (1, 2, 3)]
+scheduler, seen = schedulers.SequentialLR(optimizer, parts, [4, 2]), set()
+for _ in range(9):
+    optimizer.step()
+    scheduler.step()
+    seen.add(scheduler.get_last_lr()[0])
+assert seen == {1.0, 3.0}
+""",
+        effect="no warning",
+        proof="""\
+The part that is due is found by bisection, which is for sorted lists; MultiStepLR, which does the same with its
+milestones in its closed form, sorts them before.
+""",
+        cases=("milestones=7:3",),
+    ),
+    Deviation(
+        "D-097",
+        "sequentiallr",
+        "sch.groups",
+        "torch",
+        "SequentialLR keeps the caller's list of milestones: what the caller does to it later changes the schedule",
+        "a list is read when it is given",
+        """\
+import torch
+schedulers, optimizer = torch.optim.lr_scheduler, torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+parts, milestones = [schedulers.ExponentialLR(optimizer, gamma) for gamma in (1.0, 0.5)], [1]
+scheduler = schedulers.SequentialLR(optimizer, parts, milestones)
+milestones[0] = 7
+for _ in range(3):
+    optimizer.step()
+    scheduler.step()
+assert scheduler.get_last_lr() == [1.0]
+""",
+        effect="wrong result",
+        proof="""\
+Every other scheduler reads the lists that it is given, and keeps one of its own: LambdaLR, MultiStepLR, CyclicLR,
+OneCycleLR, SWALR and ReduceLROnPlateau.
+""",
+        cases=("lists_that_the_caller",),
     ),
 )

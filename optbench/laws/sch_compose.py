@@ -41,6 +41,8 @@ _A, _B, _C = (
     Part("steplr", {"step_size": 2}),
 )
 _CHAIN = Part("chainedscheduler", {"schedulers": (_B, _C)})
+# Both parts scale the first rate.
+_SCALING = Part("chainedscheduler", {"schedulers": (Part("constantlr", {"factor": 0.5}), _A)})
 
 
 Pair = tuple[Part, Part | None]
@@ -50,6 +52,8 @@ def _sequence(*parts: Part, at: tuple[int, ...]) -> Part:
     return Part("sequentiallr", {"schedulers": parts, "milestones": at})
 
 
+# The first is passed over.
+_FOUR = _sequence(_A, _B, _C, _B, at=(0, 3, 6))
 # A composite, and the flat one that it has to equal.
 _NESTED: dict[str, dict[str, Pair]] = {
     "sequentiallr": {
@@ -62,6 +66,8 @@ _NESTED: dict[str, dict[str, Pair]] = {
         "nested alone": (_sequence(_sequence(_A, _B, at=(3,)), at=()), _sequence(_A, _B, at=(3,))),
         "chained first": (_sequence(_CHAIN, _A, at=(5,)), None),
         "chained second": (_sequence(_A, _CHAIN, at=(3,)), None),
+        "four": (_FOUR, None),
+        "four in a chain": (Part("chainedscheduler", {"schedulers": (_FOUR,)}), _FOUR),
     },
     "chainedscheduler": {
         "nested first": (
@@ -73,6 +79,7 @@ _NESTED: dict[str, dict[str, Pair]] = {
             Part("chainedscheduler", {"schedulers": (_A, _B, _C)}),
         ),
         "nested alone": (Part("chainedscheduler", {"schedulers": (_CHAIN,)}), _CHAIN),
+        "chained second": (_sequence(_A, _SCALING, at=(3,)), None),
     },
 }
 # Its factor at epoch 0 is 1, so that even those that scale what stands begin where they would alone.

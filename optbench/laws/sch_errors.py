@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from optbench.case import Case, format_value
@@ -106,7 +107,7 @@ def _foreign_part(trial: Trial) -> None:
     from optbench.subjects._schedule import Part
 
     mine, theirs = trial.optimizer(), trial.optimizer()
-    made = [trial.of_part(part, optimizer) for part, optimizer in
-            zip(trial.full()["schedulers"], (mine, theirs), strict=False)]  # fmt: skip
-    composite = Part(trial.subject.name, {**trial.case.options, "schedulers": tuple(made)})
-    trial.checker.raises(_FOREIGN_PART, ValueError, lambda: trial.of_part(composite, mine), "optimizer")
+    for owners in ((mine, theirs), (theirs, theirs)):
+        made = [trial.of_part(part, owner) for part, owner in zip(trial.full()["schedulers"], owners, strict=False)]
+        composite = Part(trial.subject.name, {**trial.case.options, "schedulers": tuple(made)})
+        trial.checker.raises(_FOREIGN_PART, ValueError, partial(trial.of_part, composite, mine), "optimizer")

@@ -41,6 +41,7 @@ _LONG: dict[str, dict[str, Any]] = {
     "swalr": {"anneal_epochs": 1000},
 }
 _LONG_WAY = "a long way"
+_THERE = 3
 _NEAR = (0, 1, 299, 300, 301, 399, 400, 698, 699, 700, 998, 999, 1000, 1001, 1199, 1200, 1999, 2000, 2001)
 
 
@@ -100,10 +101,22 @@ def check(trial: Trial) -> None:
         trial.follow("step by step", run, epoch, epoch)
         _within(trial, run, epoch)
     told_ahead(trial, run, range(last + 1))
+    if trial.subject.name == "multiplicativelr" and not trial.implementation.target:
+        _one_more(trial)
     if trial.subject.name == "cycliclr" and not trial.implementation.target:
         theirs = trial.build(trial.optimizer(), implementation=trial.plain_torch)
         for x in range(1, 6):
             trial.checker.near(f"scale_fn({x})", run.scheduler.scale_fn(x), theirs.scale_fn(x))
+
+
+def _one_more(trial: Trial) -> None:
+    """Where a rate comes from the one before, step(epoch) is one more step, to that epoch."""
+    from optbench.trials.schedulers import LRS
+
+    run, full = trial.run(), trial.full()
+    run.goto(_THERE)
+    expected = [lr * formulas.of_group(full, i)["lr_lambda"](_THERE) for i, lr in enumerate(LRS)]
+    trial.judge("step(epoch)", run, _THERE, expected)
 
 
 def _within(trial: Trial, run: Run, epoch: int) -> None:

@@ -26,10 +26,13 @@ LAW = Law(
 _LATE = "group joins late"
 _RESUMED = "group joins late, resumed"
 _LISTED = "group joins lists"
+_CALLERS = "lists that the caller goes on with"
 # What a group that joins has to bring, where the others have one each.
 _EACH_ITS_OWN = ("lr_lambda", "max_lr", "swa_lr")
 _LRS = (0.3, 0.05, 0.0, 0.7, 0.05, 1e-6, 40.0)
 _LATE_LR = 0.02
+# Every epoch without progress that is not in a cooldown lowers the rates.
+_BOUNDED = {"patience": 0, "factor": 0.5, "cooldown": 1}
 _EPOCHS = 9
 
 
@@ -43,6 +46,12 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
         lists = [value for value in option.values if isinstance(value, Each)]
         if option.name in _EACH_ITS_OWN and lists and subject.name != "onecyclelr":
             yield scope.case(subject, {option.name: lists[0]}, scope.dtypes[0], variant=_LISTED)
+        given = [value for value in option.values if isinstance(value, (Each, tuple)) and option.name != "schedulers"]
+        for value in given[:1]:
+            yield scope.case(subject, {option.name: value}, scope.dtypes[0], variant=_CALLERS)
+    if subject.name == "reducelronplateau":
+        yield scope.case(subject, {**_BOUNDED, "min_lr": Each((0.1, 0.02))}, scope.dtypes[0], variant=_LISTED)
+        yield scope.case(subject, {**_BOUNDED, "min_lr": 0.01}, scope.dtypes[0], variant=_LISTED)
 
 
 def check(trial: Trial) -> None:
@@ -51,7 +60,10 @@ def check(trial: Trial) -> None:
             _late(trial, joins)
         return
     if trial.case.variant == _LISTED:
-        _joins_lists(trial)
+        (_joins_bounds if trial.subject.name == "reducelronplateau" else _joins_lists)(trial)
+        return
+    if trial.case.variant == _CALLERS:
+        _callers_lists(trial)
         return
     lrs = _LRS if trial.case.variant == "many" else _LRS[:1]
     run = trial.run(lrs=lrs)
@@ -90,6 +102,44 @@ def _joins_lists(trial: Trial) -> None:
     run.step(1)
     _join(trial, run)
     trial.checker.raises(f"a group without {name}", "ValueError", lambda: run.step(2), name)
+
+
+def _joins_bounds(trial: Trial) -> None:
+    """The rate of a group that joins has to have a lowest one before any is lowered; else nothing is."""
+    from optbench.trials.schedulers import LRS
+
+    run, least = trial.run(), trial.full()["min_lr"]
+    known = [formulas.of_group({"least": least}, i)["least"] for i in range(len(LRS))]
+    trial.checker.same("min_lrs", [*run.scheduler.min_lrs], known)
+    run.scheduler.step(1.0)
+    _join(trial, run)
+    if isinstance(least, Each):
+        trial.checker.raises("a group without min_lr", "RuntimeError", lambda: run.scheduler.step(1.0), "min_lrs")
+        trial.checker.same("the rates after the refusal", run.lrs, [*LRS, _LATE_LR])
+        run.scheduler.min_lrs.append(0.01)
+    run.scheduler.step(1.0)
+    lows = [*known, 0.01]
+    trial.checker.same("min_lrs of all groups", [*run.scheduler.min_lrs], lows)
+    expected = [max(lr / 2, low) for lr, low in zip((*LRS, _LATE_LR), lows, strict=True)]
+    trial.judge("lowered", run, 3, expected)
+    run.scheduler.step(1.0)
+    trial.judge("in the cooldown", run, 4, expected)
+
+
+def _callers_lists(trial: Trial) -> None:
+    """A list is read when it is given: what the caller does to it then is nothing to the schedule."""
+    from optbench.trials.schedulers import LRS, Run
+
+    optimizer = trial.optimizer()
+    given = {
+        name: [*(value.values[: len(LRS)] if isinstance(value, Each) else value)]
+        for name, value in trial.case.options.items()
+        if isinstance(value, (Each, tuple)) and name != "schedulers"
+    }
+    run = Run(trial, optimizer, trial.build(optimizer, {**trial.case.options, **given}))
+    for values in given.values():
+        values.clear()
+    trial.follow(trial.case.variant, run, 0, trial.last(_EPOCHS))
 
 
 def _join(trial: Trial, run: Run) -> None:

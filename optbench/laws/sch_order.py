@@ -22,18 +22,25 @@ LAW = Law(
     host=True,
 )
 
-_RIGHT, _WRONG = "optimizer first", "scheduler first"
+_RIGHT, _WRONG, _NAMED = "optimizer first", "scheduler first", "an epoch is named"
 _EPOCHS = 5
+# The epoch that is named, and the only scheduler whose documentation names epochs.
+_THERE, _BY_EPOCH = 3, "cosineannealingwarmrestarts"
 
 
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     # What it sets depends on metrics, not on how often it was called.
     orders = (_RIGHT,) if subject.name == "reducelronplateau" else (_RIGHT, _WRONG)
-    for variant in orders:
+    # The steps of composites take none.
+    named = () if "schedulers" in subject.defaults else (_NAMED,)
+    for variant in (*orders, *named):
         yield scope.case(subject, {}, scope.dtypes[0], variant=variant)
 
 
 def check(trial: Trial) -> None:
+    if trial.case.variant == _NAMED:
+        _named(trial)
+        return
     optimizer = trial.optimizer(like="plain")
     scheduler = trial.build(optimizer, {**trial.case.options, **_still(trial)})
     wrong = trial.case.variant == _WRONG
@@ -56,6 +63,23 @@ def check(trial: Trial) -> None:
             scheduler.get_lr()
         names = ["get_last_lr" in str(warning.message) for warning in told]
         trial.checker.same("warnings that get_lr() is for step() to call, and get_last_lr() to read", names, [True])
+
+
+def _named(trial: Trial) -> None:
+    """It is there then, and warns that epochs count themselves."""
+    from optbench.trials.base import Unsupported
+    from optbench.trials.schedulers import METRICS
+
+    if trial.implementation.target:
+        raise Unsupported("what foreign code does with an epoch is its own affair")
+    run = trial.run()
+    run.optimizer.step()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        run.scheduler.step(*METRICS[:1] if trial.subject.name == "reducelronplateau" else (), epoch=_THERE)
+    trial.checker.same("last_epoch", run.scheduler.last_epoch, _THERE)
+    named = ["epoch" in str(warning.message) and warning.category is UserWarning for warning in told]
+    trial.checker.same("warnings of the epoch", named, [True] * (trial.subject.name != _BY_EPOCH))
 
 
 def _still(trial: Trial) -> dict[str, Any]:

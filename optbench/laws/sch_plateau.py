@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,8 @@ LAW = Law(
 _FALLING = tuple(1.0 / (k + 1) for k in range(20))
 # Improvements around the threshold, of both signs of the metric.
 _CLOSE = tuple(math.copysign(1.0 - k * d, s) for s in (1, -1) for d in (0.00005, 0.0002, 0.06, 0.2) for k in range(4))
+_BOUND = 0.125
+_STEPS = (_BOUND, _BOUND * (1 - 2.0**-12), _BOUND * (1 + 2.0**-12))
 STREAMS = {
     "falling": _FALLING,
     "rising": tuple(reversed(_FALLING)),
@@ -38,6 +41,9 @@ STREAMS = {
     "infinite": (math.inf, -math.inf, 1.0, math.inf, 0.5, 0.5, -math.inf, 0.5, 0.5, 0.5, math.inf),
     "tensor": tuple(math.cos(k * 0.7) for k in range(20)),
     "zero": (0.0,) * 8 + (-0.0,) * 4,
+    # Better by the threshold, which is not enough; by a little less; by a little more; and once more by a step that is
+    # between the relative and the absolute threshold.
+    "bound": tuple(1.0 + sign * by for sign in (-1, 1) for by in (0.0, *_STEPS, 2 * _BOUND + sign * _BOUND / 16)),
 }
 
 
@@ -48,6 +54,9 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     for row in pairwise.rows(factors, subject.forbidden):
         stream = row.pop("stream")
         yield scope.case(subject, row, scope.dtypes[0], stream=stream)
+    for mode, kind in itertools.product(("min", "max"), ("rel", "abs")):
+        options = {"mode": mode, "threshold_mode": kind, "threshold": _BOUND, "patience": 0, "factor": 0.5}
+        yield scope.case(subject, options, scope.dtypes[0], stream="bound")
 
 
 def check(trial: Trial) -> None:

@@ -25,22 +25,35 @@ LAW = Law(
 _ORDERS = ("load optimizer, build, load scheduler", "build, load optimizer, load scheduler",
            "build, load scheduler, load optimizer")  # fmt: skip
 _LAST_EPOCH = ("last_epoch", "last_epoch and no more than rates in the groups")
+_TWICE = "last_epoch, then loaded"
 _BOTH = "beside another scheduler"
 _INTERCHANGE = ("from torch", "to torch")
 _LONGEST = 14
 # Epochs that are judged after each cut: what comes later follows a later cut as well.
 _ON = 4
 _BESIDE = Part("exponentiallr", {"gamma": 0.9})
+_BOUNDS = {"base_momentum": 0.85, "max_momentum": 0.95}
+# Both move the momentum, between bounds that are the groups'.
+_MOVING: dict[str, Any] = {
+    "schedulers": (
+        Part("onecyclelr", {"max_lr": 1.0, "total_steps": 8}),
+        Part("cycliclr", {"base_lr": 0.01, "max_lr": 0.1, "step_size_up": 3, **_BOUNDS}),
+    ),
+    "milestones": (5,),
+}
 
 Saved = tuple[dict[str, Any], dict[str, Any]]
 
 
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
-    by_epoch = () if subject.name in ("reducelronplateau", "chainedscheduler") else _LAST_EPOCH
+    by_epoch = () if subject.name in ("reducelronplateau", "chainedscheduler") else (*_LAST_EPOCH, _TWICE)
     for variant in (*_ORDERS, *by_epoch, _BOTH, *_INTERCHANGE):
         yield scope.case(subject, subject.fullest, scope.dtypes[0], variant=variant)
         if scope.suite == "full" or variant in (_ORDERS[0], "last_epoch"):
             yield scope.case(subject, {}, scope.dtypes[0], variant=variant)
+    if subject.name == "sequentiallr":
+        for variant in (*_ORDERS, _LAST_EPOCH[0], _TWICE):
+            yield scope.case(subject, _MOVING, scope.dtypes[0], variant=variant)
 
 
 def check(trial: Trial) -> None:
@@ -59,8 +72,10 @@ def check(trial: Trial) -> None:
     for epoch in range(1, last + 1):
         source.step(epoch)
         saved.append(source.saved())
-    for k in range(1 if variant in _LAST_EPOCH else 0, last + 1):
-        run = _resumed(trial, variant, saved[k], k)
+    for k in range(1 if variant in (*_LAST_EPOCH, _TWICE) else 0, last + 1):
+        run = _resumed(trial, _LAST_EPOCH[0] if variant == _TWICE else variant, saved[k], k)
+        if variant == _TWICE:
+            run = _resumed(trial, _ORDERS[1], run.saved(), k)
         trial.follow(f"resumed at {k}", run, k, min(k + _ON, last))
 
 

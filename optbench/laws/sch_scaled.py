@@ -24,7 +24,14 @@ LAW = Law(
 
 _BY_HAND, _BEFORE, _CONSTANT = "changed by hand", "changed before it was built", "another"
 _LAST_BY_HAND = "last group changed by hand"
+_FROM_ZERO = "set by hand where it is zero"
 _FACTORS, _LAST_ONLY = (0.5, 1.75), (1.0, 1.75)
+# At epoch 1 the rates are zero, and with some of them at epoch 0.
+_ZERO: dict[str, tuple[dict[str, Any], ...]] = {
+    "constantlr": ({"factor": 0.0},),
+    "linearlr": ({"end_factor": 0.0, "total_iters": 1}, {"end_factor": 0.0, "total_iters": 0}),
+    "polynomiallr": ({"total_iters": 1}, {"total_iters": 0}),
+}
 # Options that are read at every step from an attribute of their name, as in torch.
 _CONSTANTS = {"gamma", "step_size", "factor", "total_iters", "start_factor", "end_factor", "T_max", "eta_min", "power"}
 _EPOCHS = 12
@@ -37,6 +44,12 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
         yield scope.case(subject, options, scope.dtypes[0], variant=variant)
     if "schedulers" not in subject.defaults and options:
         yield scope.case(subject, options, scope.dtypes[0], variant=_BEFORE)
+        if "milestones" in subject.defaults:
+            yield scope.case(subject, {"milestones": (-2, 3)}, scope.dtypes[0], variant=_BEFORE)
+        if "total_iters" in subject.defaults:
+            yield scope.case(subject, {"total_iters": 0}, scope.dtypes[0], variant=_BEFORE)
+    for zero in _ZERO.get(subject.name, ()):
+        yield scope.case(subject, zero, scope.dtypes[0], variant=_FROM_ZERO)
     for name in sorted(_CONSTANTS & subject.defaults.keys()) if options else ():
         yield scope.case(subject, options, scope.dtypes[0], variant=f"{_CONSTANT} {name}")
 
@@ -45,6 +58,9 @@ def check(trial: Trial) -> None:
     trial.full()
     if trial.case.variant == _BEFORE:
         _before(trial)
+        return
+    if trial.case.variant == _FROM_ZERO:
+        _from_zero(trial)
         return
     if trial.case.variant.startswith(_CONSTANT):
         _constant(trial, trial.case.variant.removeprefix(f"{_CONSTANT} "))
@@ -73,6 +89,21 @@ def _before(trial: Trial) -> None:
         if epoch:
             run.step(epoch)
         trial.judge("changed before", run, epoch, _rates(trial, changed, -1, epoch))
+
+
+def _from_zero(trial: Trial) -> None:
+    """No factor leads from zero to a next rate: what was set meanwhile stays."""
+    from optbench.trials.schedulers import LRS
+
+    for k in (k for k in (0, 1) if not any(trial.expected(k))):
+        run = trial.run()
+        for epoch in range(1, k + 1):
+            run.step(epoch)
+        for group, lr in zip(run.optimizer.param_groups, LRS, strict=True):
+            group["lr"] = lr / 4
+        for epoch in range(k + 1, trial.last(_EPOCHS) + 1):
+            run.step(epoch)
+            trial.judge(f"set after epoch {k}", run, epoch, [lr / 4 for lr in LRS])
 
 
 def _constant(trial: Trial, name: str) -> None:

@@ -1,5 +1,7 @@
 """ConstantLR's declaration."""
 
+import math
+
 from ._declare import Illegal, Option, Subject
 from ._schedule import TOTAL_ITERS
 
@@ -23,6 +25,7 @@ lr(t) = initial_lr * factor             t < total_iters
     dtypes=("float64",),
     degenerate=(
         {"factor": 0.0}, {"total_iters": 0}, {"total_iters": 1}, {"total_iters": 2.5}, {"total_iters": 10**9},
+        {"total_iters": math.inf},
         {"factor": 0.0, "total_iters": 0}, {"factor": 1.0},
     ),
 )  # fmt: skip

@@ -1,5 +1,7 @@
 """LinearLR's declaration."""
 
+import math
+
 from ._declare import Illegal, Option, Subject
 from ._schedule import GOYAL, TOTAL_ITERS
 
@@ -28,6 +30,7 @@ SUBJECT = Subject(
     dtypes=("float64",),
     degenerate=(
         {"end_factor": 0.0}, {"total_iters": 0}, {"total_iters": 1}, {"total_iters": 2.5}, {"total_iters": 10**9},
+        {"total_iters": math.inf},
         {"start_factor": 1e-300}, {"start_factor": 0.3, "end_factor": 0.0, "total_iters": 7},
     ),
 )  # fmt: skip

@@ -1,5 +1,7 @@
 """PolynomialLR's declaration."""
 
+import math
+
 from ._declare import Option, Paper, Subject
 from ._schedule import TOTAL_ITERS
 
@@ -17,7 +19,8 @@ SUBJECT = Subject(
     fullest={"total_iters": 8, "power": 2.0},
     dtypes=("float64",),
     degenerate=(
-        {"total_iters": 0}, {"total_iters": 1}, {"total_iters": 2.5}, {"total_iters": 10**9}, {"power": 0.0},
+        {"total_iters": 0}, {"total_iters": 1}, {"total_iters": 2.5}, {"total_iters": 10**9},
+        {"total_iters": math.inf}, {"power": 0.0},
         {"power": 30.0}, {"power": -1.0},
     ),
 )  # fmt: skip

@@ -42,5 +42,7 @@ lr = max(lr*factor, min_lr), bad = 0    if bad > patience, and lr falls by more 
         {"cooldown": 10**9, "patience": 0},
         # The first group's rate would fall by just that.
         {"eps": 0.15, "factor": 0.5, "patience": 0},
+        # And here by a little more.
+        {"eps": 0.15 * (1 - 2**-12), "factor": 0.5, "patience": 0},
     ),
 )  # fmt: skip

@@ -76,6 +76,9 @@ def _alone(subject: str, options: Options, base: float, epoch: float) -> float:
 
 def momenta(subject: str, options: Options, groups: int, epoch: float) -> list[float] | None:
     """The momentum, or beta1, of every group at an epoch; None where the scheduler leaves it alone."""
+    if subject == "sequentiallr" and all(item.subject in MOMENTA for item in options["schedulers"]):
+        due, since = _due(options["schedulers"], options["milestones"], epoch)
+        return momenta(due.subject, load(due.subject).complete(due.options), groups, since)
     if subject not in MOMENTA or not options["cycle_momentum"]:
         return None
     return [MOMENTA[subject](epoch, **of_group(options, i)) for i in range(groups)]
@@ -146,7 +149,8 @@ def exponentiallr(t: float, base: float, gamma: float) -> float:
 
 def polynomiallr(t: float, base: float, total_iters: float, power: float) -> float:
     left = (total_iters - t) / total_iters if t < total_iters else 0.0
-    return float(base * left**power)
+    # No way is left of none, and all of one that has no end.
+    return float(base * (1.0 if total_iters == math.inf else left) ** power)
 
 
 def cosineannealinglr(t: float, base: float, T_max: float, eta_min: float) -> float:
@@ -168,9 +172,15 @@ def swalr(t: float, base: float, swa_lr: float, anneal_epochs: int, anneal_strat
 def sequentiallr(
     t: float, base: float, schedulers: Sequence[Any], milestones: Sequence[float], group: int = 0
 ) -> float:
+    due, since = _due(schedulers, milestones, t)
+    return part(due, since, base, group)
+
+
+def _due(schedulers: Sequence[Any], milestones: Sequence[float], t: float) -> tuple[Any, float]:
+    """The part whose turn it is, and its own epoch."""
     begun = [milestone for milestone in milestones if milestone <= t]
     # A part begins at the first epoch that is not before its milestone.
-    return part(schedulers[len(begun)], t - math.ceil(begun[-1]) if begun else t, base, group)
+    return schedulers[len(begun)], t - math.ceil(begun[-1]) if begun else t
 
 
 def chainedscheduler(t: float, base: float, schedulers: Sequence[Any], group: int = 0) -> float:

@@ -67,6 +67,7 @@ def find_part(epoch: float, milestones: Sequence[float]) -> tuple[int, int]:
 def start(scheduler: Any, *, chained: bool = False) -> None:
     """Put a scheduler at epoch 0 and let it write its first rates: over what stands there, or onto it if chained."""
     if hasattr(scheduler, "_milestones"):
+        rewind(scheduler)
         scheduler.last_epoch = 0
         start(scheduler._schedulers[find_part(0, scheduler._milestones)[0]])
     elif hasattr(scheduler, "_schedulers"):
@@ -79,6 +80,14 @@ def start(scheduler: Any, *, chained: bool = False) -> None:
         scheduler._initial_step()
         return
     scheduler._last_lr = [copied(group["lr"]) for group in scheduler.optimizer.param_groups]
+
+
+def rewind(scheduler: Any) -> None:
+    """Put a scheduler, or its parts, before epoch 0, where those are that have not begun."""
+    if hasattr(scheduler, "last_epoch"):
+        scheduler.last_epoch = -1
+    for part in getattr(scheduler, "_schedulers", ()):
+        rewind(part)
 
 
 def reset_rates(scheduler: Any) -> None:
@@ -94,6 +103,8 @@ def go_to(scheduler: Any, epoch: int) -> None:
         start(scheduler)
     elif hasattr(scheduler, "_milestones"):
         index, begin = find_part(epoch, scheduler._milestones)
+        for later in scheduler._schedulers[index + 1 :]:
+            rewind(later)
         go_to(scheduler._schedulers[index], epoch - begin)
         scheduler.last_epoch = epoch
         scheduler._last_lr = [copied(group["lr"]) for group in scheduler.optimizer.param_groups]

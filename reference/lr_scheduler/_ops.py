@@ -12,6 +12,13 @@ def power(base: float, exponent: float) -> float:
         return math.inf if base >= 0 or exponent % 2 == 0 else -math.inf
 
 
+def remaining(epoch: float, length: float) -> float:
+    """The share of a way that is left, which is all of it where it has no end."""
+    if epoch >= length:
+        return 0.0
+    return (length - epoch) / length if length < math.inf else 1.0
+
+
 def half_cosine(done: float, left: float) -> float:
     """(1 + cos(pi*x))/2 with x = done/(done + left): 1 where nothing is done, 0 where nothing is left.
 

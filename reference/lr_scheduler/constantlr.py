@@ -39,7 +39,7 @@ def next_rate(epoch: float, lr: float, base: float, *, factor: float, total_iter
     #   lr = lr * f(t)/f(t - 1)
     now = share(epoch, factor=factor, total_iters=total_iters)
     before = share(epoch - 1, factor=factor, total_iters=total_iters) if epoch > 0 else 1.0
-    return lr if now == before or before == 0 else lr * now / before
+    return lr * (now / before) if before else lr
 
 
 class ConstantLR(Schedule):

@@ -18,7 +18,7 @@ from typing import Any
 from torch.optim import Optimizer
 
 from ._base import Schedule
-from ._ops import blend
+from ._ops import blend, remaining
 
 
 def share(epoch: float, *, start_factor: float, end_factor: float, total_iters: float) -> float:
@@ -27,9 +27,8 @@ def share(epoch: float, *, start_factor: float, end_factor: float, total_iters: 
     #   f = start_factor * (N - t)/N + end_factor * t/N
     if epoch >= total_iters:
         return end_factor
-    done = max(epoch, 0) / total_iters
-    left = (total_iters - max(epoch, 0)) / total_iters
-    return blend(start_factor, end_factor, left, done)
+    done = max(epoch, 0)
+    return blend(start_factor, end_factor, remaining(done, total_iters), done / total_iters)
 
 
 def rate(epoch: float, base: float, **constants: float) -> float:

@@ -39,10 +39,11 @@ class MultiplicativeLR(LambdaScheduler):
         """The rates of the present epoch, from those that the groups have. To read a rate, use get_last_lr()."""
         if not self._get_lr_called_within_step:
             warnings.warn("get_lr() is a part of step(): use `get_last_lr()`", UserWarning, stacklevel=2)
-        lrs = [float(group["lr"]) for group in self.optimizer.param_groups]
+        groups = self.optimizer.param_groups
         # Built: what stands there is the rate of this epoch, be it the first.
         if self._is_initial:
-            return [*lrs]
+            return [group["lr"] for group in groups]
         if self.last_epoch == 0:
-            return [*self.base_lrs]
-        return [next_rate(self.last_epoch, lr, factor=f) for lr, f in zip(lrs, self.lr_lambdas, strict=True)]
+            return self.base_lrs
+        functions = zip(groups, self.lr_lambdas, strict=True)
+        return [next_rate(self.last_epoch, float(group["lr"]), factor=factor) for group, factor in functions]

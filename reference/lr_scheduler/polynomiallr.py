@@ -25,8 +25,7 @@ def share(epoch: float, *, total_iters: float, power: float) -> float:
     """The rate as a share of the initial one."""
     # what is left
     #   f = ((N - t)/N)**power
-    left = (total_iters - max(epoch, 0)) / total_iters if epoch < total_iters else 0.0
-    return _ops.power(left, power)
+    return _ops.power(_ops.remaining(epoch, total_iters), power)
 
 
 def rate(epoch: float, base: float, *, total_iters: float, power: float) -> float:

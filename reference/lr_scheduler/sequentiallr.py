@@ -19,7 +19,6 @@ from typing import Any
 
 from torch.optim import Optimizer
 
-from ._base import LRScheduler
 from ._composite import Composite, find_part, go_to, start
 
 
@@ -44,9 +43,9 @@ class SequentialLR(Composite):
                 f"SequentialLR expects a milestone between any two schedulers, but got {len(milestones)} milestones "
                 f"for {len(schedulers)} schedulers"
             )
-        if sorted(milestones) != list(milestones):
+        self._milestones = list(milestones)
+        if sorted(milestones) != self._milestones:
             raise ValueError(f"milestones must be sorted, not {milestones}")
-        self._milestones = milestones
         go_to(self, last_epoch + 1)
 
     def step(self) -> None:  # type: ignore[override]
@@ -60,10 +59,3 @@ class SequentialLR(Composite):
         else:
             start(self._schedulers[index])
         self._read_rates()
-
-    def _restore(self) -> None:
-        # Parts restore the momentum too, and the one that is due comes last.
-        due = self._schedulers[find_part(self.last_epoch, self._milestones)[0]]
-        if isinstance(due, LRScheduler):
-            due._restore()
-        super()._restore()

@@ -22,7 +22,7 @@ class ChainedSchedulerBase(CompositeBase):
     def __init__(self, schedulers: Sequence[LRScheduler], optimizer: Optimizer | None = None) -> None:
         self._check_parts(schedulers, optimizer)
         self._schedulers = schedulers
-        self.optimizer = optimizer or schedulers[0].optimizer
+        self.optimizer = schedulers[0].optimizer
         self._last_lr = standing(self.optimizer.param_groups)
 
     def step(self) -> None:  # type: ignore[override]

@@ -17,6 +17,8 @@ from .groups import standing, write
 class CompositeBase(LRSchedulerBase):
     """A scheduler that moves no rate itself, but has `_schedulers` that do."""
 
+    # its step takes no epoch
+    jumps: ClassVar = False
     transient: ClassVar = (*LRSchedulerBase.transient, "_schedulers")
 
     _schedulers: Sequence[LRScheduler]
@@ -83,7 +85,8 @@ def begin(scheduler: LRScheduler, *, later: bool = False) -> None:
 
 def rewind(scheduler: LRScheduler) -> None:
     """Put a scheduler before its epoch 0; torch's composites undo their parts' first steps so, one by one."""
-    scheduler.last_epoch = -1
+    if hasattr(scheduler, "last_epoch"):
+        scheduler.last_epoch = -1
     for part in getattr(scheduler, "_schedulers", ()):
         rewind(part)
 

@@ -56,7 +56,8 @@ class MomentumCycleBase(LRSchedulerBase):
 
     def _restore(self) -> None:
         super()._restore()
-        if self.cycle_momentum and len(self.base_lrs) == len(self.optimizer.param_groups):
+        # a part of a SequentialLR that has not begun is before epoch 0
+        if self.cycle_momentum and self.last_epoch >= 0 and len(self.base_lrs) == len(self.optimizer.param_groups):
             self._write_momenta(self._momenta(self.last_epoch))
 
     def _admit_group(self, group: Group) -> None:

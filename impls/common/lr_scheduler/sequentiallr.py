@@ -29,7 +29,7 @@ class SequentialLRBase(CompositeBase):
         check(len(milestones) == len(schedulers) - 1, "milestones", milestones, expected)
         check(all(one <= other for one, other in pairwise(milestones)), "milestones", milestones, "none to decrease")
         self._schedulers = schedulers
-        self._milestones = milestones
+        self._milestones = [*milestones]
         self.optimizer = optimizer
         if last_epoch == -1:
             reset(self)

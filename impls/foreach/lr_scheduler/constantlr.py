@@ -40,6 +40,6 @@ class ConstantLR(ConstantLRBase, LRScheduler):
         if epoch == 0:
             return rates * self.factor if self.total_iters > 0 else rates
         if epoch - 1 < self.total_iters <= epoch:
-            # nothing is left of what others changed, where it was scaled to 0
-            return rates / self.factor if self.factor > 0 else base
+            # no factor leads on from 0: what others set meanwhile stays
+            return rates / self.factor if self.factor > 0 else rates
         return rates

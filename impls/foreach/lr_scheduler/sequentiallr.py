@@ -36,9 +36,8 @@ class SequentialLR(SequentialLRBase, Composite):
         turn = bisect_right(self._milestones, step)
         part = self._known(self._schedulers[turn])
         begins = max(0, math.ceil(self._milestones[turn - 1])) if turn else 0
-        if not isinstance(part, Composite) and (part.absolute or (turn and part.jumps)):
-            return part.lr_at(step - begins)
-        return super().lr_at(step)
+        # what came before is nothing to a part that sets its curve
+        return part.lr_at(step - begins) if part.jumps else super().lr_at(step)
 
     def _begun(self, rates: list[float], later: bool) -> list[float]:
         return self._known(self._schedulers[bisect_right(self._milestones, 0)])._begun(rates, later)

@@ -15,8 +15,8 @@ def rate(epoch, base, current, previous, factor, total_iters):
     scale = where(epoch < total_iters, factor, 1.0)
     before = where(epoch < 1.0, 1.0, where(epoch - 1.0 < total_iters, factor, 1.0))
     curve = base * scale
-    # what was multiplied by 0 is nowhere kept
-    back = where(before == 0.0, curve, current * div(scale, before))
+    # no factor leads on from 0: what others set meanwhile stays
+    back = where(before == 0.0, current, current * div(scale, before))
     moved = where(scale == before, current, back)
     lr = where(current == previous, curve, moved)
     return lr

@@ -52,7 +52,5 @@ class MultiplicativeLR(FusedScheduler, MultiplicativeLRBase):
             # a part of a SequentialLR begins at its base, whatever the one before has left
             return [*rates] if self._is_initial else [*map(float, self.base_lrs)]
         launch = self.prepared()
-        # there is no curve to be on
         launch.current[: len(rates)] = rates
-        launch.previous[:] = launch.current
         return launch(epoch, self.row(epoch))[0]

@@ -3,6 +3,7 @@
 # mypy: allow-untyped-defs, allow-incomplete-defs
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 from ...common.lr_scheduler.polynomiallr import PolynomialLRBase
@@ -47,4 +48,5 @@ class PolynomialLR(FusedScheduler, PolynomialLRBase):
     schedule = SCHEDULE
 
     def shared(self) -> Sequence[float]:
-        return float(self.total_iters), float(self.power)
+        # of an end that never comes, the last number before it: all of the way is left then
+        return min(float(self.total_iters), sys.float_info.max), float(self.power)
