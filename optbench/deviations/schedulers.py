@@ -395,7 +395,7 @@ base_lrs is set after the first rate has been computed from initial_lr.
     Deviation(
         "D-045",
         "cycliclr onecyclelr",
-        "sch.degenerate",
+        "sch.degenerate sch.errors",
         "torch",
         "a phase of no length or a div_factor of 0 raises ZeroDivisionError: step_size_up=0, pct_start*total_steps = 1",
         "refused with ValueError, or the limit",
@@ -600,5 +600,50 @@ Every other scheduler reads the lists that it is given, and keeps one of its own
 OneCycleLR, SWALR and ReduceLROnPlateau.
 """,
         cases=("lists_that_the_caller",),
+    ),
+    Deviation(
+        "D-098",
+        "cycliclr",
+        "sch.errors",
+        "torch",
+        "a negative or infinite number of epochs up or down is accepted, or raises ZeroDivisionError",
+        "refused with ValueError, which names the number",
+        """\
+import torch
+optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0, momentum=0.9)
+scheduler = torch.optim.lr_scheduler.CyclicLR(optimizer, base_lr=0.1, max_lr=1.0, step_size_up=-3, step_size_down=5)
+assert abs(optimizer.param_groups[0]["lr"] - 0.46) < 1e-9
+""",
+        effect="no warning",
+        proof="""\
+Both are documented as numbers of training iterations. OneCycleLR refuses a total_steps below 1; here the first rate
+is neither base_lr nor anything that a cycle begins with.
+""",
+        cases=("step_size_up=-", "step_size_down=-", "=inf"),
+    ),
+    Deviation(
+        "D-099",
+        "onecyclelr",
+        "sch.errors",
+        "torch",
+        "a step that OneCycleLR refuses because the cycle is over is counted all the same",
+        "what is refused changes nothing",
+        """\
+import torch
+optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0, momentum=0.9)
+scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.1, total_steps=1)
+optimizer.step()
+for _ in range(3):
+    try: scheduler.step()
+    except ValueError: pass
+assert scheduler.last_epoch == 3
+""",
+        effect="input changed",
+        proof="""\
+last_epoch is documented as the index of the last epoch, and is what a checkpoint holds: of a cycle of one step it
+tells three, whose rates were never set.
+""",
+        cases=("an_epoch_that_is_not_there",),
+        says="last_epoch after the refusal",
     ),
 )

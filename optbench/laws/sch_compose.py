@@ -99,8 +99,7 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
             yield scope.case(subject, {}, dtype, variant=variant)
     elif subject.name != "reducelronplateau":
         for variant in (*_OF_ONE, _AFTER, _SECOND, _IN_TORCHS):
-            if variant not in (_SECOND, _IN_TORCHS) or subject.name not in _GO_ON:
-                yield scope.case(subject, subject.fullest, dtype, variant=variant)
+            yield scope.case(subject, subject.fullest, dtype, variant=variant)
 
 
 def check(trial: Trial) -> None:
@@ -157,7 +156,8 @@ def _second(trial: Trial, optimizer: Any, last: int) -> None:
     parts = [trial.of_part(_WARM_UP, optimizer, outside), trial.build(optimizer)]
     run = Run(trial, optimizer, _composite(trial, "sequentiallr", parts, optimizer, outside))
     rates = [[formulas.part(_WARM_UP, epoch, lr) for lr in LRS] for epoch in range(_BEGINS)]
-    rates += [trial.expected(epoch) for epoch in range(last + 1)]
+    bases = rates[-1] if trial.subject.name in _GO_ON else LRS
+    rates += [trial.expected(epoch, bases) for epoch in range(last + 1)]
     for epoch, expected in enumerate(rates):
         if epoch:
             run.step(epoch)

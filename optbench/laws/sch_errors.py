@@ -11,7 +11,7 @@ from optbench.law import Law, Scope
 from optbench.subjects import Subject
 
 if TYPE_CHECKING:
-    from optbench.trials.schedulers import Trial
+    from optbench.trials.schedulers import Run, Trial
 
 LAW = Law(
     id="sch.errors",
@@ -26,6 +26,13 @@ _ARGUMENTS = "arguments"
 _NO_OPTIMIZER, _NO_INITIAL_LR, _LAST_WITHOUT, _NO_MOMENTUM, _FOREIGN_PART = (
     "no optimizer", "no initial_lr", "no initial_lr in the last group", "no momentum", "a part of another optimizer",
 )  # fmt: skip
+_NO_EPOCH = "an epoch that is not there"
+# Schedules that have not every epoch: how many epochs are gone, and what can be asked for no more.
+_BEFORE_OR_AFTER: dict[str, tuple[int, tuple[float, ...]]] = {
+    "cosineannealingwarmrestarts": (3, (-1, -0.5)),
+    # As many steps as it has may be taken, of which the last leads past the last epoch.
+    "onecyclelr": (20, (21, 22)),
+}
 
 
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
@@ -37,6 +44,7 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     further += [] if composite or subject.name == "reducelronplateau" else [_NO_INITIAL_LR, _LAST_WITHOUT]
     further += [_ARGUMENTS]
     further += [_NO_MOMENTUM] if "cycle_momentum" in subject.defaults else []
+    further += [_NO_EPOCH] if subject.name in _BEFORE_OR_AFTER else []
     for variant in further:
         yield scope.case(subject, {}, scope.dtypes[0], variant=variant)
 
@@ -58,6 +66,8 @@ def check(trial: Trial) -> None:
         _expect(trial, torch.optim.Adagrad([torch.zeros(1, requires_grad=True)], 0.1), {}, ValueError, "momentum")
     elif variant == _FOREIGN_PART:
         _foreign_part(trial)
+    elif variant == _NO_EPOCH:
+        _no_epoch(trial)
     else:
         illegal = trial.subject.illegal[int(variant.partition(":")[0].removeprefix("illegal-"))]
         _expect(trial, optimizer, dict(illegal.options), illegal.error, illegal.names)
@@ -97,6 +107,35 @@ def _expect(
     if "schedulers" not in options:
         # Parts are built before the composite that refuses them.
         trial.checker.same("the groups after the refusal", _groups(optimizer), before)
+
+
+def _no_epoch(trial: Trial) -> None:
+    """Neither step(epoch) nor lr_at(epoch) goes there, and the run stays where it was."""
+    run = trial.run()
+    gone, wrong = _BEFORE_OR_AFTER[trial.subject.name]
+    ends = gone >= trial.last(gone) + 1
+    for epoch in range(1, gone + 1):
+        run.step(epoch)
+    before = _groups(run.optimizer), run.scheduler.last_epoch
+    told = getattr(run.scheduler, "lr_at", None)
+    if ends:
+        trial.checker.raises("one step too many", ValueError, lambda: run.step(gone + 1), str(gone + 1))
+        _stays(trial, run, before)
+        if told:
+            trial.checker.same(f"lr_at({gone})", told(gone), run.lrs)
+    for other in wrong if run.jumps else ():
+        trial.checker.raises(f"step({other})", ValueError, partial(run.goto, other), str(other))
+        _stays(trial, run, before)
+        if told and ends:
+            trial.checker.raises(f"lr_at({other})", ValueError, partial(told, other), str(other))
+    if not ends:
+        trial.follow("goes on", run, gone, gone + 2)
+
+
+def _stays(trial: Trial, run: Run, before: tuple[list[dict[str, Any]], int]) -> None:
+    trial.checker.same("the groups after the refusal", _groups(run.optimizer), before[0])
+    if not trial.implementation.target:
+        trial.checker.same("last_epoch after the refusal", run.scheduler.last_epoch, before[1])
 
 
 def _groups(optimizer: Any) -> list[dict[str, Any]]:

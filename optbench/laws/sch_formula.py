@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,8 @@ LAW = Law(
 
 BY_EPOCH, _PAST = "any epoch", "past its end"
 # torch has no closed form of these, where step(epoch) is one more step.
-_NO_EPOCH = ("reducelronplateau", "sequentiallr", "chainedscheduler", "multiplicativelr", "swalr")
+_TAKE_AN_EPOCH = ("multiplicativelr", "swalr")
+_NO_EPOCH = ("reducelronplateau", "sequentiallr", "chainedscheduler", *_TAKE_AN_EPOCH)
 # The documentation steps these by fractions of an epoch.
 _FRACTIONS = ("cosineannealingwarmrestarts",)
 _LONGEST = 200
@@ -36,13 +38,18 @@ _LONG: dict[str, dict[str, Any]] = {
     "cosineannealingwarmrestarts": {"T_0": 400, "T_mult": 2},
     "cycliclr": {"step_size_up": 700, "step_size_down": 300},
     "linearlr": {"total_iters": 1000, "end_factor": 0.001},
-    "onecyclelr": {"total_steps": 1000},
+    "onecyclelr": {"total_steps": 1000, "base_momentum": 0.0},
     "polynomiallr": {"total_iters": 1000, "power": 2.0},
     "swalr": {"anneal_epochs": 1000},
 }
 _LONG_WAY = "a long way"
 _THERE = 3
-_NEAR = (0, 1, 299, 300, 301, 399, 400, 698, 699, 700, 998, 999, 1000, 1001, 1199, 1200, 1999, 2000, 2001)
+# A share of a cycle that is rounded, so that its top is between two epochs.
+_ROUNDED: dict[str, tuple[dict[str, Any], ...]] = {
+    "cycliclr": tuple({"step_size_up": up, "step_size_down": down} for up, down in ((7, 18), (15, 7), (2, 47))),
+}
+_TOLD = "it is told an epoch"
+_NEAR = (0, 1, 298, 299, 300, 301, 399, 400, 698, 699, 700, 998, 999, 1000, 1001, 1199, 1200, 1999, 2000, 2001)
 
 
 def has_epochs(subject: Subject) -> bool:
@@ -71,6 +78,10 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
         for value in option.values if option.needs else ():
             # Where nothing else decides in its place.
             yield scope.case(subject, {**option.needs, option.name: value}, scope.dtypes[0])
+    for options in _ROUNDED.get(subject.name, ()):
+        yield scope.case(subject, options, scope.dtypes[0], variant="a share that is rounded")
+    if subject.name in _TAKE_AN_EPOCH:
+        yield scope.case(subject, {}, scope.dtypes[0], variant=_TOLD)
     if subject.name in _LONG and set(_LONG[subject.name]) <= set(subject.defaults):
         for moment in combined["moment"]:
             if scope.suite == "full" or moment == BY_EPOCH:
@@ -85,6 +96,11 @@ def space(subject: Subject, scope: Scope) -> Space:
 
 def check(trial: Trial) -> None:
     run = trial.run()
+    if trial.case.variant == _TOLD and run.jumps:
+        # One more step, to whatever rate: the epoch counts from there.
+        run.goto(5)
+        trial.checker.same("last_epoch after step(5)", run.scheduler.last_epoch, 5)
+        return
     long = trial.case.variant == _LONG_WAY
     last = trial.last(_NEAR[-1] if long else min(3 * trial.horizon(), _LONGEST))
     if trial.case.moment == BY_EPOCH:
@@ -149,10 +165,19 @@ def _at_any_epoch(trial: Trial, run: Run, last: int, among: Sequence[int]) -> No
     for epoch in (*epochs, *fractions):
         run.goto(epoch)
         trial.judge("step(epoch)", run, epoch)
+        _counts(trial, run, epoch)
         if epoch < last:
             run.step(epoch + 1)
             trial.judge("a step after step(epoch)", run, epoch + 1)
+            _counts(trial, run, epoch + 1)
     told_ahead(trial, run, epochs)
+
+
+def _counts(trial: Trial, run: Run, epoch: float) -> None:
+    """Whole epochs, and steps: the one that the constructor takes is the first."""
+    if not trial.implementation.target:
+        trial.checker.same(f"last_epoch at epoch {epoch}", run.scheduler.last_epoch, math.floor(epoch))
+        trial.checker.same(f"steps taken at epoch {epoch}", run.scheduler._step_count, len(run.did) + 1)
 
 
 def told_ahead(trial: Trial, run: Run, epochs: Iterable[int]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from optbench.case import Case
@@ -25,8 +26,11 @@ LAW = Law(
 
 _LATE = "group joins late"
 _RESUMED = "group joins late, resumed"
+_ALONE = "group joins late, one was there"
 _LISTED = "group joins lists"
 _CALLERS = "lists that the caller goes on with"
+_OWN = "group joins late with bounds of its own"
+_LEFT = "what it leaves in the groups"
 # What a group that joins has to bring, where the others have one each.
 _EACH_ITS_OWN = ("lr_lambda", "max_lr", "swa_lr")
 _LRS = (0.3, 0.05, 0.0, 0.7, 0.05, 1e-6, 40.0)
@@ -34,14 +38,33 @@ _LATE_LR = 0.02
 # Every epoch without progress that is not in a cooldown lowers the rates.
 _BOUNDED = {"patience": 0, "factor": 0.5, "cooldown": 1}
 _EPOCHS = 9
+# Bounds that a schedule keeps in the groups, at values of a group's own.
+_BOUNDS: dict[str, dict[str, float]] = {
+    "swalr": {"swa_lr": 0.11},
+    "cycliclr": {"base_momentum": 0.6, "max_momentum": 0.97},
+    "onecyclelr": {"max_lr": 0.5, "min_lr": 0.001, "base_momentum": 0.6, "max_momentum": 0.97},
+}
+_MOMENTA = {"base_momentum": 0.7, "max_momentum": 0.98}
 
 
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     for options in ({}, subject.fullest):
         yield scope.case(subject, options, scope.dtypes[0], variant="many")
     yield scope.case(subject, {}, scope.dtypes[0], variant="one")
-    for variant in (_LATE, _RESUMED):
+    cycled = [_MOMENTA] if "cycle_momentum" in subject.defaults else []
+    # Nothing to go by, where the first group stands still.
+    still = [{"max_lr": 0.0}] if subject.name == "onecyclelr" else []
+    for options in ({}, *cycled, *still):
+        yield scope.case(subject, options, scope.dtypes[0], variant=_LATE)
+    for variant in (_RESUMED, _ALONE):
         yield scope.case(subject, {}, scope.dtypes[0], variant=variant)
+    if subject.name in _BOUNDS:
+        each = {option.name: next(value for value in option.values if isinstance(value, Each))
+                for option in subject.options if option.name in _BOUNDS[subject.name]}  # fmt: skip
+        yield scope.case(subject, each, scope.dtypes[0], variant=_OWN)
+    if "schedulers" not in subject.defaults:
+        for options in ({}, subject.fullest, *cycled):
+            yield scope.case(subject, options, scope.dtypes[0], variant=_LEFT)
     for option in subject.options:
         lists = [value for value in option.values if isinstance(value, Each)]
         if option.name in _EACH_ITS_OWN and lists and subject.name != "onecyclelr":
@@ -55,9 +78,12 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
 
 
 def check(trial: Trial) -> None:
-    if trial.case.variant in (_LATE, _RESUMED):
+    if trial.case.variant in (_LATE, _RESUMED, _ALONE, _OWN):
         for joins in range(4):
             _late(trial, joins)
+        return
+    if trial.case.variant == _LEFT:
+        _left(trial)
         return
     if trial.case.variant == _LISTED:
         (_joins_bounds if trial.subject.name == "reducelronplateau" else _joins_lists)(trial)
@@ -81,19 +107,45 @@ def _others(trial: Trial, run: Run) -> list[dict[str, Any]]:
     return [{name: value for name, value in group.items() if name not in ours} for group in run.optimizer.param_groups]
 
 
+def _left(trial: Trial) -> None:
+    """Whatever a group has after building it has of torch's scheduler too, and of no other value."""
+    from optbench.trials.base import Unsupported
+
+    if trial.implementation.target:
+        raise Unsupported("the entries that torch's schedulers make are asked of our tiers")
+    mine, theirs = trial.optimizer(), trial.optimizer()
+    bases = [getattr(trial.build(optimizer, implementation=who), "base_lrs", ()) for optimizer, who in
+             ((mine, trial.implementation), (theirs, trial.plain_torch))]  # fmt: skip
+    for i, (base, wanted) in enumerate(zip(*bases, strict=True)):
+        trial.checker.near(f"base_lrs of group {i}", base, wanted)
+    for i, (made, entries) in enumerate(zip(mine.param_groups, theirs.param_groups, strict=True)):
+        trial.checker.same(f"entries of group {i}", sorted(made), sorted(entries))
+        for name, value in entries.items():
+            if type(value) is float:
+                trial.checker.near(f"{name} of group {i}", made[name], value)
+
+
 def _late(trial: Trial, joins: int) -> None:
     from optbench.trials.schedulers import LRS
 
-    run = trial.run()
+    lrs = LRS[:1] if trial.case.variant == _ALONE else LRS
+    own = _BOUNDS[trial.subject.name] if trial.case.variant == _OWN else {}
+    run = trial.run(lrs=lrs)
     for epoch in range(1, joins + 1):
         run.step(epoch)
-    _join(trial, run)
+    _join(trial, run, own)
+    full = formulas.of_group(trial.full(), 0) | {name: value for name, value in own.items() if name != "min_lr"}
     for epoch in range(joins + 1, trial.last(_EPOCHS) + 1):
         run.step(epoch)
         if trial.case.variant == _RESUMED and epoch == joins + 1:
             run = _resume(trial, run)
-        late = _LATE_LR if epoch == joins else _rate(trial, joins, epoch)
-        trial.judge(f"a group joins at {joins}", run, epoch, [*trial.expected(epoch, LRS), late])
+        late = _rate(trial, full, joins, epoch, own)
+        trial.judge(f"a group joins at {joins}", run, epoch, [*trial.expected(epoch, lrs), late])
+        momenta = formulas.momenta(trial.subject.name, trial.full(), len(lrs), epoch) or []
+        momenta += formulas.momenta(trial.subject.name, full, 1, epoch) or []
+        for i, momentum in enumerate(momenta):
+            trial.checker.near(f"a group joins at {joins}, momentum of group {i} at epoch {epoch}", run.momenta[i],
+                               momentum)  # fmt: skip
 
 
 def _joins_lists(trial: Trial) -> None:
@@ -142,8 +194,9 @@ def _callers_lists(trial: Trial) -> None:
     trial.follow(trial.case.variant, run, 0, trial.last(_EPOCHS))
 
 
-def _join(trial: Trial, run: Run) -> None:
-    run.optimizer.add_param_group({"params": list(trial.optimizer().param_groups[0]["params"]), "lr": _LATE_LR})
+def _join(trial: Trial, run: Run, own: Mapping[str, float] = MappingProxyType({})) -> None:
+    params = list(trial.optimizer().param_groups[0]["params"])
+    run.optimizer.add_param_group({"params": params, "lr": _LATE_LR, **own})
 
 
 def _resume(trial: Trial, run: Run) -> Run:
@@ -155,15 +208,20 @@ def _resume(trial: Trial, run: Run) -> Run:
     return again
 
 
-def _rate(trial: Trial, joins: int, epoch: int) -> float:
+def _rate(trial: Trial, options: Mapping[str, Any], joins: int, epoch: int, own: Mapping[str, float]) -> float:
     """The rate of the group that joined: absolute schedulers begin at its rate, others scale it onwards."""
-    full, name = trial.full(), trial.subject.name
+    full, name = dict(options), trial.subject.name
     if name == "reducelronplateau":
         # As if it had been there: the reductions since it joined.
         before, now = (trial.expected(at, [1.0])[0] for at in (joins, epoch))
         return _LATE_LR * now / before
     if name == "cycliclr":
         full["base_lr"] = _LATE_LR
+    if name == "onecyclelr" and own:
+        full["div_factor"], full["final_div_factor"] = own["max_lr"] / _LATE_LR, _LATE_LR / own["min_lr"]
+        return formulas.rates(name, full, [0.0], epoch)[0]
+    if name == "onecyclelr" and not full["max_lr"]:
+        return _LATE_LR
     if name == "onecyclelr":
         return formulas.rates(name, full, [0.0], epoch)[0] * _LATE_LR / formulas.rates(name, full, [0.0], 0)[0]
     if trial.subject.absolute:

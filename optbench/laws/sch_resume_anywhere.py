@@ -28,6 +28,12 @@ _LAST_EPOCH = ("last_epoch", "last_epoch and no more than rates in the groups")
 _TWICE = "last_epoch, then loaded"
 _BOTH = "beside another scheduler"
 _INTERCHANGE = ("from torch", "to torch")
+# Where options become bounds that the groups keep: what is none of their defaults.
+_BOUNDED: dict[str, dict[str, Any]] = {
+    "onecyclelr": {"total_steps": 8, "div_factor": 5.0, "final_div_factor": 20.0, "base_momentum": 0.7,
+                   "max_momentum": 0.97},
+    "cycliclr": {"step_size_up": 3, "base_momentum": 0.7, "max_momentum": 0.97},
+}  # fmt: skip
 _LONGEST = 14
 # Epochs that are judged after each cut: what comes later follows a later cut as well.
 _ON = 4
@@ -54,6 +60,8 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     if subject.name == "sequentiallr":
         for variant in (*_ORDERS, _LAST_EPOCH[0], _TWICE):
             yield scope.case(subject, _MOVING, scope.dtypes[0], variant=variant)
+    for variant in by_epoch if subject.name in _BOUNDED else ():
+        yield scope.case(subject, _BOUNDED[subject.name], scope.dtypes[0], variant=variant)
 
 
 def check(trial: Trial) -> None:
@@ -137,5 +145,3 @@ def _beside(trial: Trial, last: int) -> None:
 def _pair(trial: Trial) -> tuple[Run, Any]:
     run = trial.run()
     return run, trial.of_part(_BESIDE, run.optimizer)
-
-

@@ -41,7 +41,8 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     if "milestones" in subject.defaults and "schedulers" not in subject.defaults:
         yield scope.case(subject, {"milestones": (1.5, 4)}, scope.dtypes[0], variant="json")
     for option in _FUNCTIONS & subject.defaults.keys():
-        yield scope.case(subject, {option: Builtin()}, scope.dtypes[0], variant="state_dict")
+        for function in (Builtin(), Power(0.8)):
+            yield scope.case(subject, {option: function}, scope.dtypes[0], variant="state_dict")
 
 
 def check(trial: Trial) -> None:
@@ -143,5 +144,6 @@ _WAYS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "state_dict": lambda state: state,
     "pickle": lambda state: pickle.loads(pickle.dumps(state)),
     "torch.save": _torch_save,
-    "json": lambda state: json.loads(json.dumps(state)),
+    # Whose entries have no order.
+    "json": lambda state: json.loads(json.dumps(dict(reversed(state.items())))),
 }

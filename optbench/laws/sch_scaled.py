@@ -34,6 +34,8 @@ _ZERO: dict[str, tuple[dict[str, Any], ...]] = {
 }
 # Options that are read at every step from an attribute of their name, as in torch.
 _CONSTANTS = {"gamma", "step_size", "factor", "total_iters", "start_factor", "end_factor", "T_max", "eta_min", "power"}
+# Of which so many epochs have several periods.
+_SHORT: dict[str, dict[str, Any]] = {"cosineannealinglr": {"T_max": 3, "eta_min": 0.001}}
 _EPOCHS = 12
 
 
@@ -42,6 +44,8 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     options: dict[str, Any] = {} if subject.name == "reducelronplateau" else dict(subject.fullest)
     for variant in (_BY_HAND, _LAST_BY_HAND):
         yield scope.case(subject, options, scope.dtypes[0], variant=variant)
+    if subject.name in _SHORT:
+        yield scope.case(subject, _SHORT[subject.name], scope.dtypes[0], variant=_BY_HAND)
     if "schedulers" not in subject.defaults and options:
         yield scope.case(subject, options, scope.dtypes[0], variant=_BEFORE)
         if "milestones" in subject.defaults:

@@ -25,6 +25,9 @@ LAW = Law(
 _FORMS = ("tensor-float64", "tensor-float32", "tensor with a dimension")
 _RESUMED = "tensor, resumed"
 _JOINED = "tensor, a group joins late"
+_BOUNDS = "tensor bounds, a group joins late"
+# Options that bound a schedule, and may be tensors as well.
+_BOUNDING = ("base_lr", "max_lr", "swa_lr", "base_momentum", "max_momentum")
 _EPOCHS = 6
 _BETAS = "tensor betas"
 # Roundings of float32, one a step, near the end of a schedule of these lengths.
@@ -35,6 +38,8 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     for variant in (*_FORMS, _RESUMED, _JOINED):
         yield scope.case(subject, {}, scope.dtypes[0], variant=variant)
     yield scope.case(subject, subject.fullest, scope.dtypes[0], variant="one of two groups")
+    if any(name in subject.defaults for name in _BOUNDING):
+        yield scope.case(subject, {}, scope.dtypes[0], variant=_BOUNDS)
     if "cycle_momentum" in subject.defaults:
         yield scope.case(subject, {}, scope.dtypes[0], variant=_BETAS)
 
@@ -42,6 +47,8 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
 def check(trial: Trial) -> None:
     if trial.case.variant == _BETAS:
         _betas(trial)
+    elif trial.case.variant == _BOUNDS:
+        _bounds(trial)
     else:
         _rates(trial)
 
@@ -62,6 +69,34 @@ def _betas(trial: Trial) -> None:
             same = all(now is then for now, then in zip(group["betas"], betas, strict=True))
             trial.checker.true(f"betas of group {i} are the same tensors at epoch {epoch}", same, repr(group["betas"]))
             trial.checker.same(f"beta2 of group {i} at epoch {epoch}", float(group["betas"][1]), beta2)
+
+
+def _bounds(trial: Trial) -> None:
+    """Bounds that are tensors are read: nobody writes to them, and what one group holds is no other's."""
+    import torch
+
+    from optbench.trials.schedulers import Run
+
+    full, optimizer = trial.full(), trial.optimizer()
+    given = {name: torch.tensor(full[name], dtype=torch.float64) for name in _BOUNDING if name in full}
+    run = Run(trial, optimizer, trial.build(optimizer, {**trial.case.options, **given}))
+    trial.follow("tensor bounds", run, 0, trial.last(_EPOCHS))
+    optimizer.add_param_group({"params": list(trial.optimizer().param_groups[0]["params"]), "lr": 0.02})
+    run.step(trial.last(_EPOCHS) + 1)
+    _apart(trial, [*given.items(), *_held(run)])
+    for name, tensor in given.items():
+        trial.checker.same(f"{name} that was given, at the end", float(tensor), full[name])
+
+
+def _held(run: Run) -> list[tuple[str, Tensor]]:
+    """Every tensor that the groups hold, or a list of the scheduler's."""
+    import torch
+
+    found = [(f"{name} of group {i}", value) for i, group in enumerate(run.optimizer.param_groups)
+             for name, value in group.items()]  # fmt: skip
+    found += [(f"{name}[{i}]", value) for name, values in vars(run.scheduler).items() if isinstance(values, list)
+              for i, value in enumerate(values)]  # fmt: skip
+    return [(what, value) for what, value in found if isinstance(value, torch.Tensor)]
 
 
 def _rates(trial: Trial) -> None:

@@ -1,5 +1,7 @@
 """CyclicLR's declaration."""
 
+import math
+
 from ._declare import REQUIRED, Illegal, Option, Subject
 from ._schedule import CLR, Each, Inverse
 
@@ -23,7 +25,7 @@ momentum(t) = max_momentum - (max_momentum - base_momentum) * height * scale""",
         Option("base_lr", REQUIRED, (0.01, Each((0.01, 0.002))), "a float, or a list of one for each group",
                "the lowest rate, which becomes the initial one"),
         Option("max_lr", REQUIRED, (0.1, Each((0.1, 0.3))), "a float, or a list of one for each group", "the highest"),
-        Option("step_size_up", 2000, (4, 3, 1), "a number >= 0", "epochs on the way up"),
+        Option("step_size_up", 2000, (4, 3, 1), "a number > 0", "epochs on the way up"),
         Option("step_size_down", None, (None, 5, 2), "a number >= 0 or None: as up", "epochs on the way down"),
         Option("mode", "triangular", ("triangular", "triangular2", "exp_range"), "one of these", "how it is scaled"),
         Option("gamma", 1.0, (1.0, 0.9), "a float", "of exp_range", needs={"mode": "exp_range"}),
@@ -41,6 +43,12 @@ momentum(t) = max_momentum - (max_momentum - base_momentum) * height * scale""",
         Illegal({"max_lr": Each((0.1, 0.2, 0.3))}, "ValueError", "3"),
         Illegal({"base_lr": Each((0.1, 0.2, 0.3))}, "ValueError", "3"),
         Illegal({"base_momentum": Each((0.1, 0.2, 0.3))}, "ValueError", "3"),
+        Illegal({"step_size_up": -2}, "ValueError", "-2"),
+        Illegal({"step_size_down": -2}, "ValueError", "-2"),
+        Illegal({"step_size_up": -3, "step_size_down": 5}, "ValueError", "-3"),
+        Illegal({"step_size_up": math.inf}, "ValueError", "inf"),
+        Illegal({"step_size_down": math.inf}, "ValueError", "inf"),
+        Illegal({"step_size_up": 0, "step_size_down": 3}, "ValueError", "0"),
     ),
     base={"base_lr": 0.01, "max_lr": 0.1, "step_size_up": 4},
     fullest={"step_size_up": 3, "step_size_down": 4, "mode": "triangular2", "max_lr": Each((0.1, 0.3))},
@@ -49,5 +57,6 @@ momentum(t) = max_momentum - (max_momentum - base_momentum) * height * scale""",
     degenerate=(
         {"step_size_up": 0, "step_size_down": 3}, {"step_size_down": 0}, {"step_size_up": 0}, {"step_size_up": 1},
         {"step_size_up": 2.5}, {"step_size_up": 10**9}, {"max_lr": 0.01}, {"mode": "exp_range", "gamma": 0.0},
+        {"mode": "none", "scale_fn": Inverse()},
     ),
 )  # fmt: skip

@@ -36,5 +36,8 @@ lr(t) = (1 - a(t)) * lr_before + a(t) * swa_lr""",
     base={"swa_lr": 0.05},
     fullest={"swa_lr": Each((0.02, 0.2)), "anneal_epochs": 6, "anneal_strategy": "linear"},
     dtypes=("float64",),
-    degenerate=({"anneal_epochs": 0}, {"anneal_epochs": 1}, {"anneal_epochs": 10**9}, {"swa_lr": 0.0}),
-)
+    degenerate=(
+        {"anneal_epochs": 0}, {"anneal_epochs": 0, "anneal_strategy": "linear"}, {"anneal_epochs": 0, "swa_lr": 0.5},
+        {"anneal_epochs": 1}, {"anneal_epochs": 10**9}, {"swa_lr": 0.0},
+    ),
+)  # fmt: skip

@@ -104,16 +104,18 @@ def _fallen(at: float, length: float) -> float:
     return math.sin(math.pi / 2 * (length - at % (2 * length)) / length) ** 2
 
 
-def _left(at: float, length: float, strategy: str) -> float:
-    """How much is left of a way that is annealed: 1 at 0, 0 at its length."""
+def _left(at: float, length: float, strategy: str = "cos") -> tuple[float, float]:
+    """How much is left of a way that is annealed, 1 at 0 and 0 at its length, and how much is gone."""
     if not length:
-        return 0.0
-    return _fallen(at, length) if strategy == "cos" else (length - at) / length
+        return 0.0, 1.0
+    if strategy == "cos":
+        return _fallen(at, length), _fallen(length - at, length)
+    return (length - at) / length, at / length
 
 
-def _on_the_way(start: float, stop: float, left: float) -> float:
+def _on_the_way(start: float, stop: float, left: float, gone: float) -> float:
     """Between two rates: to the last bit the first where all of the way is left, and the last where none is."""
-    return stop * (1.0 - left) + start * left
+    return min(max(stop * gone + start * left, min(start, stop)), max(start, stop))
 
 
 def lambdalr(t: float, base: float, lr_lambda: Callable[[float], float]) -> float:
@@ -154,19 +156,18 @@ def polynomiallr(t: float, base: float, total_iters: float, power: float) -> flo
 
 
 def cosineannealinglr(t: float, base: float, T_max: float, eta_min: float) -> float:
-    return _on_the_way(base, eta_min, _fallen(t, T_max) if T_max else 0.0)
+    return _on_the_way(base, eta_min, *_left(t, T_max))
 
 
 def cosineannealingwarmrestarts(t: float, base: float, T_0: int, T_mult: int, eta_min: float) -> float:
     length = T_0
     while t >= length:
         t, length = t - length, length * T_mult
-    return _on_the_way(base, eta_min, _fallen(t, length))
+    return _on_the_way(base, eta_min, *_left(t, length))
 
 
 def swalr(t: float, base: float, swa_lr: float, anneal_epochs: int, anneal_strategy: str) -> float:
-    left = _left(min(t, anneal_epochs), anneal_epochs, anneal_strategy)
-    return _on_the_way(base, swa_lr, left)
+    return _on_the_way(base, swa_lr, *_left(min(t, anneal_epochs), anneal_epochs, anneal_strategy))
 
 
 def sequentiallr(
@@ -238,11 +239,10 @@ def _one_cycle(t: float, low: float, high: float, last: float, **options: Any) -
     begin = 0.0
     end, start, stop = legs.pop(0)
     # A phase of no length is over at once.
-    while legs and (t > end or end == begin) and end != total - 1:
+    while legs and (t > end or end == begin):
         begin = end
         end, start, stop = legs.pop(0)
-    left = _left(min(t, end) - begin, end - begin, options["anneal_strategy"])
-    return _on_the_way(start, stop, left)
+    return _on_the_way(start, stop, *_left(min(t, end) - begin, end - begin, options["anneal_strategy"]))
 
 
 def onecyclelr(t: float, base: float, **options: Any) -> float:

@@ -64,12 +64,22 @@ def find_part(epoch: float, milestones: Sequence[float]) -> tuple[int, int]:
     return index, max(math.ceil(milestones[index - 1]), 0) if index else 0
 
 
+def due(sequence: Any, epoch: float) -> Any:
+    """The part that an epoch belongs to."""
+    return sequence._schedulers[find_part(epoch, sequence._milestones)[0]]
+
+
+def goes_on(scheduler: Any) -> bool:
+    """Whether a schedule begins at the rate that the part before has left: SWALR, of any implementation."""
+    return hasattr(scheduler, "anneal_epochs")
+
+
 def start(scheduler: Any, *, chained: bool = False) -> None:
     """Put a scheduler at epoch 0 and let it write its first rates: over what stands there, or onto it if chained."""
     if hasattr(scheduler, "_milestones"):
         rewind(scheduler)
         scheduler.last_epoch = 0
-        start(scheduler._schedulers[find_part(0, scheduler._milestones)[0]])
+        start(due(scheduler, 0))
     elif hasattr(scheduler, "_schedulers"):
         for index, part in enumerate(scheduler._schedulers):
             start(part, chained=chained or index > 0)
@@ -101,7 +111,7 @@ def go_to(scheduler: Any, epoch: int) -> None:
     """Put a scheduler at an epoch, with the rates that it would have alone."""
     if epoch == 0:
         start(scheduler)
-    elif hasattr(scheduler, "_milestones"):
+    elif hasattr(scheduler, "_milestones") and not goes_on(due(scheduler, epoch)):
         index, begin = find_part(epoch, scheduler._milestones)
         for later in scheduler._schedulers[index + 1 :]:
             rewind(later)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from ._base import Schedule, per_group, write
+from ._base import Schedule, copied, per_group, write
 
 
 class MomentumSchedule(Schedule):
@@ -21,8 +21,13 @@ class MomentumSchedule(Schedule):
         """A group's momentum at an epoch."""
         raise NotImplementedError
 
-    def _begin_momentum(self, optimizer: Optimizer, base_momentum: Any, max_momentum: Any, last_epoch: int) -> None:
-        """Keep the bounds in the groups, as torch does; at the start, also set the momentum to the upper one."""
+    def _begin_momentum(
+        self, optimizer: Optimizer, base_momentum: Any, max_momentum: Any, last_epoch: int
+    ) -> tuple[list[Any], list[Any]]:
+        """Keep the bounds in the groups, as torch does; at the start, also set the momentum to the upper one.
+
+        Returns: the lower and the upper bounds.
+        """
         if "momentum" not in optimizer.defaults and "betas" not in optimizer.defaults:
             name = type(optimizer).__name__
             raise ValueError(f"cycle_momentum=True needs an optimizer with momentum or betas, which {name} has not")
@@ -33,9 +38,15 @@ class MomentumSchedule(Schedule):
         for group, base, top in zip(optimizer.param_groups, lower, upper, strict=True):
             if last_epoch == -1:
                 self._write_momentum(group, top)
-                group["max_momentum"], group["base_momentum"] = top, base
-            group.setdefault("max_momentum", top)
-            group.setdefault("base_momentum", base)
+                group["max_momentum"], group["base_momentum"] = copied(top), copied(base)
+            else:
+                group.setdefault("max_momentum", copied(top))
+                group.setdefault("base_momentum", copied(base))
+        return lower, upper
+
+    def _adopt_group(self, index: int, group: dict[str, Any]) -> None:
+        for name in ("max_momentum", "base_momentum") if self.cycle_momentum else ():
+            group.setdefault(name, copied(self.optimizer.param_groups[0][name]))
 
     def _update_lr(self, epoch: int | None = None) -> None:
         super()._update_lr(epoch)

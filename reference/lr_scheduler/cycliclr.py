@@ -19,13 +19,14 @@ Where PyTorch departs from the paper:
 
 Where this departs from PyTorch's code:
 - The first rate is base_lr, also where another scheduler was built before; PyTorch then starts from the other's.
-- With step_size_up 0 a cycle begins at its top, where PyTorch divides by zero; a cycle of no length is refused.
+- Only a step_size_up above 0, and a step_size_down of 0 or more, are taken; PyTorch divides by zero, or goes astray.
 - The scale of triangular2 goes to 0; PyTorch fails where 2**(c - 1) ends.
 - A group that is added later goes up from its rate to the common max_lr, where there is one; PyTorch raises.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -46,7 +47,7 @@ def height(epoch: float, *, up: float, down: float) -> float:
         return within / up
     # the falling half
     #   height = (up + down - within)/down
-    return (up + down - within) / down if down else 1.0
+    return (up + down - within) / down
 
 
 def rate(epoch: float, base: float, *, max_lr: float, up: float, down: float, scale: float) -> float:
@@ -62,8 +63,7 @@ class CyclicLR(MomentumSchedule):
 
     Args: as torch's. step_size_up and step_size_down are in epochs, which are batches; rates and momenta are numbers,
         or lists with one for each group; scale_fn takes the cycle, or the epoch with scale_mode="iterations".
-    Raises: ValueError for an unknown mode, a cycle of no length, a list of the wrong length, and an optimizer without
-        momentum.
+    Raises: ValueError for an unknown mode, no epochs up, a list of the wrong length, and an optimizer without momentum.
     Example: `CyclicLR(optimizer, base_lr=0.01, max_lr=0.1, step_size_up=500).step()`
     """
 
@@ -80,8 +80,8 @@ class CyclicLR(MomentumSchedule):
             raise TypeError(f"{type(optimizer).__name__} is not an Optimizer")
         up = float(step_size_up)
         down = up if step_size_down is None else float(step_size_down)
-        if not (up >= 0 and down >= 0 and up + down > 0):
-            raise ValueError(f"a cycle needs a length, not {step_size_up} epochs up and {step_size_down} down")
+        if not (0 < up < math.inf and 0 <= down < math.inf):
+            raise ValueError(f"a cycle goes up and may go down, not {step_size_up} epochs up and {step_size_down} down")
         if mode not in ("triangular", "triangular2", "exp_range") and scale_fn is None:
             raise ValueError(f"mode must be triangular, triangular2 or exp_range, or scale_fn be given, not {mode!r}")
         self.optimizer = optimizer
@@ -98,9 +98,8 @@ class CyclicLR(MomentumSchedule):
             self.scale_mode = "iterations" if mode == "exp_range" else "cycle"
         self.cycle_momentum = cycle_momentum
         if cycle_momentum:
-            self.base_momentums = per_group("base_momentum", optimizer, base_momentum)
-            self.max_momentums = per_group("max_momentum", optimizer, max_momentum)
-            self._begin_momentum(optimizer, base_momentum, max_momentum, last_epoch)
+            momenta = self._begin_momentum(optimizer, base_momentum, max_momentum, last_epoch)
+            self.base_momentums, self.max_momentums = momenta
         if last_epoch == -1:
             for lr, group in zip(own_lrs, optimizer.param_groups, strict=True):
                 write(group, "lr", lr)
@@ -117,14 +116,15 @@ class CyclicLR(MomentumSchedule):
         if any(max_lr != self.max_lrs[0] for max_lr in self.max_lrs):
             raise ValueError(f"param_groups[{index}] was added later: append its rate to max_lrs, {self.max_lrs}")
         self.max_lrs = [*self.max_lrs, copied(self.max_lrs[0])]
+        super()._adopt_group(index, group)
         if self.cycle_momentum:
-            self.base_momentums = [*self.base_momentums, self.base_momentums[0]]
-            self.max_momentums = [*self.max_momentums, self.max_momentums[0]]
+            self.base_momentums = [*self.base_momentums, copied(group["base_momentum"])]
+            self.max_momentums = [*self.max_momentums, copied(group["max_momentum"])]
 
     def _cycle(self) -> dict[str, float]:
         up = self.total_size * self.step_ratio
         # A ratio of whole numbers is rounded, and so would be the top.
-        up = float(round(up)) if abs(up - round(up)) < 1e-9 * self.total_size else up
+        up = float(round(up)) if math.isclose(up, round(up)) else up
         return {"up": up, "down": self.total_size - up}
 
     def scale_fn(self, x: float) -> float:

@@ -99,8 +99,9 @@ class OneCycleLR(MomentumSchedule):
             if last_epoch == -1:
                 group["initial_lr"], group["max_lr"] = top / div_factor, top
                 group["min_lr"] = group["initial_lr"] / final_div_factor
-            group.setdefault("max_lr", top)
-            group.setdefault("min_lr", top / div_factor / final_div_factor)
+            else:
+                group.setdefault("max_lr", top)
+                group.setdefault("min_lr", top / div_factor / final_div_factor)
         super().__init__(optimizer, last_epoch)
 
     def _adopt_group(self, index: int, group: dict[str, Any]) -> None:
@@ -108,8 +109,7 @@ class OneCycleLR(MomentumSchedule):
         for name in ("max_lr", "min_lr"):
             share = float(first[name]) / float(first["initial_lr"]) if float(first["initial_lr"]) else 1.0
             group.setdefault(name, float(group["initial_lr"]) * share)
-        for name in ("max_momentum", "base_momentum") if self.cycle_momentum else ():
-            group.setdefault(name, first[name])
+        super()._adopt_group(index, group)
 
     def _update_lr(self, epoch: int | None = None) -> None:
         target = self.last_epoch + 1 if epoch is None else epoch

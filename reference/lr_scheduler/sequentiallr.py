@@ -3,7 +3,7 @@
 There is no paper. With milestones m(1) < m(2) < ... and m(0) = 0, the rate of a group at epoch t = 0, 1, 2, ...:
 
     i = number of milestones <= t
-    lr(t) = lr_i(t - m(i))          each part as if it were alone, from its own epoch 0
+    lr(t) = lr_i(t - m(i))          each part as if it were alone, from its own epoch 0; SWALR from lr(m(i) - 1)
 
 Where this departs from PyTorch's code:
 - A part begins with its own first rate, whatever was built or ran before it. PyTorch's first part starts from the
@@ -19,7 +19,7 @@ from typing import Any
 
 from torch.optim import Optimizer
 
-from ._composite import Composite, find_part, go_to, start
+from ._composite import Composite, find_part, go_to, goes_on, start
 
 
 class SequentialLR(Composite):
@@ -57,5 +57,5 @@ class SequentialLR(Composite):
         if index == before:
             self._schedulers[index].step()
         else:
-            start(self._schedulers[index])
+            start(self._schedulers[index], chained=goes_on(self._schedulers[index]))
         self._read_rates()

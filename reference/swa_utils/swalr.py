@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from torch import Tensor
 from torch.optim import Optimizer
 
 from ..lr_scheduler._base import Schedule, check_resumed, copied, per_group
@@ -29,13 +30,13 @@ from ..lr_scheduler._ops import blend, half_cosine
 
 def ways(epoch: float, anneal_epochs: int, strategy: str) -> tuple[float, float]:
     """f(t), and 1 - f(t) with all its digits."""
+    done, left = max(epoch, 0), anneal_epochs - max(epoch, 0)
     # no way, or none left
     #   f = 0
-    if epoch >= anneal_epochs:
+    if left <= 0:
         return 0.0, 1.0
     # the way that is left
     #   f = (1 + cos(pi * t/N))/2, or (N - t)/N
-    done, left = max(epoch, 0), anneal_epochs - max(epoch, 0)
     if strategy == "cos":
         return half_cosine(done, left), half_cosine(left, done)
     return left / anneal_epochs, done / anneal_epochs
@@ -50,8 +51,7 @@ def rate(epoch: float, base: float, *, swa_lr: float, anneal_epochs: int, strate
 
 def next_rate(epoch: float, lr: float, base: float, *, swa_lr: float, anneal_epochs: int, strategy: str) -> float:
     """The rate at an epoch, from the last one."""
-    now = ways(epoch, anneal_epochs, strategy)[0]
-    before = ways(epoch - 1, anneal_epochs, strategy)[0] if epoch > 0 else 1.0
+    now, before = ways(epoch, anneal_epochs, strategy)[0], ways(epoch - 1, anneal_epochs, strategy)[0]
     # recursive form
     #   lr = swa_lr + (lr - swa_lr) * f(t)/f(t - 1)
     kept = now / before if before else 0.0
@@ -92,6 +92,10 @@ class SWALR(Schedule):
         if "swa_lr" not in group and any(other["swa_lr"] != common for other in self.optimizer.param_groups[:index]):
             raise ValueError(f"param_groups[{index}] was added later: give it an swa_lr of its own")
         group.setdefault("swa_lr", copied(common))
+
+    def _get_closed_form_lr(self) -> list[float | Tensor]:
+        # Which epoch ever a sequence names: it begins at the rate that is there.
+        return self.get_lr()
 
     def _constants(self, index: int) -> dict[str, Any]:
         swa_lr = float(self.optimizer.param_groups[index]["swa_lr"])

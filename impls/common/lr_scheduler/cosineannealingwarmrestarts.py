@@ -30,10 +30,9 @@ class CosineAnnealingWarmRestartsBase(LRSchedulerBase):
         check(isinstance(T_mult, int) and T_mult >= 1, "T_mult", T_mult, "an integer of at least 1")
         check(isinstance(eta_min, float | int), "eta_min", eta_min, "a float or an int")
         self.T_0 = T_0
-        self.T_i = T_0
         self.T_mult = T_mult
         self.eta_min = eta_min
-        self.T_cur: float = last_epoch
+        self.T_cur, self.T_i = self._cycle(last_epoch)
         super().__init__(optimizer, last_epoch)
 
     def _cycle(self, epoch: float) -> tuple[float, int]:
@@ -58,11 +57,6 @@ class CosineAnnealingWarmRestartsBase(LRSchedulerBase):
         check(epoch >= 0, "epoch", epoch, "at least 0")
         self._step_count += 1
         self._update_lr(epoch)  # type: ignore[arg-type]
-
-    def _initial_step(self) -> None:
-        if self.last_epoch >= 0:
-            self.T_cur, self.T_i = self._cycle(self.last_epoch)
-        super()._initial_step()
 
     def _settle(self, given: bool) -> None:
         before = self.T_cur, self.T_i

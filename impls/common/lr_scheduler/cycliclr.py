@@ -70,7 +70,7 @@ class CyclicLRBase(MomentumCycleBase):
             momenta = self._set_up_momenta(optimizer, base_momentum, max_momentum, last_epoch)
             self.base_momentums, self.max_momentums = momenta
         if last_epoch == -1:
-            write(optimizer.param_groups, base_lrs)
+            write(optimizer.param_groups, [float(rate) for rate in base_lrs])
         super().__init__(optimizer, last_epoch, base_lrs=base_lrs)
 
     def scale_fn(self, x: float) -> float:
@@ -82,8 +82,7 @@ class CyclicLRBase(MomentumCycleBase):
         raise NotImplementedError(f"{type(self).__name__} must implement _policy")
 
     def state_dict(self) -> dict[str, Any]:
-        function = self._scale_fn_custom
-        return super().state_dict() | {"_scale_fn_custom": None if function is None else callable_state(function)}
+        return super().state_dict() | {"_scale_fn_custom": callable_state(self._scale_fn_custom)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         restore_callable(self._scale_fn_custom, state_dict.get("_scale_fn_custom"))

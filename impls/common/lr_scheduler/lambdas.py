@@ -49,7 +49,7 @@ class LambdasBase(LRSchedulerBase):
 
 
 def callable_state(function: Any) -> dict[str, Any] | None:
-    """The attributes of a callable object; None for a function."""
+    """The attributes of a callable object; None for a function, and where there is none."""
     attributes = None if isinstance(function, FunctionType) else getattr(function, "__dict__", None)
     return None if attributes is None else dict(attributes)
 

@@ -36,7 +36,7 @@ class MomentumCycleBase(LRSchedulerBase):
                 group.setdefault("max_momentum", copied(high))
                 group.setdefault("base_momentum", copied(low))
         if last_epoch == -1:
-            self._write_momenta(highest)
+            self._write_momenta([float(high) for high in highest])
         return lowest, highest
 
     def _write_momenta(self, momenta: Sequence[Any]) -> None:

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal
 from torch.optim.optimizer import Optimizer
 
 from .base import check, check_optimizer
-from .groups import Group, copied, per_group
+from .groups import Group, per_group
 from .momentum import MomentumCycleBase
 
 STRATEGIES = ("cos", "linear")
@@ -82,7 +82,8 @@ class OneCycleLRBase(MomentumCycleBase):
         first = self.optimizer.param_groups[0]
         for name in ("max_lr", "min_lr"):
             # the curve of the first group, beginning at the rate that this one came with
-            group.setdefault(name, copied(group["initial_lr"]) * (first[name] / first["initial_lr"]))
+            share = first[name] / first["initial_lr"] if first["initial_lr"] else 1.0
+            group.setdefault(name, group["initial_lr"] * share)
 
 
 def _length(total_steps: Any, epochs: Any, steps_per_epoch: Any) -> int:

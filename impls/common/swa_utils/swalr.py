@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal
 from torch.optim.optimizer import Optimizer
 
 from ..lr_scheduler.base import LRSchedulerBase, check, check_optimizer
-from ..lr_scheduler.groups import Group, copied, one_for_all, per_group
+from ..lr_scheduler.groups import Group, one_for_all, per_group
 
 STRATEGIES = ("cos", "linear")
 
@@ -50,6 +50,7 @@ class SWALRBase(LRSchedulerBase):
         return [group["swa_lr"] for group in self.optimizer.param_groups]
 
     def _admit_group(self, group: Group) -> None:
-        others = [other["swa_lr"] for other in self.optimizer.param_groups if "swa_lr" in other]
-        group.setdefault("swa_lr", copied(one_for_all("swa_lr", others)))
+        if "swa_lr" not in group:
+            others = self.optimizer.param_groups[: len(self.base_lrs)]
+            group["swa_lr"] = one_for_all("swa_lr", [other["swa_lr"] for other in others])
         super()._admit_group(group)

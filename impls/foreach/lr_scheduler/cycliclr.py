@@ -60,9 +60,11 @@ class CyclicLR(CyclicLRBase, LRScheduler):
     def _height(self, epoch: float) -> float:
         """x*scale."""
         over, up = epoch % self.total_size, self.total_size * self.step_ratio
+        # the share that goes up is rounded, and the top is on its epoch
+        up = round(up) if math.isclose(up, round(up)) else up
         share = over / up if over <= up else (self.total_size - over) / (self.total_size - up)
-        cycle = math.floor(1 + epoch // self.total_size)
-        return min(1.0, share) * self.scale_fn(cycle if self.scale_mode == "cycle" else epoch)
+        cycle = int(epoch // self.total_size) + 1
+        return share * self.scale_fn(cycle if self.scale_mode == "cycle" else epoch)
 
     def _policy(self, x: float) -> float:
         if self.mode == "triangular2":

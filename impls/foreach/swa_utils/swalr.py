@@ -42,7 +42,7 @@ class SWALR(SWALRBase, LRScheduler):
     def _step(self, epoch: float, base: Vector, rates: Vector) -> Vector:
         rest, share = self._shares(epoch)
         before, gone = self._shares(epoch - 1) if epoch > 0 else (1.0, 0.0)
-        if before == 0 or rest == 0:
+        if rest == 0:
             return np.array(self._end())
         # the rate from which they set out, as far as what stands there tells
         start = (rates - gone * self._end()) / before

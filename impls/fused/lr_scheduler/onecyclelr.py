@@ -31,12 +31,15 @@ def rate(
     origin = where(epoch <= last1, from1, where(epoch <= last2, from2, from3))
     target = where(epoch <= last1, to1, where(epoch <= last2, to2, to3))
     # the last phase may have no length, and is then at its end
-    left = where(ended > begun, div(ended - epoch, ended - begun), 0.0)
-    root = sin(half_pi * left)
+    share = where(ended > begun, div(ended - epoch, ended - begun), 0.0)
+    root = sin(half_pi * share)
     # past the end, a straight line would leave its bounds
-    left = where(cosine > 0.0, root * root, maximum(left, 0.0))
-    lr = where(left < 0.5, stop + (start - stop) * left, start - (start - stop) * (1.0 - left))
-    momentum = where(left < 0.5, target + (origin - target) * left, origin - (origin - target) * (1.0 - left))
+    left = where(cosine > 0.0, root * root, maximum(share, 0.0))
+    # from both ends, so that what is small has all its digits
+    root = sin(half_pi * (1.0 - share))
+    gone = where(cosine > 0.0, root * root, 1.0 - left)
+    lr = where(left < 0.5, stop + (start - stop) * left, start - (start - stop) * gone)
+    momentum = where(left < 0.5, target + (origin - target) * left, origin - (origin - target) * gone)
     return lr, momentum
 
 

@@ -106,5 +106,6 @@ def test_it_can_be_a_part_of_a_sequence(outer):
     parts = [lr_scheduler.ExponentialLR(optimizer, 0.9), swa_utils.SWALR(optimizer, 0.05, 4)]
     sequence = outer.SequentialLR(optimizer, parts, [3])
     seen = [rates(optimizer), *(lrs for lrs, _ in advance(optimizer, sequence, epochs=9))]
-    wanted = [0.1 * 0.9**t if t < 3 else schedules.swalr(t - 3, 0.1, swa_lr=0.05, anneal_epochs=4) for t in range(10)]
+    falling = [0.1 * 0.9**t for t in range(3)]
+    wanted = [*falling, *(schedules.swalr(t, falling[-1], swa_lr=0.05, anneal_epochs=4) for t in range(7))]
     assert [lrs[0] for lrs in seen] == pytest.approx(wanted, rel=1e-12, abs=0)
