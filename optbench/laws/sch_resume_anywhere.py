@@ -39,6 +39,11 @@ _LONGEST = 14
 _ON = 4
 _BESIDE = Part("exponentiallr", {"gamma": 0.9})
 _BOUNDS = {"base_momentum": 0.85, "max_momentum": 0.95}
+# The second begins at the rate that the first has left, which building either changes.
+_GOING_ON: dict[str, Any] = {
+    "schedulers": (Part("linearlr", {"total_iters": 4}), Part("swalr", {"swa_lr": 0.02, "anneal_epochs": 4})),
+    "milestones": (3,),
+}
 # Both move the momentum, between bounds that are the groups'.
 _MOVING: dict[str, Any] = {
     "schedulers": (
@@ -59,7 +64,8 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
             yield scope.case(subject, {}, scope.dtypes[0], variant=variant)
     if subject.name == "sequentiallr":
         for variant in (*_ORDERS, _LAST_EPOCH[0], _TWICE):
-            yield scope.case(subject, _MOVING, scope.dtypes[0], variant=variant)
+            for parts in (_MOVING, _GOING_ON):
+                yield scope.case(subject, parts, scope.dtypes[0], variant=variant)
     for variant in by_epoch if subject.name in _BOUNDED else ():
         yield scope.case(subject, _BOUNDED[subject.name], scope.dtypes[0], variant=variant)
 

@@ -174,6 +174,9 @@ def sequentiallr(
     t: float, base: float, schedulers: Sequence[Any], milestones: Sequence[float], group: int = 0
 ) -> float:
     due, since = _due(schedulers, milestones, t)
+    if due.subject == "swalr" and t > since:
+        # From the rate that the part before has left; every other part begins at the initial one.
+        base = sequentiallr(t - since - 1, base, schedulers, milestones, group)
     return part(due, since, base, group)
 
 

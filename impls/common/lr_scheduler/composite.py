@@ -1,6 +1,7 @@
 """What ChainedScheduler and SequentialLR share: parts, of whatever make, that are begun and told apart here."""
 
 import math
+import warnings
 from bisect import bisect_right
 from collections.abc import Sequence
 from copy import deepcopy
@@ -106,6 +107,9 @@ def place(scheduler: LRScheduler, epoch: int, *, alone: bool = True) -> None:
     elif hasattr(scheduler, "_milestones"):
         turn = bisect_right(scheduler._milestones, epoch)
         begins = [0, *map(math.ceil, scheduler._milestones)]
+        if alone and turn and not getattr(parts[turn], "jumps", True) and not hasattr(parts[turn], "_milestones"):
+            replay(scheduler, epoch)
+            return
         for part in parts[turn + 1 :]:
             rewind(part)
         place(parts[turn], epoch - max(0, begins[turn]), alone=alone)
@@ -113,6 +117,17 @@ def place(scheduler: LRScheduler, epoch: int, *, alone: bool = True) -> None:
         for part in parts:
             place(part, epoch, alone=alone and len(parts) == 1)
     scheduler._last_lr = standing(scheduler.optimizer.param_groups)
+
+
+def replay(scheduler: LRScheduler, epoch: int) -> None:
+    """Take all steps to an epoch, where what stands there would have to tell the rate, and building has changed it."""
+    reset(scheduler)
+    begin(scheduler)
+    with warnings.catch_warnings():
+        # nobody has skipped a rate
+        warnings.simplefilter("ignore")
+        for _ in range(epoch):
+            scheduler.step()
 
 
 def base_rates(scheduler: LRScheduler) -> list[Any]:
