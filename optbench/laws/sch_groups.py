@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from optbench.case import Case
 from optbench.law import Law, Scope
 from optbench.subjects import Subject
-from optbench.subjects._schedule import Each
+from optbench.subjects._schedule import Each, Power
 from optbench.trials import formulas
 
 if TYPE_CHECKING:
@@ -149,11 +149,22 @@ def _late(trial: Trial, joins: int) -> None:
 
 
 def _joins_lists(trial: Trial) -> None:
-    """Where an option is a list of one for each group, a group that joins has none, which is said at once."""
+    """Where an option is a list, a group that joins has to bring its own value, which is said at once."""
     run, name = trial.run(), next(name for name in _EACH_ITS_OWN if name in trial.subject.defaults)
     run.step(1)
     _join(trial, run)
     trial.checker.raises(f"a group without {name}", "ValueError", lambda: run.step(2), name)
+    if trial.implementation.target:
+        return
+    own: Any = Power(0.5) if name == "lr_lambda" else 0.11
+    if name == "swa_lr":
+        run.optimizer.param_groups[-1][name] = own
+    else:
+        getattr(run.scheduler, f"{name}s").append(own)
+    full = formulas.of_group(trial.full(), 0) | {name: own}
+    for epoch in (2, 3):
+        run.step(epoch)
+        trial.judge(f"a group with {name}", run, epoch, [*trial.expected(epoch), _rate(trial, full, 1, epoch, {})])
 
 
 def _joins_bounds(trial: Trial) -> None:

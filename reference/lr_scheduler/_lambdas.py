@@ -28,6 +28,8 @@ class LambdaScheduler(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def _adopt_group(self, index: int, group: dict[str, Any]) -> None:
+        if index < len(self.lr_lambdas):
+            return
         if any(function is not self.lr_lambdas[0] for function in self.lr_lambdas):
             raise ValueError(f"param_groups[{index}] was added later: append a function for it to lr_lambdas")
         self.lr_lambdas = [*self.lr_lambdas, self.lr_lambdas[0]]

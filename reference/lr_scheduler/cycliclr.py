@@ -113,9 +113,10 @@ class CyclicLR(MomentumSchedule):
         super()._initial_step()
 
     def _adopt_group(self, index: int, group: dict[str, Any]) -> None:
-        if any(max_lr != self.max_lrs[0] for max_lr in self.max_lrs):
-            raise ValueError(f"param_groups[{index}] was added later: append its rate to max_lrs, {self.max_lrs}")
-        self.max_lrs = [*self.max_lrs, copied(self.max_lrs[0])]
+        if index >= len(self.max_lrs):
+            if any(max_lr != self.max_lrs[0] for max_lr in self.max_lrs):
+                raise ValueError(f"param_groups[{index}] was added later: append its rate to max_lrs, {self.max_lrs}")
+            self.max_lrs = [*self.max_lrs, copied(self.max_lrs[0])]
         super()._adopt_group(index, group)
         if self.cycle_momentum:
             self.base_momentums = [*self.base_momentums, copied(group["base_momentum"])]

@@ -89,7 +89,9 @@ class CyclicLRBase(MomentumCycleBase):
         super().load_state_dict({name: value for name, value in state_dict.items() if name != "_scale_fn_custom"})
 
     def _admit_group(self, group: Group) -> None:
-        self.max_lrs = [*self.max_lrs, one_for_all("max_lr", self.max_lrs)]
+        # unless the user has appended the rate of this one
+        if len(self.max_lrs) == len(self.base_lrs):
+            self.max_lrs = [*self.max_lrs, one_for_all("max_lr", self.max_lrs)]
         super()._admit_group(group)
         if self.cycle_momentum:
             self.base_momentums = [*self.base_momentums, copied(group["base_momentum"])]

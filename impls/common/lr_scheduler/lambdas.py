@@ -43,9 +43,10 @@ class LambdasBase(LRSchedulerBase):
         super().load_state_dict({name: value for name, value in state_dict.items() if name != "lr_lambdas"})
 
     def _admit_group(self, group: Group) -> None:
-        function = one_for_all("lr_lambda", self.lr_lambdas)
+        # unless the user has appended the function of this one
+        if len(self.lr_lambdas) == len(self.base_lrs):
+            self.lr_lambdas = [*self.lr_lambdas, one_for_all("lr_lambda", self.lr_lambdas)]
         super()._admit_group(group)
-        self.lr_lambdas = [*self.lr_lambdas, function]
 
 
 def callable_state(function: Any) -> dict[str, Any] | None:
