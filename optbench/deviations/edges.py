@@ -144,7 +144,7 @@ is taken for an object with a __dict__, and the training has run for a while whe
     ),
     Deviation(
         "D-077",
-        "onecyclelr",
+        "onecyclelr sequentiallr",
         "sch.compose",
         "torch",
         "OneCycleLR as a later part of SequentialLR replaces the initial rate, and the part before starts from that",
@@ -163,7 +163,7 @@ The first part's base_lrs say 1.0, and its own closed form gives 1.0 at epoch 0.
 to initial_lr for the sake of its first part, and a constructor that came later has written max_lr/div_factor
 there.
 """,
-        cases=("second_in_a_Sequential",),
+        cases=("second_in_a_Sequential", "one_cycle_last"),
     ),
     Deviation(
         "D-078",

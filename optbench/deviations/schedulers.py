@@ -8,7 +8,7 @@ ROWS: tuple[Deviation, ...] = (
     Deviation(
         "D-028",
         "steplr multisteplr constantlr",
-        "sch.resume_anywhere",
+        "sch.resume_anywhere sch.tensor_lr",
         "torch",
         "resumed by last_epoch exactly at a boundary, the rate that stands is scaled once more",
         "building in the middle of a run leaves the rate as it is",
@@ -53,7 +53,7 @@ before Optimizer.load_state_dict. Other orders are not supported.
     Deviation(
         "D-030",
         "sequentiallr",
-        "sch.resume_anywhere",
+        "sch.resume_anywhere sch.tensor_lr",
         "torch",
         "SequentialLR's last_epoch moves its counter only: rate and parts are put at epoch 0",
         "last_epoch puts every part where a run has it at that epoch",
@@ -97,7 +97,7 @@ its middle, where step(4) of an unresumed scheduler gives 0.5.
     Deviation(
         "D-032",
         "swalr",
-        "sch.resume_anywhere",
+        "sch.resume_anywhere sch.tensor_lr",
         "torch",
         "SWALR counts its calls instead of epochs, so that last_epoch does not move it",
         "the epoch counts",
@@ -349,7 +349,7 @@ composite it takes back the parts and not the composite's own counter.
     Deviation(
         "D-043",
         "sequentiallr chainedscheduler",
-        "sch.compose",
+        "sch.compose sch.resume_anywhere",
         "torch",
         "a composite that comes later in SequentialLR raises NotImplementedError at its milestone",
         "composites may come anywhere",
@@ -368,7 +368,8 @@ assert isinstance(refused, NotImplementedError)
 Composites are accepted by the constructor, and work as the first part. At a milestone the part's _update_lr is
 called, which SequentialLR and ChainedScheduler inherit without a get_lr.
 """,
-        cases=("nested_second", "nested_between", "chained_second", "second_in_Sequential_of_torch"),
+        cases=("nested_second", "nested_between", "chained_second", "second_in_Sequential_of_torch",
+               ":sequentiallr"),
     ),
     Deviation(
         "D-044",
@@ -504,7 +505,7 @@ assert not told
 Every other scheduler warns, as the documentation of the call order says; this one has a step of its own, which
 leaves the check out.
 """,
-        cases=("scheduler_first",),
+        cases=("scheduler_first", "is_replaced"),
     ),
     Deviation(
         "D-050",
@@ -645,5 +646,28 @@ tells three, whose rates were never set.
 """,
         cases=("an_epoch_that_is_not_there",),
         says="last_epoch after the refusal",
+    ),
+    Deviation(
+        "D-100",
+        "*lr cosineannealingwarmrestarts chainedscheduler reducelronplateau",
+        "sch.round_trip",
+        "torch",
+        "load_state_dict keeps the lists that it is given: who changes them later changes the scheduler",
+        "what is loaded is copied",
+        """\
+import copy, torch
+optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
+state = copy.deepcopy(scheduler.state_dict())
+scheduler.load_state_dict(state)
+state["base_lrs"][0] = 7.0
+assert scheduler.base_lrs == [7.0]
+""",
+        effect="wrong result",
+        proof="""\
+Optimizer.load_state_dict copies what it is given; two schedulers that load one checkpoint, which is in memory, share
+their milestones and base rates.
+""",
+        cases=("emptied_when_it_was_loaded",),
     ),
 )

@@ -41,8 +41,11 @@ _A, _B, _C = (
     Part("steplr", {"step_size": 2}),
 )
 _CHAIN = Part("chainedscheduler", {"schedulers": (_B, _C)})
-# Both parts scale the first rate.
-_SCALING = Part("chainedscheduler", {"schedulers": (Part("constantlr", {"factor": 0.5}), _A)})
+# Parts that scale the first rate, one of them deeper.
+_SCALING = Part(
+    "chainedscheduler",
+    {"schedulers": (Part("constantlr", {"factor": 0.5}), Part("chainedscheduler", {"schedulers": (_A, _C)}))},
+)
 
 
 Pair = tuple[Part, Part | None]
@@ -67,6 +70,8 @@ _NESTED: dict[str, dict[str, Pair]] = {
         "chained first": (_sequence(_CHAIN, _A, at=(5,)), None),
         "chained second": (_sequence(_A, _CHAIN, at=(3,)), None),
         "four": (_FOUR, None),
+        "chained second, scaling": (_sequence(_A, _SCALING, at=(3,)), None),
+        "one cycle last": (_sequence(_A, _B, Part("onecyclelr", {"max_lr": 1.0, "total_steps": 20}), at=(2, 5)), None),
         "four in a chain": (Part("chainedscheduler", {"schedulers": (_FOUR,)}), _FOUR),
     },
     "chainedscheduler": {

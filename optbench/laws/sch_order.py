@@ -23,6 +23,7 @@ LAW = Law(
 )
 
 _RIGHT, _WRONG, _NAMED = "optimizer first", "scheduler first", "an epoch is named"
+_REPLACED = "optimizer.step is replaced"
 _EPOCHS = 5
 # The epoch that is named, and the only scheduler whose documentation names epochs.
 _THERE, _BY_EPOCH = 3, "cosineannealingwarmrestarts"
@@ -33,13 +34,18 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     orders = (_RIGHT,) if subject.name == "reducelronplateau" else (_RIGHT, _WRONG)
     # The steps of composites take none.
     named = () if "schedulers" in subject.defaults else (_NAMED,)
-    for variant in (*orders, *named):
+    # Composites leave that to their parts, and a plateau does not watch for it.
+    replaced = (_REPLACED,) if named and len(orders) > 1 else ()
+    for variant in (*orders, *named, *replaced):
         yield scope.case(subject, {}, scope.dtypes[0], variant=variant)
 
 
 def check(trial: Trial) -> None:
     if trial.case.variant == _NAMED:
         _named(trial)
+        return
+    if trial.case.variant == _REPLACED:
+        _replaced(trial)
         return
     optimizer = trial.optimizer(like="plain")
     scheduler = trial.build(optimizer, {**trial.case.options, **_still(trial)})
@@ -80,6 +86,22 @@ def _named(trial: Trial) -> None:
     trial.checker.same("last_epoch", run.scheduler.last_epoch, _THERE)
     named = ["epoch" in str(warning.message) and warning.category is UserWarning for warning in told]
     trial.checker.same("warnings of the epoch", named, [True] * (trial.subject.name != _BY_EPOCH))
+
+
+def _replaced(trial: Trial) -> None:
+    """Steps that are not seen cannot be counted, which is said."""
+    from optbench.trials.base import Unsupported
+
+    if trial.implementation.target:
+        raise Unsupported("whether foreign code watches the optimizer is its own affair")
+    run = trial.run()
+    run.optimizer.step = type(run.optimizer).step.__get__(run.optimizer)  # type: ignore[method-assign]
+    run.optimizer.step()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        run.scheduler.step()
+    seen = ["optimizer.step()" in str(warning.message) and warning.category is UserWarning for warning in told]
+    trial.checker.same("warnings that optimizer.step() was replaced", seen, [True])
 
 
 def _still(trial: Trial) -> dict[str, Any]:

@@ -44,13 +44,27 @@ _GOING_ON: dict[str, Any] = {
     "schedulers": (Part("linearlr", {"total_iters": 4}), Part("swalr", {"swa_lr": 0.02, "anneal_epochs": 4})),
     "milestones": (3,),
 }
-# Both move the momentum, between bounds that are the groups'.
+_CYCLES = Part("cycliclr", {"base_lr": 0.01, "max_lr": 0.1, "step_size_up": 3, **_BOUNDS})
+# All move the momentum, between bounds that are the groups'.
 _MOVING: dict[str, Any] = {
     "schedulers": (
         Part("onecyclelr", {"max_lr": 1.0, "total_steps": 8}),
-        Part("cycliclr", {"base_lr": 0.01, "max_lr": 0.1, "step_size_up": 3, **_BOUNDS}),
+        Part("sequentiallr", {"schedulers": (_CYCLES, _CYCLES), "milestones": (4,)}),
     ),
     "milestones": (5,),
+}
+_NESTED: dict[str, Any] = {
+    "schedulers": (
+        # Passed over.
+        _BESIDE,
+        Part("linearlr", {"total_iters": 4}),
+        Part("sequentiallr", {
+            "schedulers": (_BESIDE, Part("constantlr", {"factor": 0.5}), Part("steplr", {"step_size": 2})),
+            "milestones": (1, 4),
+        }),
+        Part("chainedscheduler", {"schedulers": (Part("constantlr", {"factor": 0.25, "total_iters": 2}), _BESIDE)}),
+    ),
+    "milestones": (0, 2, 9),
 }
 
 Saved = tuple[dict[str, Any], dict[str, Any]]
@@ -63,9 +77,9 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
         if scope.suite == "full" or variant in (_ORDERS[0], "last_epoch"):
             yield scope.case(subject, {}, scope.dtypes[0], variant=variant)
     if subject.name == "sequentiallr":
-        for variant in (*_ORDERS, _LAST_EPOCH[0], _TWICE):
-            for parts in (_MOVING, _GOING_ON):
-                yield scope.case(subject, parts, scope.dtypes[0], variant=variant)
+        for options in (_MOVING, _NESTED, _GOING_ON):
+            for variant in (*_ORDERS, _LAST_EPOCH[0], _TWICE):
+                yield scope.case(subject, options, scope.dtypes[0], variant=variant)
     for variant in by_epoch if subject.name in _BOUNDED else ():
         yield scope.case(subject, _BOUNDED[subject.name], scope.dtypes[0], variant=variant)
 

@@ -29,6 +29,8 @@ LAW = Law(
 
 _EPOCHS = 10
 _OTHER_LRS = (0.2, 0.6)
+# What was loaded is the caller's, to do with what they like.
+_SPOILED = "emptied when it was loaded"
 # torch's own does not count its steps.
 _UNCOUNTED = "cosineannealingwarmrestarts"
 _FUNCTIONS = {"lr_lambda", "scale_fn"}
@@ -59,11 +61,21 @@ def check(trial: Trial) -> None:
         twin = trial.run() if trial.implementation.target else trial.run(others, _OTHER_LRS)
         twin.optimizer.load_state_dict(run.optimizer.state_dict())
         twin.scheduler.load_state_dict(stored)
+        if trial.case.variant == _SPOILED:
+            _spoil(stored)
         _loaded(trial, twin.scheduler.state_dict(), held, f"stored at {k}")
         trial.follow(f"stored at {k}", twin, k, last)
         trial.checker.true(f"stored at {k}, the state that was given has not moved", _equal(state, held))
         if trial.case.variant == "state_dict":
             _as_torchs(trial, run.scheduler.state_dict(), k)
+
+
+def _spoil(state: Any) -> None:
+    """Empty whatever is in it."""
+    for value in list(state.values() if isinstance(state, dict) else state):
+        if isinstance(value, (dict, list)):
+            _spoil(value)
+    state.clear()
 
 
 def _others(subject: Subject, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -141,6 +153,7 @@ def _torch_save(state: dict[str, Any]) -> Any:
 
 
 _WAYS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    _SPOILED: copy.deepcopy,
     "state_dict": lambda state: state,
     "pickle": lambda state: pickle.loads(pickle.dumps(state)),
     "torch.save": _torch_save,

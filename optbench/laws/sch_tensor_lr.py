@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ LAW = Law(
 
 _FORMS = ("tensor-float64", "tensor-float32", "tensor with a dimension")
 _RESUMED = "tensor, resumed"
+_CONTINUED = "tensor, resumed by last_epoch"
 _JOINED = "tensor, a group joins late"
 _BOUNDS = "tensor bounds, a group joins late"
 # Options that bound a schedule, and may be tensors as well.
@@ -37,6 +39,8 @@ _FLOAT32 = 1e-5
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     for variant in (*_FORMS, _RESUMED, _JOINED):
         yield scope.case(subject, {}, scope.dtypes[0], variant=variant)
+    if subject.name not in ("reducelronplateau", "chainedscheduler"):
+        yield scope.case(subject, {}, scope.dtypes[0], variant=_CONTINUED)
     yield scope.case(subject, subject.fullest, scope.dtypes[0], variant="one of two groups")
     if any(name in subject.defaults for name in _BOUNDING):
         yield scope.case(subject, {}, scope.dtypes[0], variant=_BOUNDS)
@@ -111,6 +115,8 @@ def _rates(trial: Trial) -> None:
         rates[1] = LRS[1]
     run = trial.run(lrs=rates)
     begun = _resume(trial, run) if trial.case.variant == _RESUMED else 0
+    if trial.case.variant == _CONTINUED:
+        run, begun = _continued(trial, run), 2
     held = [group["lr"] for group in run.optimizer.param_groups]
     records = _records(run)
     _apart(trial, [*records, *((f"lr of group {i}", lr) for i, lr in enumerate(held) if isinstance(lr, torch.Tensor))])
@@ -153,6 +159,17 @@ def _resume(trial: Trial, run: Run) -> int:
     for i, group in enumerate(run.optimizer.param_groups):
         trial.checker.true(f"lr of group {i} is not the saved run's", group["lr"].data_ptr() not in theirs)
     return 2
+
+
+def _continued(trial: Trial, run: Run) -> Run:
+    """Two epochs on, in an optimizer that loaded the state of the first one's."""
+    from optbench.trials.schedulers import Run
+
+    for epoch in (1, 2):
+        run.step(epoch)
+    optimizer = trial.optimizer([lr.clone() for lr in (group["lr"] for group in run.optimizer.param_groups)])
+    optimizer.load_state_dict(copy.deepcopy(run.optimizer.state_dict()))
+    return Run(trial, optimizer, trial.build(optimizer, last_epoch=1))
 
 
 def _judge(trial: Trial, run: Run, held: list[Any], epoch: int, tolerance: float) -> None:

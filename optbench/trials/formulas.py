@@ -76,12 +76,19 @@ def _alone(subject: str, options: Options, base: float, epoch: float) -> float:
 
 def momenta(subject: str, options: Options, groups: int, epoch: float) -> list[float] | None:
     """The momentum, or beta1, of every group at an epoch; None where the scheduler leaves it alone."""
-    if subject == "sequentiallr" and all(item.subject in MOMENTA for item in options["schedulers"]):
+    if subject == "sequentiallr" and all(map(_cycles, options["schedulers"])):
         due, since = _due(options["schedulers"], options["milestones"], epoch)
         return momenta(due.subject, load(due.subject).complete(due.options), groups, since)
     if subject not in MOMENTA or not options["cycle_momentum"]:
         return None
     return [MOMENTA[subject](epoch, **of_group(options, i)) for i in range(groups)]
+
+
+def _cycles(item: Any) -> bool:
+    """Whether a part, and all of its own, move the momentum."""
+    return item.subject in MOMENTA or (
+        item.subject == "sequentiallr" and all(map(_cycles, item.options["schedulers"]))
+    )  # fmt: skip
 
 
 def of_group(options: Options, i: int) -> dict[str, Any]:

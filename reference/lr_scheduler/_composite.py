@@ -33,10 +33,8 @@ class Composite(LRScheduler):
         start(self)
 
     def _update_lr(self, epoch: int | None = None) -> None:
-        if epoch is None:
-            self.step()
-        else:
-            go_to(self, epoch)
+        # As torch's SequentialLR tells a part that its turn has come: by epoch 0.
+        start(self)
 
     def _read_rates(self) -> None:
         self._last_lr = [copied(group["lr"]) for group in self.optimizer.param_groups]
@@ -109,9 +107,7 @@ def reset_rates(scheduler: Any) -> None:
 
 def go_to(scheduler: Any, epoch: int) -> None:
     """Put a scheduler at an epoch, with the rates that it would have alone."""
-    if epoch == 0:
-        start(scheduler)
-    elif hasattr(scheduler, "_milestones") and not goes_on(due(scheduler, epoch)):
+    if hasattr(scheduler, "_milestones") and not goes_on(due(scheduler, epoch)):
         index, begin = find_part(epoch, scheduler._milestones)
         for later in scheduler._schedulers[index + 1 :]:
             rewind(later)

@@ -92,35 +92,30 @@ def rewind(scheduler: LRScheduler) -> None:
         rewind(part)
 
 
-def place(scheduler: LRScheduler, epoch: int, *, alone: bool = True) -> None:
-    """Put a scheduler where a run has it at this epoch. The groups hold the rates of it, but for what building changed.
-
-    Args:
-        alone: whether nobody else moves the rates, so that they may be set to the scheduler's curve.
-    """
-    scheduler.last_epoch = epoch
-    parts = getattr(scheduler, "_schedulers", None)
-    if parts is None:
-        scheduler._step_count = epoch + 1
-        if isinstance(scheduler, LRSchedulerBase) and (scheduler.absolute or (alone and scheduler.jumps)):
-            scheduler._settle(given=True)
-    elif hasattr(scheduler, "_milestones"):
-        turn = bisect_right(scheduler._milestones, epoch)
+def place(scheduler: LRScheduler, epoch: int) -> None:
+    """Put a scheduler where a run has it at this epoch, with the rates that it would have alone."""
+    parts = getattr(scheduler, "_schedulers", ())
+    turn = bisect_right(getattr(scheduler, "_milestones", ()), epoch)
+    # SWALR, of whatever make, goes on from what the part before has left
+    if hasattr(scheduler, "_milestones") and not hasattr(parts[turn], "anneal_epochs"):
         begins = [0, *map(math.ceil, scheduler._milestones)]
-        if alone and turn and not getattr(parts[turn], "jumps", True) and not hasattr(parts[turn], "_milestones"):
-            replay(scheduler, epoch)
-            return
         for part in parts[turn + 1 :]:
             rewind(part)
-        place(parts[turn], epoch - max(0, begins[turn]), alone=alone)
+        place(parts[turn], epoch - max(0, begins[turn]))
+        scheduler.last_epoch = epoch
+        scheduler._last_lr = standing(scheduler.optimizer.param_groups)
+    elif getattr(scheduler, "jumps", False):
+        scheduler.last_epoch = epoch
+        scheduler._settle(given=True)  # type: ignore[attr-defined]
     else:
-        for part in parts:
-            place(part, epoch, alone=alone and len(parts) == 1)
-    scheduler._last_lr = standing(scheduler.optimizer.param_groups)
+        replay(scheduler, epoch)
 
 
 def replay(scheduler: LRScheduler, epoch: int) -> None:
-    """Take all steps to an epoch, where what stands there would have to tell the rate, and building has changed it."""
+    """Take all steps to an epoch, where there is no curve, or one on top of another, or one that goes on from another.
+
+    What stands there would have to tell the rate, and building has changed it.
+    """
     reset(scheduler)
     begin(scheduler)
     with warnings.catch_warnings():

@@ -28,8 +28,8 @@ _SHARED: dict[tuple[Kind, str], tuple[str, ...]] = {
 # Further modules of a subject's own.
 _MORE = {("lbfgs", "foreach"): ("line_search",), ("lbfgs", "fused"): ("wolfe",)}
 # Subjects whose options reach most of what is shared, first.
-_TELLING = ("adam", "sgd", "asgd", "adagrad", "muon", "lbfgs", "steplr", "cycliclr", "sequentiallr", "onecyclelr",
-            "reducelronplateau", "lambdalr", "swa", "ema")  # fmt: skip
+_TELLING = ("adam", "sgd", "asgd", "adagrad", "muon", "lbfgs", "steplr", "cosineannealinglr", "sequentiallr",
+            "onecyclelr", "multiplicativelr", "cycliclr", "reducelronplateau", "lambdalr", "swa", "ema")  # fmt: skip
 # So many subjects are asked of what they share.
 _ASKED = 5
 
@@ -80,7 +80,7 @@ def shared(kind: Kind, tier: str) -> tuple[Mutant, ...]:
         module = _module(folder or tier, within, stem)
         where = ".".join(filter(None, (within, stem)))
         for source in sources.mutants(module, f"{where}/{folder or tier}", {}):
-            used = _users(kind, tier, source.function)
+            used = _users(kind, tier, stem, source.function)
             found.append(Mutant(source.id, source.operator, used, tier, source))
     return tuple(found)
 
@@ -116,11 +116,12 @@ def _module(folder: str, within: str, stem: str) -> str:
 
 
 @functools.cache
-def _users(kind: Kind, tier: str, function: str) -> tuple[str, ...]:
-    """The subjects whose own modules in a tier name a function; all where it is a method, or named nowhere."""
+def _users(kind: Kind, tier: str, stem: str, function: str) -> tuple[str, ...]:
+    """The subjects whose own modules in a tier name a function; where it is a method, or named nowhere, its module."""
     everyone = [subject for subject in map(subjects.load, subjects.NAMES) if subject.kind == kind]
-    named = [subject.name for subject in everyone if re.search(rf"\b{re.escape(function)}\b", _texts(subject, tier))]
-    found = named or [subject.name for subject in everyone]
+    texts = {subject.name: _texts(subject, tier) for subject in everyone}
+    importing = [name for name, text in texts.items() if re.search(rf"\b{stem} import\b", text)] or [*texts]
+    found = [name for name in importing if re.search(rf"\b{re.escape(function)}\b", texts[name])] or importing
     found.sort(key=lambda subject: _TELLING.index(subject) if subject in _TELLING else len(_TELLING))
     return tuple(found[:_ASKED])
 
