@@ -114,6 +114,9 @@ def _left(trial: Trial) -> None:
     if trial.implementation.target:
         raise Unsupported("the entries that torch's schedulers make are asked of our tiers")
     mine, theirs = trial.optimizer(), trial.optimizer()
+    # What a schedule before this one has left is overwritten.
+    for group in (*mine.param_groups, *theirs.param_groups):
+        group.update(_BOUNDS.get(trial.subject.name, {}))
     bases = [getattr(trial.build(optimizer, implementation=who), "base_lrs", ()) for optimizer, who in
              ((mine, trial.implementation), (theirs, trial.plain_torch))]  # fmt: skip
     for i, (base, wanted) in enumerate(zip(*bases, strict=True)):

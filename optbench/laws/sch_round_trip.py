@@ -43,7 +43,7 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     if "milestones" in subject.defaults and "schedulers" not in subject.defaults:
         yield scope.case(subject, {"milestones": (1.5, 4)}, scope.dtypes[0], variant="json")
     for option in _FUNCTIONS & subject.defaults.keys():
-        for function in (Builtin(), Power(0.8)):
+        for function in (Builtin(), Power(0.8), Plain(Power(0.8))):
             yield scope.case(subject, {option: function}, scope.dtypes[0], variant="state_dict")
 
 

@@ -46,8 +46,7 @@ class MomentumCycleBase(LRSchedulerBase):
             return
         for group, momentum in zip(groups, momenta, strict=True):
             betas = group["betas"]
-            first = momentum if type(betas[0]) is float else placed(betas[0], momentum)
-            group["betas"] = (first, *betas[1:])
+            group["betas"] = (placed(betas[0], momentum), *betas[1:])
 
     def _settle(self, given: bool) -> None:
         super()._settle(given)
