@@ -34,6 +34,8 @@ _EDGES: dict[str, dict[str, Any]] = {
     "a wave further": {"line_search_fn": "strong_wolfe", "lr": 1 / (0.2 * math.pi + 5e-6), "max_iter": 8},
     "to and fro": {"lr": 2.0, "tolerance_change": 0.0, "max_iter": 8},
 }
+_SWELL = tuple(f"swell {number}" for number in range(12))
+_WALL = tuple(f"wall {number}" for number in range(8))
 # Without a line search nothing keeps it from running away, where rounding decides.
 _FORBIDDEN = [(("line_search_fn", None), ("lr", 8.0)), (("line_search_fn", None), ("lr", 0.01))]
 
@@ -42,7 +44,7 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     if not subject.closure or "float64" not in scope.dtypes:
         return
     factors: dict[str, Any] = {
-        "function": tuple(name for name in _FUNCTIONS if name not in _EDGES),
+        "function": tuple(name for name in _FUNCTIONS if name not in (*_EDGES, *_SWELL, *_WALL)),
         "line_search_fn": ("strong_wolfe", None),
         "lr": (1, 8.0, 0.01, 0.1),
         "max_iter": (8, 4, 1),
@@ -55,6 +57,10 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     for row in pairwise.rows(factors, _FORBIDDEN, scope.seed if scope.suite == "full" else 0):
         function = row.pop("function")
         yield scope.case(subject, row, "float64", variant=function, steps=_STEPS)
+    for number, function in enumerate((*_SWELL, *_WALL)):
+        options = {"line_search_fn": "strong_wolfe", "lr": (1, 8.0)[number % 2], "max_iter": 4}
+        if options.keys() <= subject.defaults.keys():
+            yield scope.case(subject, options, "float64", variant=function, steps=_STEPS)
     for function, options in _EDGES.items():
         if options.keys() <= subject.defaults.keys():
             yield scope.case(subject, options, "float64", variant=function, steps=_STEPS)
@@ -127,6 +133,28 @@ def _wave(way: Tensor) -> Tensor:
     return -0.1 * (2 * math.pi * way).sin() * 0.8**way - 5e-6 * way
 
 
+def _swell(number: int) -> Callable[[Tensor], Tensor]:
+    """Waves of several lengths and directions in a wide bowl, another one for each number: brackets of every kind."""
+
+    def function(x: Tensor) -> Tensor:
+        import torch
+
+        from optbench.trials.problem import generator
+
+        rng = generator(number, "swell")
+        ways = 3 * torch.randn(5, len(x), generator=rng, dtype=torch.float64)
+        sizes, shifts = torch.rand(2, 5, generator=rng, dtype=torch.float64)
+        waves = (sizes * (ways @ x.cpu() + 6 * shifts).cos()).sum()
+        return waves.to(x.device) + 0.05 * (x**2).sum()
+
+    return function
+
+
+def _wall(number: int) -> Callable[[Tensor], Tensor]:
+    """A slope that ends at a wall, steeper for each number: what is interpolated lies near an end again and again."""
+    return lambda x: (((number + 1) * 4 * (x - x.new_tensor(_START) - 0.25)).clamp(max=300).exp() - 2 * x).sum()
+
+
 _FUNCTIONS: dict[str, Callable[[Any], Tensor]] = {
     "valley": _rosenbrock,
     "two wells": lambda x: ((x**2 - 1) ** 2 + 0.1 * x).sum(),
@@ -138,4 +166,6 @@ _FUNCTIONS: dict[str, Callable[[Any], Tensor]] = {
     "a wave further": lambda x: _wave(x[0] - _START[0]),
     "to and fro": lambda x: (x[0] - _START[0] + 0.5) ** 2 / 2,
     "steep": lambda x: (50 * x**2 + x**3).sum(),
+    **{name: _swell(number) for number, name in enumerate(_SWELL)},
+    **{name: _wall(number) for number, name in enumerate(_WALL)},
 }
