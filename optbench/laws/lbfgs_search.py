@@ -32,6 +32,7 @@ _START = (-1.25, 1.0, 0.5, -0.75, 2.125, 0.0625)
 # bowl to the other it is the same to the last bit.
 _EDGES: dict[str, dict[str, Any]] = {
     "a wave further": {"line_search_fn": "strong_wolfe", "lr": 1 / (0.2 * math.pi + 5e-6), "max_iter": 8},
+    "a dip": {"line_search_fn": "strong_wolfe", "max_iter": 1, "max_eval": 40},
     "to and fro": {"lr": 2.0, "tolerance_change": 0.0, "max_iter": 8},
 }
 _SWELL = tuple(f"swell {number}" for number in range(12))
@@ -58,7 +59,7 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
         function = row.pop("function")
         yield scope.case(subject, row, "float64", variant=function, steps=_STEPS)
     for number, function in enumerate((*_SWELL, *_WALL)):
-        options = {"line_search_fn": "strong_wolfe", "lr": (1, 8.0)[number % 2], "max_iter": 4}
+        options = {"line_search_fn": "strong_wolfe", "lr": (1, 8.0)[number % 2], "max_iter": 2, "max_eval": 60}
         if options.keys() <= subject.defaults.keys():
             yield scope.case(subject, options, "float64", variant=function, steps=_STEPS)
     for function, options in _EDGES.items():
@@ -151,8 +152,18 @@ def _swell(number: int) -> Callable[[Tensor], Tensor]:
 
 
 def _wall(number: int) -> Callable[[Tensor], Tensor]:
-    """A slope that ends at a wall, steeper for each number: what is interpolated lies near an end again and again."""
-    return lambda x: (((number + 1) * 4 * (x - x.new_tensor(_START) - 0.25)).clamp(max=300).exp() - 2 * x).sum()
+    """A slope with a wall, steeper for each number: what is interpolated lies near an end again and again."""
+
+    def function(x: Tensor) -> Tensor:
+        way = x - x.new_tensor(_START)
+        return (10.0**number * way.clamp(min=0.0) ** 2.5 - 2 * way).sum()
+
+    return function
+
+
+def _dip(way: Tensor) -> Tensor:
+    """Steep at first and level soon, with a dip that is lower than all else, and still too high by Wolfe's rule."""
+    return -way * (-50 * way).exp() - 5e-6 * (-(((way - 0.33) / 0.2) ** 2)).exp() - 1e-6 * way
 
 
 _FUNCTIONS: dict[str, Callable[[Any], Tensor]] = {
@@ -164,6 +175,7 @@ _FUNCTIONS: dict[str, Callable[[Any], Tensor]] = {
     "far": lambda x: (1 + (x - 3) ** 2).sqrt().sum(),
     "edge": lambda x: (x.abs() ** 1.3).sum() + 0.1 * (x**2).sum(),
     "a wave further": lambda x: _wave(x[0] - _START[0]),
+    "a dip": lambda x: _dip(x[0] - _START[0]),
     "to and fro": lambda x: (x[0] - _START[0] + 0.5) ** 2 / 2,
     "steep": lambda x: (50 * x**2 + x**3).sum(),
     **{name: _swell(number) for number, name in enumerate(_SWELL)},
