@@ -670,4 +670,27 @@ their milestones and base rates.
 """,
         cases=("emptied_when_it_was_loaded",),
     ),
+    Deviation(
+        "D-101",
+        "cycliclr",
+        "sch.tensor_lr",
+        "torch",
+        "CyclicLR keeps a base_lr that is a tensor as the group's rate itself, so that the base moves with the rate",
+        "a bound that is a tensor is read, and nobody writes to it",
+        """\
+import torch
+optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0, momentum=0.9)
+base = torch.tensor(0.01, dtype=torch.float64)
+scheduler = torch.optim.lr_scheduler.CyclicLR(optimizer, base, 0.1, step_size_up=4)
+for _ in range(2): optimizer.step(); scheduler.step()
+assert abs(scheduler.get_last_lr()[0] - 0.06625) < 1e-9
+""",
+        effect="wrong result",
+        proof="""\
+Half way up from 0.01 to 0.1 the rate is 0.055, which it is where base_lr is a number. The entries of base_lrs are the
+tensors that each step writes.
+""",
+        cases=("tensor_bounds",),
+        says="tensor bounds",
+    ),
 )

@@ -27,7 +27,7 @@ _FORMS = ("tensor-float64", "tensor-float32", "tensor with a dimension")
 _RESUMED = "tensor, resumed"
 _CONTINUED = "tensor, resumed by last_epoch"
 _JOINED = "tensor, a group joins late"
-_BOUNDS = "tensor bounds, a group joins late"
+_BOUNDS, _LISTED = "tensor bounds, a group joins late", "tensor bounds in lists"
 # Options that bound a schedule, and may be tensors as well.
 _BOUNDING = ("base_lr", "max_lr", "swa_lr", "base_momentum", "max_momentum")
 _EPOCHS = 6
@@ -43,7 +43,8 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
         yield scope.case(subject, {}, scope.dtypes[0], variant=_CONTINUED)
     yield scope.case(subject, subject.fullest, scope.dtypes[0], variant="one of two groups")
     if any(name in subject.defaults for name in _BOUNDING):
-        yield scope.case(subject, {}, scope.dtypes[0], variant=_BOUNDS)
+        for variant in (_BOUNDS, _LISTED):
+            yield scope.case(subject, {}, scope.dtypes[0], variant=variant)
     if "cycle_momentum" in subject.defaults:
         yield scope.case(subject, {}, scope.dtypes[0], variant=_BETAS)
 
@@ -51,6 +52,8 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
 def check(trial: Trial) -> None:
     if trial.case.variant == _BETAS:
         _betas(trial)
+    elif trial.case.variant == _LISTED:
+        _listed(trial)
     elif trial.case.variant == _BOUNDS:
         _bounds(trial)
     else:
@@ -90,6 +93,25 @@ def _bounds(trial: Trial) -> None:
     _apart(trial, [*given.items(), *_held(run)])
     for name, tensor in given.items():
         trial.checker.same(f"{name} that was given, at the end", float(tensor), full[name])
+
+
+def _listed(trial: Trial) -> None:
+    """The same of a tensor for each group."""
+    import torch
+
+    from optbench.trials.schedulers import Run
+
+    full, optimizer = trial.full(), trial.optimizer()
+    count = len(optimizer.param_groups)
+    given = {name: [torch.tensor(full[name], dtype=torch.float64) for _ in range(count)]
+             for name in _BOUNDING if name in full}  # fmt: skip
+    run = Run(trial, optimizer, trial.build(optimizer, {**trial.case.options, **given}))
+    trial.follow("tensor bounds", run, 0, trial.last(_EPOCHS))
+    _apart(trial, [*((f"{name}[{i}] that was given", each) for name, tensors in given.items()
+                     for i, each in enumerate(tensors)), *_held(run)])  # fmt: skip
+    for name, tensors in given.items():
+        read = [float(each) for each in tensors]
+        trial.checker.same(f"{name} that was given, at the end", read, [full[name]] * count)
 
 
 def _held(run: Run) -> list[tuple[str, Tensor]]:

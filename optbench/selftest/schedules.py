@@ -347,7 +347,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "restarts-cursor-not-saved",
         "the epoch within the cycle is not in state_dict",
-        "cosineannealingwarmrestarts", "foreach", "sch.round_trip", "entries of the state",
+        "cosineannealingwarmrestarts", "foreach", "sch.round_trip", "stored at",
         wrap=cursor_not_saved,
     ),
     Fault(

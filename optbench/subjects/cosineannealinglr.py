@@ -17,6 +17,7 @@ SUBJECT = Subject(
     fullest={"T_max": 7, "eta_min": 0.001},
     dtypes=("float64",),
     degenerate=(
+        {"T_max": float("inf")},
         {"T_max": 0}, {"T_max": 1}, {"T_max": 2}, {"T_max": 2.5}, {"T_max": 10**9}, {"T_max": 1, "eta_min": 0.06},
     ),
 )  # fmt: skip

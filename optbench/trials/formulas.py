@@ -107,6 +107,8 @@ def _rate(subject: str, options: Options, epoch: float, base: float, group: int)
 
 def _fallen(at: float, length: float) -> float:
     """(1 + cos(pi * at/length)) / 2: 1 at 0, 0 at the length, 1 at twice the length."""
+    if length == math.inf:
+        return 1.0
     # The same as cos(pi/2 * at/length)**2; the sine of what is left keeps every digit near the end.
     return math.sin(math.pi / 2 * (length - at % (2 * length)) / length) ** 2
 

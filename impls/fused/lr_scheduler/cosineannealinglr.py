@@ -8,6 +8,7 @@ https://arxiv.org/abs/1608.03983, equation 5, without the restarts.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 
 from ...common.lr_scheduler.cosineannealinglr import CosineAnnealingLRBase
@@ -60,4 +61,5 @@ class CosineAnnealingLR(FusedScheduler, CosineAnnealingLRBase):
     schedule = SCHEDULE
 
     def shared(self) -> Sequence[float]:
-        return float(self.T_max), float(self.eta_min), math.pi / 2
+        # of a way without an end, one whose double is still a number: all of it is left then
+        return min(float(self.T_max), sys.float_info.max / 4), float(self.eta_min), math.pi / 2
