@@ -54,7 +54,9 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
             yield scope.case(subject, lively, dtype, shapes=shapes, steps=2)
     if lively:
         # More elements than are taken at a time, and so small a weight that what is lost is kept.
-        yield scope.case(subject, {"decay": 0.9999}, scope.some("float32")[0], shapes="large", steps=3)
+        for layout, shapes in (("contiguous", "large"), ("transposed", "3x5,300x300")):
+            usual = scope.some("float32")[0]
+            yield scope.case(subject, {"decay": 0.9999}, usual, layout=layout, shapes=shapes, steps=3)
     devices = ("several devices", "from one device to another")
     for variant in ("other dtypes", *devices, _META, *(f"caller {form}" for form in _FORMS)):
         yield scope.case(subject, lively, scope.dtypes[0], variant=variant)
