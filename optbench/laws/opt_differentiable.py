@@ -27,9 +27,9 @@ LAW = Law(
 # At the sixth step RAdam's variance is tractable.
 _STEPS = 6
 # A central difference in float64 is right to some 1e-10 of the values; what is wrong is wrong in the first digits.
-_BY_COUNT = "derivative by the count of steps"
 _APART = 2.0**-18
 _RELATIVE = 1e-5
+_BY_COUNT = "derivative by the count of steps"
 # torch documents, or reads, a tensor there.
 _TENSOR_DECAY = ("sgd", "adam", "adamw")
 

@@ -148,22 +148,24 @@ def load_shares_storage(cls: type[Any]) -> type[Any]:
     return Faulty
 
 
-def stale_pointer(cls: type[Any]) -> type[Any]:
-    def step(self: Any, original: Any) -> Any:
-        known = self.__dict__.setdefault("_known", {})
-        fresh = {}
-        for param in _params(self):
-            old = known.setdefault(param, param.detach())
-            if old.data_ptr() != param.data_ptr():
-                fresh[param] = param.detach()
-                param.data = old
-        try:
-            return original()
-        finally:
-            for param, values in fresh.items():
-                param.data = values
+def old_memory(optimizer: Any, original: Any) -> Any:
+    """After `p.data = ...` the memory that was there before is updated."""
+    known = optimizer.__dict__.setdefault("_known_memory", {})
+    fresh = {}
+    for param in _params(optimizer):
+        old = known.setdefault(param, param.detach())
+        if old.data_ptr() != param.data_ptr():
+            fresh[param] = param.detach()
+            param.data = old
+    try:
+        return original()
+    finally:
+        for param, values in fresh.items():
+            param.data = values
 
-    return _around_step(cls, step)
+
+def stale_pointer(cls: type[Any]) -> type[Any]:
+    return _around_step(cls, old_memory)
 
 
 def counter_saturates(cls: type[Any]) -> type[Any]:

@@ -9,14 +9,15 @@ from typing import Any
 from optbench.subjects import Subject
 
 from .changes import FOURTH_DIGIT
+from .schedulers import with_option
 
 Wrap = Callable[[Any], Any]
 
 
 def wrappers(subject: Subject) -> Iterator[tuple[str, str, Wrap]]:
     """Every operator for an averager: (its name, what it works on, a function that makes a class faulty)."""
-    yield "dead-option", "use_buffers", partial(_options, "use_buffers", lambda value: False)
-    yield "dead-option", "device", partial(_options, "device", lambda value: None)
+    yield "dead-option", "use_buffers", partial(with_option, "use_buffers", lambda value: False)
+    yield "dead-option", "device", partial(with_option, "device", lambda value: None)
     yield "off-by-one", "n_averaged", partial(_around_update, _counted_twice)
     yield "off-by-one", "begun", partial(_around_update, _ahead_while_it_counts)
     yield "drop-term", "first copy", partial(_around_update, _first_not_copied)
@@ -52,16 +53,6 @@ def functions(subject: Subject) -> Iterator[tuple[str, str, str, Wrap]]:
         yield "off-by-one", "batches of update_bn", "update_bn", _first_batch_twice
         yield "stale-state", "statistics of update_bn", "update_bn", _not_reset
         yield "mutated-input", "mode of update_bn", "update_bn", _mode_lost
-
-
-def _options(name: str, change: Callable[[Any], Any], cls: type[Any]) -> type[Any]:
-    class Faulty(cls):  # type: ignore[misc, valid-type]
-        def __init__(self, *given: Any, **options: Any) -> None:
-            if name in options:
-                options = {**options, name: change(options[name])}
-            super().__init__(*given, **options)
-
-    return Faulty
 
 
 def _around_update(update: Callable[[Any, Any, Callable[[Any], None]], None], cls: type[Any]) -> type[Any]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from optbench.subjects import Option, StateEntry, Subject
 
+from ..wraps import old_memory
 from .changes import FOURTH_DIGIT
 
 Wrap = Callable[[type[Any]], type[Any]]
@@ -45,7 +46,7 @@ def wrappers(subject: Subject) -> Iterator[tuple[str, str, Wrap]]:
     yield "skipped-tail", "elements", _stepping(_tail_kept)
     yield "skipped-tail", "parameters", _stepping(partial(_without_last, False))
     yield "skipped-tail", "groups", _stepping(partial(_without_last, True))
-    yield "stale-state", "param.data", _stepping(_old_memory)
+    yield "stale-state", "param.data", _stepping(old_memory)
     if not subject.sparse:
         yield "swap-order", "parameters", _stepping(_gradients_exchanged)
     yield "mutated-input", "grad", _stepping(partial(_after, _scale_gradients))
@@ -260,22 +261,6 @@ def _without_last(of_groups: bool, optimizer: Any, original: Any) -> Any:
     finally:
         for param, grad in zip(skipped, held, strict=True):
             param.grad = grad
-
-
-def _old_memory(optimizer: Any, original: Any) -> Any:
-    """After `p.data = ...` the memory that was there before is updated."""
-    known = optimizer.__dict__.setdefault("_known_memory", {})
-    fresh = {}
-    for param in _params(optimizer):
-        old = known.setdefault(param, param.detach())
-        if old.data_ptr() != param.data_ptr():
-            fresh[param] = param.detach()
-            param.data = old
-    try:
-        return original()
-    finally:
-        for param, values in fresh.items():
-            param.data = values
 
 
 def _gradients_exchanged(optimizer: Any, original: Any) -> Any:

@@ -63,15 +63,15 @@ def _of_option(option: Option) -> Iterator[tuple[str, str, Wrap]]:
 
     name, values = option.name, option.values
     if option.default is not REQUIRED:
-        yield "dead-option", name, partial(_options, name, lambda value: option.default)
+        yield "dead-option", name, partial(with_option, name, lambda value: option.default)
     elif any(value != values[0] for value in values) and name not in ("schedulers", "lr_lambda"):
-        yield "dead-option", name, partial(_options, name, lambda value: _as_given(values[0]))
+        yield "dead-option", name, partial(with_option, name, lambda value: _as_given(values[0]))
     if any(isinstance(value, Each) for value in values):
-        yield "wrong-group", name, partial(_options, name, _first_of_list)
+        yield "wrong-group", name, partial(with_option, name, _first_of_list)
     if any(isinstance(value, float) for value in values):
-        yield "fourth-digit", name, partial(_options, name, partial(_mapped, lambda value: value * FOURTH_DIGIT))
+        yield "fourth-digit", name, partial(with_option, name, partial(_mapped, lambda value: value * FOURTH_DIGIT))
     if any(type(value) is int for value in values):
-        yield "off-by-one", name, partial(_options, name, partial(_mapped, lambda value: value + 1))
+        yield "off-by-one", name, partial(with_option, name, partial(_mapped, lambda value: value + 1))
 
 
 def _as_given(value: Any) -> Any:
@@ -88,7 +88,7 @@ def _mapped(change: Callable[[Any], Any], value: Any) -> Any:
     return change(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
 
 
-def _options(name: str, change: Callable[[Any], Any], cls: type[Any]) -> type[Any]:
+def with_option(name: str, change: Callable[[Any], Any], cls: type[Any]) -> type[Any]:
     """A subclass whose constructor makes something else of an option that it is given."""
 
     class Faulty(cls):  # type: ignore[misc, valid-type]
