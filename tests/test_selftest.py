@@ -118,6 +118,19 @@ def test_a_survivor_fails_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     assert any(name in line and "survived" in line for line in told.lines(200))
 
 
+def test_a_run_that_is_ended_early_tells_what_it_saw_and_is_not_ok() -> None:
+    caught = Outcome("sgd/a", "drop-term", "", "", "sgd", "reference", "", "caught", "opt.oracle")
+    told = report.Report([caught], whole=False, planned=7)
+    assert not told.ok and not told.to_json()["ok"]
+    assert told.sentence() == ("INTERRUPTED: 1 of 7 faults and controls were looked at; 0 are not as they should be.")
+    lost = replace(caught, fault="sgd/b", status="survived", caught_by="")
+    assert (
+        report.Report([caught, lost], whole=False, planned=7)
+        .sentence()
+        .endswith("1 are not as they should be; first: sgd/b.")
+    )
+
+
 def test_a_survivor_that_is_listed_is_equivalent(monkeypatch: pytest.MonkeyPatch) -> None:
     planted(monkeypatch, nothing)
     monkeypatch.setattr(equivalents, "listed", lambda: (Equivalent("sgd/*@planted", "it does nothing"),))

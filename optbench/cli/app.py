@@ -90,17 +90,20 @@ def run(arguments: list[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         forgive_encoding(stream)
     try:
-        return int(get_command(app).main(arguments, prog_name="optbench", standalone_mode=False) or EXIT_OK)
+        status = int(get_command(app).main(arguments, prog_name="optbench", standalone_mode=False) or EXIT_OK)
     except OptbenchError as error:
         _say(str(error))
         return error.exit_status
     except _UsageProblem as error:
         return _wrong_usage(error)
     except (KeyboardInterrupt, typer.Abort):
-        _say("interrupted.")
-        return EXIT_INTERRUPTED
+        status = EXIT_INTERRUPTED
     except Exception as error:
         return _internal(error, arguments)
+    # typer makes this status of Ctrl-C, and says nothing.
+    if status == EXIT_INTERRUPTED:
+        _say("interrupted.")
+    return status
 
 
 def _wrong_usage(error: Exception) -> int:

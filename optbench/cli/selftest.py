@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from optbench.errors import EXIT_BROKEN
+from optbench.errors import EXIT_BROKEN, EXIT_INTERRUPTED
 
 from . import options
 from .options import Suite
 from .terminal import ProgressLine, note, width
+
+if TYPE_CHECKING:
+    from optbench.conformance import Progress
+    from optbench.selftest import Outcome
 
 
 class SelftestFormat(StrEnum):
@@ -37,21 +41,34 @@ def selftest(
 
     everything = algo == "all" and not keyword
     line = ProgressLine()
-    outcomes = []
+    outcomes: list[Outcome] = []
+    planned, ended = 0, True
+
+    def show(now: Progress) -> None:
+        nonlocal planned
+        planned = now.total
+        line.show(now.doing, now.done, now.total)
+
     try:
-        for outcome in run(suite.value, seed, lambda now: line.show(now.doing, now.done, now.total), algo, keyword):
+        for outcome in run(suite.value, seed, show, algo, keyword):
             outcomes.append(outcome)
+            if not outcome.ok:
+                line.clear()
+                note(f"{outcome.fault}: {outcome.status}")
     except KeyboardInterrupt:
-        line.clear()
-        note(f"{len(outcomes)} faults and controls were looked at.")
-        raise
+        if not outcomes:
+            raise
+        ended = False
     line.clear()
-    told = report.Report(outcomes, stale() if everything else [], everything)
+    whole = everything and ended
+    told = report.Report(outcomes, stale() if whole else [], whole, None if ended else planned)
     if format == SelftestFormat.json:
         print(json.dumps(told.to_json(), indent=1))
     else:
         for text in told.lines(width()):
             print(text)
         print(told.sentence())
+    if not ended:
+        raise typer.Exit(EXIT_INTERRUPTED)
     if not told.ok:
         raise typer.Exit(EXIT_BROKEN)

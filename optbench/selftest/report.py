@@ -22,11 +22,13 @@ class Report:
         outcomes: of faults and controls.
         stale: what is listed as equivalent, but is no mutant any more.
         whole: nothing was left out by name, so that what no fault needs can be told.
+        planned: how many there would have been, of a run that was ended early; None of one that came to its end.
     """
 
     outcomes: Sequence[Outcome]
     stale: Sequence[str] = ()
     whole: bool = True
+    planned: int | None = None
 
     @property
     def faults(self) -> list[Outcome]:
@@ -43,7 +45,7 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        return bool(self.faults) and not self.missed
+        return self.planned is None and bool(self.faults) and not self.missed
 
     @property
     def needed(self) -> dict[str, list[str]]:
@@ -90,6 +92,10 @@ class Report:
 
     def sentence(self) -> str:
         """What it comes to, in one line."""
+        if self.planned is not None:
+            first = f"; first: {self.missed[0].fault}" if self.missed else ""
+            looked_at = f"{len(self.outcomes)} of {self.planned} faults and controls were looked at"
+            return f"INTERRUPTED: {looked_at}; {len(self.missed)} are not as they should be{first}."
         if not self.faults:
             return "BROKEN: no fault was planted."
         status = Counter(outcome.status for outcome in self.faults)
