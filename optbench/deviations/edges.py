@@ -167,7 +167,7 @@ there.
     ),
     Deviation(
         "D-078",
-        "onecyclelr cosineannealingwarmrestarts cycliclr",
+        "onecyclelr cycliclr",
         "sch.formula sch.degenerate",
         "torch",
         "start + (end - start)*1 misses the end: 6e-12 of OneCycleLR's last rate are lost, CyclicLR misses max_lr",
@@ -188,6 +188,7 @@ The last rate is documented as initial_lr/final_div_factor, 4e-7 here, and stand
 end only up to the rounding of the start, 250,000 times as large. The first rate of a cosine phase, and the
 upper bound of CyclicLR, are missed by an ulp in the same way, with which a comparison to the bound goes wrong.
 """,
+        says="a rounding apart",
     ),
     Deviation(
         "D-079",

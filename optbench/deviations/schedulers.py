@@ -256,6 +256,7 @@ The documentation says that the factor at the end is end_factor, 0 here, and its
 other factors LinearLR ends beyond end_factor or short of it, and CosineAnnealingLR comes back to more than the
 initial rate.
 """,
+        says="a rounding apart",
     ),
     Deviation(
         "D-039",
@@ -692,5 +693,27 @@ tensors that each step writes.
 """,
         cases=("tensor_bounds",),
         says="tensor bounds",
+    ),
+    Deviation(
+        "D-102",
+        "cosineannealingwarmrestarts",
+        "sch.formula",
+        "torch",
+        "CosineAnnealingWarmRestarts counts no steps: its _step_count stays 0, also in a checkpoint",
+        "every scheduler counts its steps",
+        """\
+import torch
+optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+scheduler = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=5)
+for _ in range(3): optimizer.step(); scheduler.step()
+assert scheduler.state_dict()["_step_count"] == 0 and scheduler.last_epoch == 3
+""",
+        effect="state lost",
+        proof="""\
+Every other scheduler has 4 there, one of them the constructor's own step. This one has a step of its own, which leaves
+the count out; last_epoch and the rates are right.
+""",
+        cases=("any_epoch",),
+        says="steps taken",
     ),
 )

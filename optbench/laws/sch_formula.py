@@ -137,6 +137,7 @@ def _one_more(trial: Trial) -> None:
 
 def _within(trial: Trial, run: Run, epoch: int) -> None:
     """Between the rates that a schedule goes to and fro between, and there to the last bit; at first too."""
+    from optbench.trials.checker import rounding
     from optbench.trials.schedulers import LRS
 
     full, expected = trial.full(), trial.expected(epoch)
@@ -144,7 +145,8 @@ def _within(trial: Trial, run: Run, epoch: int) -> None:
         bounds = formulas.bounds(trial.subject.name, formulas.of_group(full, i), LRS[i])
         if bounds:
             inside = bounds[0] <= rate <= bounds[1]
-            told = f"got {rate!r}, outside {bounds[0]!r} to {bounds[1]!r}"
+            nearest = min(bounds, key=lambda bound, rate=rate: abs(bound - rate))
+            told = f"got {rate!r}, outside {bounds[0]!r} to {bounds[1]!r}{rounding(rate, nearest)}"
             trial.checker.true(f"lr of group {i} at epoch {epoch} is in its bounds", inside, told,
                                f"{bounds[0]!r} <= optimizer.param_groups[{i}]['lr'] <= {bounds[1]!r}")  # fmt: skip
         if epoch == 0 or (bounds and wanted in bounds):

@@ -127,7 +127,8 @@ class Checker:
         self.comparisons += 1
         if actual != expected:
             got, want = (float(value) if isinstance(value, (int, float)) else None for value in (actual, expected))
-            self._fail(Failure(what, f"{what}: got {actual!r}, want {expected!r}", got=got, want=want, shown=shown))
+            message = f"{what}: got {actual!r}, want {expected!r}{rounding(got, want)}"
+            self._fail(Failure(what, message, got=got, want=want, shown=shown))
 
     def equal(self, what: str, actual: Tensor, expected: Tensor) -> None:
         """Two tensors that have to be equal to the last bit, with the same dtype and shape; NaN equals NaN."""
@@ -200,7 +201,7 @@ class Checker:
         if self.error is None or not error <= self.error:
             self.error, self.cap = error, cap
         if not error <= cap:
-            message = f"{what}: got {actual!r}, want {expected!r}"
+            message = f"{what}: got {actual!r}, want {expected!r}{rounding(actual, expected)}"
             allowed = relative * abs(expected)
             self._fail(Failure(what, message, None, None, actual, expected, error, allowed, shown))
 
@@ -211,6 +212,13 @@ class Checker:
             if self.noticed:
                 self.noticed()
             self.failures.append(failure.message)
+
+
+def rounding(got: float | None, want: float | None) -> str:
+    """What a message adds where two unequal numbers of ordinary size differ by what rounding does, and not by more."""
+    if got is None or want is None or got == want or not math.isclose(got, want, rel_tol=1e-10, abs_tol=1e-15):
+        return ""
+    return ", a rounding apart"
 
 
 def _kind(tensor: Tensor) -> str:

@@ -101,6 +101,23 @@ def _refuse() -> None:
     raise ValueError("lr is -0.5")
 
 
+@pytest.mark.parametrize(
+    ("got", "want", "said"),
+    [
+        (0.30000000000000004, 0.3, ", a rounding apart"),
+        (1.1e-17, 0.0, ", a rounding apart"),
+        (0.0, 0.3, ""),
+        (0.3 * (1 + 1e-9), 0.3, ""),
+        (float("nan"), 0.3, ""),
+        ("0.3", 0.3, ""),
+    ],
+)
+def test_a_rounding_is_told_from_another_number(got: Any, want: float, said: str) -> None:
+    checker = Checker()
+    checker.same("lr", got, want)
+    assert checker.message == f"lr: got {got!r}, want {want!r}{said}"
+
+
 def test_a_refusal_has_a_type_and_names_the_value() -> None:
     checker = Checker()
     checker.raises("lr=-0.5", ValueError, _refuse, "-0.5")
