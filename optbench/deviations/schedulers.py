@@ -531,6 +531,7 @@ assert abs(optimizer.param_groups[0]["lr"] / math.sin(math.pi / 2000) ** 2 - 1) 
 absolute error.
 """,
         cases=("a_long_way",),
+        says="a rounding apart",
     ),
     Deviation(
         "D-051",
