@@ -49,6 +49,8 @@ def space(subject: Subject, scope: Scope) -> Space:
 def check(trial: Trial) -> None:
     import torch
 
+    from optbench.trials.sparse import share_memory
+
     run = trial.run()
     checker = trial.checker
     held = [{name: group[name] for name in _owned(trial, group)} for group in run.optimizer.param_groups]
@@ -61,7 +63,7 @@ def check(trial: Trial) -> None:
             checker.true(f"step {k + 1}, parameter {i} has the gradient it was given", run.params[i].grad is grad)
             if grad is not None and value is not None:
                 checker.equal(f"step {k + 1}, gradient of parameter {i}", grad, value)
-                shared = [name for name, entry in run.state(i).items() if _shares(entry, grad)]
+                shared = [name for name, entry in run.state(i).items() if share_memory(entry, grad)]
                 checker.true(
                     f"step {k + 1}, state of parameter {i} is not its gradient",
                     not shared,
@@ -89,13 +91,3 @@ def _copy(value: object) -> object:
     import torch
 
     return value.clone() if isinstance(value, torch.Tensor) else value
-
-
-def _shares(entry: object, grad: object) -> bool:
-    import torch
-
-    if not isinstance(entry, torch.Tensor) or not isinstance(grad, torch.Tensor) or not entry.numel():
-        return False
-    if grad.layout is not torch.strided:
-        grad = grad._values()
-    return entry.untyped_storage().data_ptr() == grad.untyped_storage().data_ptr()

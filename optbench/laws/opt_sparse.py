@@ -67,6 +67,7 @@ def check(trial: Trial) -> None:
 def _taken(trial: Trial, form: Form) -> None:
     """Beside a run with the same gradients in their plainest form."""
     from optbench.trials.beside import Beside
+    from optbench.trials.sparse import share_memory
 
     run, plain = trial.run(), trial.run()
     if trial.subject.sees != "all":
@@ -77,6 +78,11 @@ def _taken(trial: Trial, form: Form) -> None:
         _step(trial, run, k, form)
         given += [(f"of parameter {i}, step {k + 1}", param.grad, form(_rows(trial, i, k), i, k))
                   for i, param in enumerate(run.params)]  # fmt: skip
+        for i, param in enumerate(run.params):
+            shared = [name for name, entry in run.state(i).items() if share_memory(entry, param.grad)]
+            trial.checker.true(
+                f"step {k + 1}, state of parameter {i} is not its gradient", not shared, f"{shared} share its memory"
+            )
         _step(trial, plain, k, _plain(trial))
         beside.compare(f"step {k + 1}")
     for which, grad, same in given:

@@ -54,3 +54,15 @@ def _every_element(rows: Tensor, shape: torch.Size) -> Tensor:
     chosen = torch.zeros(shape, device=rows.device)
     chosen[rows[0]] = 1
     return chosen.to_sparse().coalesce()
+
+
+def share_memory(one: object, other: object) -> bool:
+    """Whether two tensors, dense or sparse, have elements in the same memory."""
+    return bool(_memory(one) & _memory(other))
+
+
+def _memory(value: object) -> set[int]:
+    if not isinstance(value, Tensor) or not value.numel():
+        return set()
+    values = value if value.layout is torch.strided else value._values()
+    return {values.untyped_storage().data_ptr()} if values.numel() else set()

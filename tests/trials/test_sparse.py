@@ -28,3 +28,11 @@ def test_a_placed_gradient_shares_nothing_with_the_oracles() -> None:
     grad = sparse.some_rows(torch.ones(4, 3, dtype=torch.float64), generator("rows"))
     for layout in LAYOUTS:
         assert sparse.placed(grad, layout)._values().data_ptr() != grad.values().data_ptr()
+
+
+def test_memory_is_shared_by_what_holds_the_same_values() -> None:
+    rows = torch.sparse_coo_tensor([[0, 2]], torch.ones(2, 3), (4, 3), check_invariants=False).coalesce()
+    assert sparse.share_memory(rows, rows.detach()) and sparse.share_memory(rows.values()[:1], rows)
+    assert not sparse.share_memory(rows, rows.clone())
+    assert not sparse.share_memory(rows, 3.0) and not sparse.share_memory(rows, None)
+    assert not sparse.share_memory(torch.ones(0), torch.ones(0))
