@@ -145,7 +145,7 @@ def _within(trial: Trial, run: Run, epoch: int) -> None:
         bounds = formulas.bounds(trial.subject.name, formulas.of_group(full, i), LRS[i])
         if bounds:
             inside = bounds[0] <= rate <= bounds[1]
-            nearest = min(bounds, key=lambda bound, rate=rate: abs(bound - rate))
+            nearest = bounds[0] if rate < bounds[0] else bounds[1]
             told = f"got {rate!r}, outside {bounds[0]!r} to {bounds[1]!r}{rounding(rate, nearest)}"
             trial.checker.true(f"lr of group {i} at epoch {epoch} is in its bounds", inside, told,
                                f"{bounds[0]!r} <= optimizer.param_groups[{i}]['lr'] <= {bounds[1]!r}")  # fmt: skip

@@ -93,9 +93,9 @@ class Report:
     def sentence(self) -> str:
         """What it comes to, in one line."""
         if self.planned is not None:
-            first = f"; first: {self.missed[0].fault}" if self.missed else ""
+            named = f"; first: {self.missed[0].fault}" if self.missed else ""
             looked_at = f"{len(self.outcomes)} of {self.planned} faults and controls were looked at"
-            return f"INTERRUPTED: {looked_at}; {len(self.missed)} are not as they should be{first}."
+            return f"INTERRUPTED: {looked_at}; {len(self.missed)} are not as they should be{named}."
         if not self.faults:
             return "BROKEN: no fault was planted."
         status = Counter(outcome.status for outcome in self.faults)
