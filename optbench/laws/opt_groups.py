@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from optbench import pairwise
 from optbench.case import AsTensor, Case
 from optbench.law import Law, Scope, Space
-from optbench.subjects import Subject
+from optbench.subjects import NAMES, Subject
 
 if TYPE_CHECKING:
     from optbench.trials.optimizers import Trial
@@ -40,8 +40,10 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
 
 def _option_sets(trial: Trial) -> list[dict[str, object]]:
     """Options that meet pairwise, a set a group; each group differs from its neighbours."""
-    # Foreign code may have options that are the whole optimizer's.
-    group = trial.run({}).optimizer.param_groups[0] if trial.implementation.target else trial.subject.defaults
+    # A class of an algorithm of its own may have options that are the whole optimizer's; one that stands for torch's
+    # is used with torch's groups.
+    known = trial.subject.name in NAMES
+    group = trial.subject.defaults if known else trial.run({}).optimizer.param_groups[0]
     # Tensors are opt.tensor_lr's, and capturable is refused where torch has no graphs.
     factors = {
         option.name: [value for value in option.values if not isinstance(value, AsTensor)]

@@ -48,6 +48,18 @@ CODE = """
                     if p.grad is not None:
                         p -= p.grad.mul_(group["lr"])
 
+    class OneForAll(torch.optim.Optimizer):
+        def __init__(self, params, lr=1e-3, weight_decay=0.0):
+            super().__init__(params, {"lr": lr})
+            self.weight_decay = weight_decay
+
+        @torch.no_grad()
+        def step(self, closure=None):
+            for group in self.param_groups:
+                for p in group["params"]:
+                    if p.grad is not None:
+                        p -= group["lr"] * (p.grad + self.weight_decay * p)
+
     class Dying(torch.optim.SGD):
         def step(self, closure=None):
             print("going down")
@@ -186,6 +198,14 @@ def test_without_an_algorithm_every_law_is_asked_that_needs_no_formula(folder, c
     assert err.startswith("No formula was judged: --algo NAME asks whether it is that algorithm, --oracle WHERE:CLASS")
     (path,) = Path(".optbench/runs").glob("*.json")
     assert path.stem.endswith("-check-Reference-Mutating")
+
+
+def test_what_stands_for_an_algorithm_of_torch_has_to_heed_a_groups_own_options(folder, capsys):
+    arguments = ["check", "--algo", "sgd", "--impl", "mine.py:OneForAll", "--law", "opt.groups", "--format", "json"]
+    assert run(arguments) == 1
+    seen = {row["case"]: row for row in json.loads(capsys.readouterr().out)["results"]}
+    broken = {case.rpartition("/")[2] for case, row in seen.items() if row["verdict"] == "fail"}
+    assert broken >= {"per-group_options", "group_joins_late"}
 
 
 def test_the_users_oracle_judges_formulas(folder, capsys):
