@@ -10,11 +10,11 @@ import pytest
 import torch
 from optbench.impls.peers.peer import Peer
 
-from optbench import registry, subjects
+from optbench import laws, registry, subjects
 from optbench.cli.app import run
 from optbench.errors import NothingToRun, UsageError
 from optbench.foreign import peers
-from optbench.planning import Plan, tasks
+from optbench.planning import Plan, cases, tasks
 from optbench.registry import IMPLEMENTATIONS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -101,7 +101,7 @@ def test_what_is_documented_to_be_another_algorithm_is_not_asked(present):
     sgd = asked("timm", "sgd", laws=("opt.sparse_in_time", "opt.oracle"))
     assert sgd and all(not task.case.options.get("weight_decay") for task in sgd)
     adamw = asked("heavyball", "adamw", laws=("opt.eps_regime", "opt.oracle", "opt.shapes"))
-    assert {task.law for task in adamw} == {"opt.eps_regime", "opt.oracle", "opt.shapes"}
+    assert {task.law for task in adamw} == {"opt.oracle", "opt.shapes"}, "there is no eps to ask about"
     assert all(task.case.options["eps"] == 1e-30 and task.case.dtype == "float32" for task in adamw)
     assert all("eps" not in task.adopted.defaults and task.adopted.dtypes == ("float32",) for task in adamw)
 
@@ -131,3 +131,10 @@ def test_a_subject_is_narrowed_to_what_both_mean():
     assert adamw.fullest == {"amsgrad": True}
     plain = subjects.load("sgd")
     assert plain.narrowed({}) == plain
+
+
+def test_gradients_are_not_scaled_to_an_eps_that_is_none():
+    radam = subjects.load("radam")
+    law = laws.entries()["opt.eps_regime"]
+    assert cases(law, radam, Plan("radam"))
+    assert not cases(law, radam.narrowed({"eps": (1e-30,)}), Plan("radam"))
