@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from optbench import deviations
 from optbench.failures import literals, script_averages, script_schedules
 from optbench.failures.finding import told
 from optbench.failures.tape import Memory, Step, Tape, Track, replayed
@@ -68,8 +69,17 @@ def first(results: Iterable[Result]) -> Result | None:
 
 
 def of(result: Result) -> str:
-    """The script of a failure, "" where what the law did is none of plain torch."""
-    return str((result.finding or {}).get("script", ""))
+    """The script of a failure; "" where what the law did is none of plain torch and the cause is none that is known."""
+    return str((result.finding or {}).get("script", "")) or _known(result)
+
+
+def _known(result: Result) -> str:
+    """The script of torch's deviation that accounts for a failure."""
+    row = next((row for row in deviations.TABLE if row.id == result.deviation), None)
+    if row is None or not result.implementation.startswith("torch"):
+        return ""
+    said = f"# Its cause is known, {row.id}: {row.torch_does}."
+    return f"{said}\n# The assertion holds, because that is so.\n\n{row.script}"
 
 
 def whole(result: Result) -> str:

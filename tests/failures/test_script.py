@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from optbench import registry, subjects
+from optbench import deviations, registry, subjects
 from optbench.case import Case
 from optbench.checking import Task, check, check_isolated
 from optbench.cli.app import run
@@ -261,6 +262,16 @@ def test_where_there_is_no_script_the_command_stands_in_its_place() -> None:
         "# With optbench: optbench check …",
         "# What this law does cannot be written in a few lines of plain torch.",
     ]
+
+
+def test_where_torchs_cause_is_known_its_script_stands_in_its_place() -> None:
+    known = Result("opt.snapshot", "state", "sgd", "torch-forloop", "torch", True, "x", "fail", 1, message="wrong",
+                   reproduce="optbench check …", deviation="D-010")  # fmt: skip
+    (row,) = [row for row in deviations.TABLE if row.id == "D-010"]
+    text = script.whole(known)
+    assert "# Its cause is known, D-010: " in text and text.endswith(row.script)
+    assert passes(text)
+    assert script.of(replace(known, implementation="mine")) == ""
 
 
 def test_the_first_judged_failure_is_shown() -> None:
