@@ -34,3 +34,16 @@ def test_precision_and_what_was_skipped() -> None:
 
 def test_implementations_that_are_context_have_no_table() -> None:
     assert render({"results": [row("fail") | {"judged": False}]}) == ""
+
+
+def test_what_foreign_code_inherits_from_torch_is_told_though_it_is_not_held_against_it() -> None:
+    inherited = row("fail", deviation="D-010", judged=False, backend="foreign")
+    assert table(inherited, row("pass"))[-1] == "| opt.pure | (✗) 1/2 |"
+    # What nobody asks of foreign code unless it stands in for torch.optim.
+    assert table(inherited | {"deviation": None}, row("pass"))[-1] == "| opt.pure | ✓ 1 |"
+
+
+def test_a_grade_is_no_verdict() -> None:
+    laws = {"opt.pure": {"grade": False}, "opt.bit_exact": {"grade": True}}
+    rows = [row("pass"), row("precision", "opt.bit_exact")]
+    assert "opt.bit_exact" not in render({"results": rows, "laws": laws})
