@@ -81,6 +81,7 @@ def plan(suite: str = "quick", algo: str = "all", keyword: str = "") -> list[lis
         UsageError: a name that is unknown, or an expression that selects nothing.
     """
     groups: dict[str, list[_Unit]] = {}
+    dear: set[str] = set()
     for subject in subjects.select(algo):
         for tier in dict.fromkeys((*catalogue.TIERS, *(fault.tier for fault in FAULTS))):
             faults = [fault.id for fault in FAULTS if (fault.subject, fault.tier) == (subject.name, tier)]
@@ -89,10 +90,14 @@ def plan(suite: str = "quick", algo: str = "all", keyword: str = "") -> list[lis
             if unit.faults or unit.mutants:
                 # An interpreter has a process of its own, with its environment.
                 alone = registry.IMPLEMENTATIONS[tier].worker
-                groups.setdefault(tier if alone else subject.name, []).append(unit)
+                name = tier if alone else subject.name
+                groups.setdefault(name, []).append(unit)
+                # Where every step is interpreted, or is of several evaluations.
+                dear |= {name} if alone or subject.closure else set()
     if not groups:
         raise UsageError(f"-k {keyword!r} selects no fault: `optbench selftest --format json` tells their ids.")
-    return sorted(groups.values(), key=lambda units: -sum(len(unit.faults) + len(unit.mutants) for unit in units))
+    counted = {name: sum(len(unit.faults) + len(unit.mutants) for unit in units) for name, units in groups.items()}
+    return [groups[name] for name in sorted(groups, key=lambda name: (name not in dear, -counted[name]))]
 
 
 def chosen(mutants: Sequence[Mutant], suite: str, keyword: str = "") -> list[str]:
