@@ -46,6 +46,7 @@ The mean of 1 to 99 is 50. What is kept is cut off to whole numbers at each upda
 adds up; use_buffers=True is documented to average all buffers.
 """,
         cases=("use_buffers=True",),
+        says="whole numbers",
     ),
     Deviation(
         "D-022",
@@ -172,5 +173,53 @@ The statistics are reset before the first batch is asked for; an empty loader, a
 up, says nothing about the data, and nothing tells that they are gone.
 """,
         cases=("empty_loader",),
+    ),
+    Deviation(
+        "D-103",
+        "ema swa",
+        "avg.oracle",
+        "torch-foreach",
+        "an average that is kept in float32 of a model in 16 bits cannot be updated by lists of tensors",
+        "the average has a dtype of its own",
+        """\
+import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+model = torch.nn.Linear(1, 1, dtype=torch.bfloat16)
+average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.999))
+average.module.float()
+average.update_parameters(model)
+try: average.update_parameters(model)
+except RuntimeError as error: refused = error
+assert "expected dtype float" in str(refused)
+""",
+        effect="raises",
+        proof="""\
+The first update, which copies, goes through, as do all with get_ema_avg_fn. Averages of 16-bit models stand still
+unless they have more digits than these (D-022).
+""",
+        cases=("a_wider_average",),
+        says="expected dtype",
+    ),
+    Deviation(
+        "D-104",
+        "ema",
+        "avg.oracle",
+        "torch-forloop",
+        "of a model in fewer bits than its average the new part is rounded to these: in bfloat16 to 3 digits",
+        "it is added with all digits of the average",
+        """\
+import torch
+ema = torch.optim.swa_utils.get_ema_avg_fn(0.999)
+averaged, current = torch.zeros(1), torch.ones(1, dtype=torch.bfloat16)
+error = ema(averaged, current, 1).item() / 0.001 - 1
+assert 1e-4 < abs(error) < 1e-2
+""",
+        effect="digits lost",
+        proof="""\
+(1 - decay)*current is computed in the model's dtype before it meets the average: its own get_swa_avg_fn subtracts
+first, and loses nothing.
+""",
+        cases=("a_wider_average",),
+        says="scaled error",
     ),
 )

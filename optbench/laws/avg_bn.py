@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from optbench.case import Case
 from optbench.law import Law, Scope
@@ -23,7 +23,7 @@ LAW = Law(
     host=True,
 )
 
-_FORMS = ("tensor", "tuple", "list", "on a device", "mixed modes")
+_FORMS = ("tensor", "tuple", "list", "mapping", "on a device", "mixed modes")
 _RAISES = ("the loader raises", "the loader raises at once", "the model raises")
 _SIZES = (4, 9, 2, 6)
 _MOMENTA = (0.1, None, 0.37)
@@ -74,6 +74,16 @@ class _Broken(Exception):
     pass
 
 
+class _Elsewhere:
+    """A batch that is no tensor before it is moved."""
+
+    def __init__(self, batch: Tensor) -> None:
+        self._batch = batch
+
+    def to(self, device: Any) -> Tensor:
+        return self._batch.to(device)
+
+
 def _net(trial: Trial) -> Any:
     """Three batch norms, each of a known linear function of the input, some of them in evaluation mode."""
     import torch
@@ -91,13 +101,14 @@ def _net(trial: Trial) -> Any:
             norms: list[nn.Module] = [torch.nn.BatchNorm1d(3, momentum=momentum) for momentum in _MOMENTA]
             self.norms = torch.nn.ModuleList(norms if normed else [])
 
-        def forward(self, x: Tensor) -> Tensor:
+        def forward(self, x: Any) -> Tensor:
+            x = x["x"] if isinstance(x, dict) else x
             self.seen_grad.append(torch.is_grad_enabled())
             if raises and len(self.seen_grad) == 2:
                 raise _Broken
             for i, norm in enumerate(self.norms):
                 norm((i + 1) * x - i)
-            return x
+            return cast("Tensor", x)
 
     net = Net().to(device=trial.case.device, dtype=dtype_of(trial.case.dtype))
     for norm in net.norms:
@@ -131,10 +142,10 @@ def _batches(trial: Trial, variant: str) -> Iterator[Any]:
         if variant == "the loader raises" and k == 2:
             raise _Broken
         if variant == "on a device":
-            yield (batch, "target")
+            yield (_Elsewhere(batch), "target")
             continue
         batch = batch.to(device)
-        yield {"tuple": (batch, "target"), "list": [batch, "target"]}.get(variant, batch)
+        yield {"tuple": (batch, "target"), "list": [batch, "target"], "mapping": {"x": batch}}.get(variant, batch)
 
 
 def _statistics(trial: Trial, net: Any) -> None:

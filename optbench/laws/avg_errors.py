@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from optbench.case import Case, format_value
@@ -16,13 +17,14 @@ LAW = Law(
     id="avg.errors",
     level="torch",
     statement="every illegal argument raises torch's exception type and names the value; what is just legal is taken",
-    catches="a decay out of its range that is accepted, two functions for one average, a bound that is itself refused",
+    catches="a decay out of its range, two functions for one average, a bound that is refused, shapes that do not fit",
     kind="averager",
     host=True,
 )
 
 _FORMS = ("avg_fn", "multi_avg_fn")
 _BOTH = "both functions"
+_UNFIT = "a model of other shapes"
 
 
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
@@ -33,6 +35,8 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
         for form in _FORMS:
             yield scope.case(subject, {}, scope.dtypes[0], variant=f"{kind}-{number} {form} {text}")
     yield scope.case(subject, {}, scope.dtypes[0], variant=_BOTH)
+    for dtype in scope.some("float32", "bfloat16"):
+        yield scope.case(subject, {}, dtype, shapes="3x5", variant=_UNFIT)
 
 
 def check(trial: Trial) -> None:
@@ -46,6 +50,9 @@ def check(trial: Trial) -> None:
         both = {form: trial.function(form) for form in _FORMS}
         trial.checker.raises(_BOTH, "AssertionError", lambda: trial.run(arguments=both), "avg_fn")
         return
+    if trial.case.variant == _UNFIT:
+        _unfit(trial)
+        return
     call, form, _ = trial.case.variant.split(" ", 2)
     kind, number = call.split("-")
     if kind == "edge":
@@ -58,3 +65,19 @@ def check(trial: Trial) -> None:
     illegal = trial.subject.illegal[int(number)]
     wrong = replace(trial, case=replace(trial.case, options=dict(illegal.options)))
     trial.checker.raises(call, illegal.error, lambda: wrong.function(form), illegal.names)
+
+
+def _unfit(trial: Trial) -> None:
+    """It is refused before anything is read from where it has nothing, and the average goes on with what fits."""
+    from dataclasses import replace
+
+    from optbench.trials.weights import Source
+
+    run = trial.run()
+    for k in range(trial.case.steps):
+        for shapes in ("4x5", "3x4", "2x5"):
+            update = partial(trial.update, run.averager, Source(replace(trial.case, shapes=shapes), []))
+            trial.checker.raises(f"{shapes} at update {k + 1}", "RuntimeError", update, "size")
+        trial.checker.same("n_averaged after the refusals", int(run.averager.n_averaged), k)
+        run.update(k)
+        run.judge(f"update {k + 1}")

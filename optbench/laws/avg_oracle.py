@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from optbench import pairwise
@@ -24,12 +25,13 @@ LAW = Law(
 )
 
 _LAYOUTS = ("contiguous", "transposed", "channels_last", "strided")
-_MOMENTS = ("every step", "resumed", "written", "replaced")
+_MOMENTS = ("every step", "resumed", "loaded back", "written", "replaced")
 # After this many updates something happens to an average that is not left alone.
 _HAPPENS = 2
 _FORMS = ("multi_avg_fn", "avg_fn")
 _NOTHING = "a model without tensors"
 _META = "on the meta device"
+_WIDER = "a wider average"
 _SHAPES = ("zero first", "zero last", "zero middle", "all zero", "small odd", "scalars", "many", "blocks")
 
 
@@ -53,19 +55,23 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
         for shapes in _SHAPES if scope.suite == "full" else _SHAPES[(dtype == "float32") == bool(lively) :: 2]:
             yield scope.case(subject, lively, dtype, shapes=shapes, steps=2)
     if lively:
-        # More elements than are taken at a time, and so small a weight that what is lost is kept.
-        for layout, shapes in (("contiguous", "large"), ("transposed", "3x5,300x300")):
+        # More elements than are taken at a time, and so small a weight that what is lost is kept. Of a strided model
+        # the average is contiguous.
+        for layout, shapes in (("contiguous", "large"), ("transposed", "3x5,300x300"), ("strided", "3x5,300x300")):
             usual = scope.some("float32")[0]
             yield scope.case(subject, {"decay": 0.9999}, usual, layout=layout, shapes=shapes, steps=3)
     devices = ("several devices", "from one device to another")
-    for variant in ("other dtypes", *devices, _META, *(f"caller {form}" for form in _FORMS)):
+    for variant in ("other dtypes", *devices, _META, _WIDER, *(f"caller {form}" for form in _FORMS)):
         yield scope.case(subject, lively, scope.dtypes[0], variant=variant)
     if "use_buffers" in combined:
         yield scope.case(subject, {**lively, "use_buffers": True}, scope.dtypes[0], variant="flags", steps=6)
     yield scope.case(subject, lively, scope.dtypes[0], variant=_NOTHING)
     for form in _FORMS:
-        yield scope.case(subject, lively, scope.dtypes[0], variant=f"own {form} in torch")
-        yield scope.case(subject, lively, scope.dtypes[0], variant=f"torch {form} in own")
+        own = f"own {form} in torch"
+        for variant in (own, f"torch {form} in own"):
+            yield scope.case(subject, lively, scope.dtypes[0], variant=variant)
+        if "use_buffers" in combined:
+            yield scope.case(subject, {**lively, "use_buffers": True}, scope.some("complex64")[0], variant=own)
 
 
 def space(subject: Subject, scope: Scope) -> Space:
@@ -89,6 +95,8 @@ def check(trial: Trial) -> None:
         _follow(trial, trial.run(arguments={**trial.arguments(""), "device": "cpu"}))
     elif variant == _META:
         _meta(trial)
+    elif variant == _WIDER:
+        _wider(trial)
     elif variant.startswith(("own ", "torch ")):
         _follow(trial, _mixed(trial, variant))
     elif trial.form and not trial.implementation.target:
@@ -98,14 +106,14 @@ def check(trial: Trial) -> None:
 
 
 def _follow(trial: Trial, run: Run) -> None:
-    happens = {"resumed": run.resume, "written": run.overwrite, "replaced": run.replace}
+    happens = {"resumed": run.resume, "loaded back": run.back, "written": run.overwrite, "replaced": run.replace}
     for k in range(trial.case.steps):
         if k == _HAPPENS and trial.case.moment in happens:
             happens[trial.case.moment]()
         run.update(k)
         run.judge(f"update {k + 1}")
         if not trial.implementation.target:
-            trial.checker.same(f"update {k + 1}, n_averaged", int(run.averager.n_averaged), k + 1)
+            trial.checker.same(f"update {k + 1}, n_averaged", int(run.averager.n_averaged), run.counted)
     run.untouched()
 
 
@@ -134,15 +142,53 @@ def _meta(trial: Trial) -> None:
     trial.checker.true("the average is on its device", not elsewhere, f"{elsewhere} are not")
 
 
+def _wider(trial: Trial) -> None:
+    """Of a model in another dtype, as of a 16-bit one in float32: the average has all digits of its own."""
+    import copy
+
+    import torch
+
+    from optbench.trials.base import Unsupported
+
+    if trial.implementation.target:
+        raise Unsupported("in which dtype foreign averages are is their own affair")
+    run = trial.run()
+    model = run.model
+    trial.module(run.averager).to(torch.float64)
+    for k in range(trial.case.steps):
+        run.model = model
+        run.update(k)
+        run.model = copy.deepcopy(model).to(torch.float64)
+        run.judge(f"update {k + 1}")
+
+
 def _mixed(trial: Trial, variant: str) -> Run:
     """The function of one with the class of another, torch's."""
     from optbench import registry
 
     whose, form = variant.split()[:2]
     torchs = registry.IMPLEMENTATIONS["torch-foreach" if form == "multi_avg_fn" else "torch-forloop"]
-    if whose == "own":
-        return trial.run(arguments={form: trial.function(form)}, implementation=torchs)
-    return trial.run(arguments={form: trial.function(form, torchs)})
+    function = trial.function(form, None if whose == "own" else torchs)
+    watched = {"avg_fn": partial(_one, trial, function), "multi_avg_fn": partial(_many, trial, function)}[form]
+    return trial.run(arguments={form: watched if whose == "own" else function},
+                     implementation=torchs if whose == "own" else None)  # fmt: skip
+
+
+def _one(trial: Trial, function: Any, averaged: Tensor, current: Tensor, counted: Any) -> Tensor:
+    """Call a function of one tensor, which makes a new one."""
+    given, kept = (averaged, current), (averaged.clone(), current.clone())
+    result: Tensor = function(averaged, current, counted)
+    for what, tensor, before in zip(("average", "model's tensor"), given, kept, strict=True):
+        trial.checker.equal(f"the {what} that avg_fn was given", tensor, before)
+    return result
+
+
+def _many(trial: Trial, function: Any, averaged: Sequence[Tensor], current: Sequence[Tensor], counted: Any) -> None:
+    """Call a function of lists, which writes to the first."""
+    kept = [tensor.clone() for tensor in current]
+    function(averaged, current, counted)
+    for tensor, before in zip(current, kept, strict=True):
+        trial.checker.equal("a model's tensor that multi_avg_fn was given", tensor, before)
 
 
 def _callers(trial: Trial, form: str) -> None:

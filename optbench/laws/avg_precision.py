@@ -44,6 +44,9 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
         updates = _QUICK_EMA if options else _QUICK_MEAN
         yield scope.case(subject, options, dtype, stream=stream,
                          steps=_QUICK_HALVES if dtype in ("bfloat16", "float16") else updates)  # fmt: skip
+    if not options:
+        yield scope.case(subject, {}, scope.some("bfloat16")[0], stream="constant", variant="default",
+                         steps=_QUICK_HALVES)  # fmt: skip
 
 
 def models(case: Case, updates: int) -> Tensor:
@@ -81,7 +84,8 @@ def check(trial: Trial) -> None:
     shown = everything.to(device=case.device, dtype=dtype)
     model = torch.nn.Module()
     model.weight = torch.nn.Parameter(shown[0].clone())
-    averager = trial.build(model)
+    default = trial.case.variant == "default" and not trial.implementation.target
+    averager = trial.build(model, {} if default else None)
     judged = (3 * updates // 4, updates)
     for k in range(updates):
         model.weight.detach().copy_(shown[k])

@@ -54,6 +54,7 @@ class Run:
         self._begun = 0
         self._starts: dict[str, Tensor] = {}
         self._models: list[dict[str, Tensor]] = []
+        self._early: dict[str, Any] = {}
 
     def put(self, k: int) -> None:
         """Give the model's tensors their values of update `k`."""
@@ -67,6 +68,8 @@ class Run:
         self._models.append({name: exact(tensor) for name, tensor in tensors(self.model).items()})
         self.trial.update(self.averager, self.model)
         self.counted += 1
+        if self.counted == 1 and self.case.moment == "loaded back":
+            self._early = copy.deepcopy(self.averager.state_dict())
 
     def averaged(self) -> dict[str, Tensor]:
         """The averaged model's tensors by name."""
@@ -82,6 +85,12 @@ class Run:
         saved = self.averager.state_dict()
         self.averager = self._make()
         self.averager.load_state_dict(saved)
+        self.restart()
+
+    def back(self) -> None:
+        """Load what the averager was after its first update."""
+        self.averager.load_state_dict(self._early)
+        self.counted = 1
         self.restart()
 
     def overwrite(self) -> None:

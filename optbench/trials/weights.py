@@ -12,7 +12,7 @@ from optbench.trials.problem import LAYOUTS, Placed, dtype_of, generator, shapes
 OTHERS = ("float32", "bfloat16", "float64", "complex64")
 # Where there is but one device, all share it.
 SEVERAL = "several devices"
-_WHOLE = 50
+_WHOLE, _LARGE = 50, 2**24 + 1
 
 
 class Tail(nn.Module):
@@ -69,5 +69,7 @@ def value(case: Case, name: str, like: Tensor, k: int) -> Tensor:
     if like.dtype is torch.bool:
         return torch.randint(0, 2, like.shape, generator=rng).bool()
     if not (like.is_floating_point() or like.is_complex()):
-        return torch.randint(-_WHOLE, _WHOLE, like.shape, generator=rng) + 3 * _WHOLE * k
+        found = torch.randint(-_WHOLE, _WHOLE, like.shape, generator=rng) + 3 * _WHOLE * k
+        # More digits than float32 has.
+        return found * _LARGE if like.dtype is torch.int64 else found
     return torch.randn(like.shape, generator=rng, dtype=wide(like.dtype)).to(like.dtype)

@@ -28,7 +28,7 @@ class Average:
 
     @torch.no_grad()
     def __call__(self, averaged: Tensor, current: Tensor, num_averaged: Tensor | int) -> Tensor:
-        moved = averaged.detach().clone()
+        moved = averaged.clone()
         MultiAverage(self.decay)([moved], [current], num_averaged)
         return moved
 
@@ -40,14 +40,13 @@ class MultiAverage(Average):
     def __call__(  # type: ignore[override]
         self, averaged: Tensors, current: Tensors, num_averaged: Tensor | int
     ) -> None:
-        dtype, weight = averaged[0].dtype, self.weight(num_averaged)
-        if dtype.is_floating_point or dtype.is_complex:
-            # a = a + w*(p - a)
-            torch._foreach_lerp_(averaged, converted(current, dtype), weight)
-            return
-        wide = converted(averaged, torch.float64)
-        torch._foreach_lerp_(wide, converted(current, torch.float64), weight)
-        narrow(wide, averaged)
+        dtype = averaged[0].dtype
+        whole = not (dtype.is_floating_point or dtype.is_complex)
+        wide = converted(averaged, torch.float64) if whole else averaged
+        # a = a + w*(p - a)
+        torch._foreach_lerp_(wide, converted(current, wide[0].dtype), self.weight(num_averaged))
+        if whole:
+            narrow(wide, averaged)
 
 
 def get_ema_multi_avg_fn(decay: float = 0.999) -> MultiAverage:
@@ -78,9 +77,8 @@ def wide_dtype(dtype: torch.dtype) -> torch.dtype:
 
 
 def narrow(wide: Tensors, averaged: Tensors) -> None:
-    """Write averages into what `module` holds; whole numbers to the nearest."""
-    dtype = averaged[0].dtype
-    whole = not (dtype.is_floating_point or dtype.is_complex)
+    """Write averages that are kept in a wide dtype into what `module` holds; whole numbers to the nearest."""
+    whole = wide[0].dtype == torch.float64
     torch._foreach_copy_(averaged, [tensor.round() for tensor in wide] if whole else wide)
 
 

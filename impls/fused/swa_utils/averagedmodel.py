@@ -58,9 +58,9 @@ class _SingleAverage(_Average):
 
     @torch.no_grad()
     def __call__(self, averaged: Tensor, current: Tensor, num_averaged: Tensor | int) -> Tensor:
-        result = averaged.detach().clone()
+        result = averaged.clone()
         weight = self.weight(0 if self.decay is not None else int(num_averaged))
-        Passes([result], [current.detach()]).run([result], [current.detach()], weight)
+        Passes([result], [current]).run([result], [current], weight)
         return result
 
 

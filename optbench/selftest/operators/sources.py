@@ -101,11 +101,12 @@ def planted(mutant: SourceMutant) -> Iterator[None]:
     )
     function = _function(importlib.import_module(mutant.module), mutant.function, mutant.line)
     name = f"<mutant {mutant.id}>"
-    with mutant.edit.made():
-        code = compile(ast.Module([stands], []), name, "exec")
-        text = ast.unparse(node)
-    changed = _code(code, mutant.function, mutant.line)
     original = function.__code__
+    with mutant.edit.made():
+        text = ast.unparse(node)
+        with _closing_over(original, node):
+            code = compile(ast.Module([stands], []), name, "exec")
+    changed = _code(code, mutant.function, mutant.line)
     if changed is None or changed.co_freevars != original.co_freevars:
         raise OptbenchError(f"selftest: {mutant.id} cannot be planted: its function closes over other names.")
     # Compilers of rules ask for the source of what they compile.
@@ -119,6 +120,19 @@ def planted(mutant: SourceMutant) -> Iterator[None]:
         function.__code__ = original
         del linecache.cache[name]
         _forget(mutant.module)
+
+
+@contextlib.contextmanager
+def _closing_over(original: CodeType, node: ast.FunctionDef) -> Iterator[None]:
+    """A method that calls super() has a cell for its class, which one that has lost the call needs as well."""
+    if "__class__" not in original.co_freevars:
+        yield
+        return
+    node.body += ast.parse("if 0: __class__").body
+    try:
+        yield
+    finally:
+        node.body.pop()
 
 
 def _shown(text: str) -> str:
