@@ -57,8 +57,9 @@ class LBFGS(LBFGSBase):
     def _minimize(self, closure: Callable[[], Any], group: dict[str, Any], state: dict[str, Any]) -> Any:
         lr, tolerance_change = group["lr"], group["tolerance_change"]
         if isinstance(lr, Tensor):
-            # step sizes round as tensors, as in torch; a copy, because the last one stays in the state
-            lr = lr.detach().squeeze().clone()
+            # a tensor, as in torch, but with all digits, or a line search's step sizes had those of its dtype; a copy,
+            # because the last one stays in the state
+            lr = lr.detach().squeeze().clone().double()
         first_loss = closure()
         loss, evaluations = float(first_loss), 1
         state["func_evals"] += 1

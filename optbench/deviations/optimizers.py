@@ -118,10 +118,10 @@ nesterov, where it works on a copy. Gradients that are accumulated over steps go
     ),
     Deviation(
         "D-006",
-        "adafactor adagrad adam adamax adamw asgd muon nadam sparse_adam",
-        "opt.oracle opt.matches_reference opt.precision opt.tensor_lr",
+        "adafactor adagrad adam adamax adamw asgd muon nadam sparse_adam lbfgs",
+        "opt.oracle opt.matches_reference opt.precision opt.tensor_lr lbfgs.search",
         "torch-forloop torch-fused",
-        "a float32 tensor lr has the for-loop round what it multiplies, as 1 - lr*weight_decay, to float32 for float64",
+        "a float32 tensor lr has 1 - lr*weight_decay, or steps of a line search, rounded to float32 for float64",
         "the number in the tensor is used; scalars stay in float64",
         """\
 import torch

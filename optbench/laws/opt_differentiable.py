@@ -41,7 +41,8 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     factors = {
         option.name: tuple(value for value in option.values if not isinstance(value, AsTensor)) for option in options
     }
-    rows = pairwise.rows(factors, subject.forbidden, scope.seed)[: None if scope.suite == "full" else 2]
+    full = scope.suite == "full"
+    rows = pairwise.rows(factors, subject.forbidden, scope.seed if full else 0)[: None if full else 2]
     for what in ("gradients", "start", "lr", *(("weight_decay",) if subject.name in _TENSOR_DECAY else ())):
         for row in (dict(subject.fullest), *rows):
             if what != "weight_decay" or not row.get("decoupled_weight_decay"):
