@@ -436,7 +436,7 @@ defaults, and LBFGS keeps its parameters beside them.
     Deviation(
         "D-093",
         "sparse_adam",
-        "opt.oracle opt.matches_reference",
+        "opt.oracle opt.matches_reference opt.groups",
         # torch's for-loop judges the reference, so that its loss shows there too.
         "torch-forloop reference",
         "SparseAdam adds (1 - beta1)*(g - m) to m whatever beta1 is: with a beta1 of 0 it leaves the rounding of m",
@@ -454,7 +454,8 @@ assert optimizer.state[p]["exp_avg"].item() == 0.0
         proof="""\
 A beta1 of 0 is legal, and m is then g by the rule. torch's Adam, which takes means by lerp, gives it to the last bit.
 """,
-        cases=("betas=0:0.5",),
+        cases=("betas=0:0.5", "option_changed"),
+        says="exp_avg of",
     ),
     Deviation(
         "D-095",
