@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from optbench import deviations
-from optbench.failures import literals, script_averages, script_schedules
+from optbench.failures import literals, script_averages
 from optbench.failures.finding import told
 from optbench.failures.tape import Memory, Step, Tape, Track, replayed
 from optbench.foreign.loading import adapter_of
@@ -46,8 +46,8 @@ def _listen(trial: Any, dry: bool) -> None:
     if hasattr(trial, "tape"):
         trial.tape = Tape(dry)
         trial.checker.noticed = trial.tape.mark
-    elif hasattr(trial, "mark"):
-        trial.checker.noticed = trial.mark
+    elif hasattr(trial, "listen"):
+        trial.listen()
 
 
 def heading(result: Result) -> str:
@@ -96,8 +96,10 @@ def written(trial: Any) -> str:
             # It cannot be tried.
             return "\n".join([*_body(trial, Failure("it dies", "", shown=_DIES), draw=False), ""])
         bodies = [_body(trial, failure, draw) for draw in (False, True)]
+    elif getattr(trial, "journal", None):
+        bodies = [trial.journal.body(failure)]
     elif failure:
-        bodies = list((script_schedules if hasattr(trial, "mark") else script_averages).bodies(trial, failure))
+        bodies = list(script_averages.bodies(trial, failure))
     else:
         bodies = []
     texts = ["\n".join([*body, ""]) for body in bodies if body]

@@ -1,77 +1,103 @@
-"""The body of a script about a scheduler: what it was made of, the steps that were taken, the fact that fails."""
+"""What is special about scripts about schedulers: how one is made, and the text of its options."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import groupby
+import math
+from collections.abc import Callable
 from typing import Any
 
+import torch
+
 from optbench.failures import literals
-from optbench.foreign.loading import adapter_of
+from optbench.failures.journal import Journal
+from optbench.foreign.loading import adapter_of, load_class
+from optbench.registry import Implementation
 from optbench.subjects import load
 from optbench.subjects._schedule import Each, Part, Plain
 from optbench.trials.checker import Failure
 
-
-def bodies(trial: Any, failure: Failure) -> Iterator[list[str]]:
-    """Lines of plain torch; none where what was done is not the usual."""
-    runs = [run for run in trial.runs if run.made]
-    if not runs or not failure.shown:
-        return
-    run = runs[-1]
-    lrs, part = run.made
-    imports: list[str] = []
-    made = _called(trial, part, imports, len(lrs))
-    groups = ", ".join(f'{{"params": [torch.zeros(1, requires_grad=True)], "lr": {lr!r}}}' for lr in lrs)
-    yield ["import torch", *sorted(set(imports)), "",
-           f"optimizer = torch.optim.SGD([{groups}], lr=0.1, momentum=0.9)", f"scheduler = {made}",
-           *_steps(run.did[: run.marked]), "",
-           f'assert {failure.shown}, [group["lr"] for group in optimizer.param_groups]']  # fmt: skip
+_CALLS = {
+    "optimizer": ("step", "add_param_group", "state_dict", "load_state_dict"),
+    "scheduler": ("step", "state_dict", "load_state_dict", "get_last_lr", "lr_at"),
+}
+_RATES = '[group["lr"] for group in optimizer.param_groups]'
 
 
-def _steps(did: list[str]) -> list[str]:
-    """The steps, equal ones in a loop."""
-    lines: list[str] = []
-    for step, same in groupby(did):
-        count = len(list(same))
-        if count > 2:
-            lines += [f"for _ in range({count}):", "    optimizer.step()", f"    {step}"]
+class ScheduleJournal(Journal):
+    """What a law does with optimizers and schedulers, and what has to be imported to do it again."""
+
+    def __init__(self, trial: Any) -> None:
+        super().__init__(_CALLS, literal)
+        self.trial = trial
+        self.imports: set[str] = set()
+
+    def optimizer(self, kind: type[Any], groups: list[dict[str, Any]], options: dict[str, Any]) -> str:
+        """The call that makes an optimizer of torch."""
+        given = [f"{name}={value!r}" for name, value in options.items()]
+        return f"torch.optim.{kind.__name__}({', '.join([self.text(groups), *given])})"
+
+    def scheduler(self, part: Part, who: Implementation, optimizer: Any) -> str:
+        """The call that makes a scheduler."""
+        subject = load(part.subject)
+        name, options = subject.class_name, dict(part.options)
+        if who.target and part.subject == self.trial.subject.name:
+            where, name = literals.imported(who.target)
+            self.imports.add(f"from {where} import {name}")
+            options = adapter_of(load_class(who.target)).arguments(options)
+        elif who.ours:
+            self.imports.add(f"from {who.module}.{subject.module} import {name}")
         else:
-            lines += ["optimizer.step()", step] * count
-    return lines
+            name = f"torch.optim.{subject.module}.{name}"
+
+        def text(value: Any) -> str:
+            if isinstance(value, Part):
+                return self.scheduler(value, who, optimizer)
+            if isinstance(value, Each):
+                return text(tuple(self.trial.each(value, optimizer)))
+            if isinstance(value, tuple):
+                return f"[{', '.join(map(text, value))}]"
+            return self.text(value)
+
+        texts = {option: text(value) for option, value in options.items()}
+        first = [self.text(optimizer)]
+        if part.subject == "chainedscheduler":
+            first.insert(0, texts.pop("schedulers"))
+        return f"{name}({', '.join([*first, *(f'{option}={text}' for option, text in texts.items())])})"
+
+    def body(self, failure: Failure | None) -> list[str]:
+        """Lines of plain torch; none where the fact that fails has no text."""
+        shown = failure.shown if failure else "refused is None"
+        if not shown or not self.lines:
+            return []
+        said = repr(failure.what if failure else "")
+        if "refused" in shown:
+            said = "repr(refused)"
+        elif "'lr'" in shown:
+            said = _RATES
+        *imports, text = self.script(shown, said)
+        return [*imports, *sorted(each for each in self.imports if each.split()[-1] in text), "", text]
 
 
-def _called(trial: Any, part: Part, imports: list[str], groups: int) -> str:
-    """The call that makes a scheduler, and what has to be imported for it."""
-    implementation, subject = trial.implementation, load(part.subject)
-    own = not implementation.target or part.subject == trial.subject.name
-    name, options = subject.class_name, dict(part.options)
-    if implementation.target and own:
-        where, name = literals.imported(implementation.target)
-        imports.append(f"from {where} import {name}")
-        options = adapter_of(type(trial.runs[-1].scheduler)).arguments(options)
-    elif implementation.ours:
-        imports.append(f"from {implementation.module}.{subject.module} import {name}")
-    else:
-        name = f"torch.optim.lr_scheduler.{name}"
-    texts = {option: _value(trial, value, imports, groups) for option, value in options.items()}
-    first = [texts.pop("schedulers"), "optimizer"] if part.subject == "chainedscheduler" else ["optimizer"]
-    return f"{name}({', '.join([*first, *(f'{option}={text}' for option, text in texts.items())])})"
-
-
-def _value(trial: Any, value: Any, imports: list[str], groups: int) -> str:
-    if isinstance(value, Part):
-        return _called(trial, value, imports, groups)
-    if isinstance(value, Each):
-        chosen = [value.values[i % len(value.values)] for i in range(groups)]
-        return f"[{', '.join(_value(trial, item, imports, groups) for item in chosen)}]"
-    if isinstance(value, tuple):
-        return f"[{', '.join(_value(trial, item, imports, groups) for item in value)}]"
+def literal(value: Any, text: Callable[[Any], str]) -> str:
+    """A value that has no name."""
+    if isinstance(value, torch.Tensor):
+        device = "" if value.device.type == "cpu" else f", device={str(value.device)!r}"
+        if value.requires_grad:
+            # A parameter, whatever it holds.
+            return f"torch.zeros({len(value)}{device}, requires_grad=True)"
+        return f"torch.tensor({value.tolist()!r}, dtype={value.dtype}{device})"
+    if isinstance(value, dict):
+        entries = [f'"{name}": {text(each)}' if isinstance(name, str) else f"{name}: {text(each)}" for name, each in
+                   value.items()]  # fmt: skip
+        return f"{{{', '.join(entries)}}}"
+    if isinstance(value, (list, tuple)):
+        inside = ", ".join(map(text, value))
+        return f"[{inside}]" if isinstance(value, list) else f"({inside}{',' * (len(value) == 1)})"
     if isinstance(value, Plain):
-        return _value(trial, value.of, imports, groups)
-    if callable(value):
+        return text(value.of)
+    if type(value).__name__ in FUNCTIONS:
         return str(FUNCTIONS[type(value).__name__](value))
-    return repr(value)
+    return f'float("{value}")' if isinstance(value, float) and not math.isfinite(value) else repr(value)
 
 
 # The functions that declarations hold as data, as Python.
@@ -80,5 +106,5 @@ FUNCTIONS: dict[str, Any] = {
     "Ramp": lambda value: f"lambda epoch: min(1.0, (epoch + 1) / {value.length!r})",
     "Constant": lambda value: f"lambda epoch: {value.value!r}",
     "Inverse": lambda value: "lambda epoch: 1.0 / (1.0 + epoch)",
-    "Builtin": lambda value: "lambda epoch: 2.0 ** epoch",
+    "Builtin": lambda value: "math.exp2",
 }

@@ -169,8 +169,7 @@ def _second(trial: Trial, optimizer: Any, last: int) -> None:
         if epoch >= _BEGINS or not outside:
             trial.judge(f"second at {_BEGINS}", run, epoch, expected)
     for epoch, expected in enumerate(rates if hasattr(run.scheduler, "lr_at") else ()):
-        for i, (told, lr) in enumerate(zip(run.scheduler.lr_at(epoch), expected, strict=True)):
-            trial.checker.near(f"lr_at({epoch}) of group {i}", float(told), lr)
+        trial.judge_told(run.scheduler.lr_at(epoch), epoch, expected)
 
 
 def _untold(trial: Trial) -> None:
@@ -208,5 +207,4 @@ def _follow(trial: Trial, optimizer: Any, scheduler: Any, equal: Part) -> None:
         expected = [formulas.part(equal, epoch, lr) for lr in LRS]
         trial.judge(trial.case.variant, run, epoch, expected)
     for epoch in range(_EPOCHS + 1) if hasattr(scheduler, "lr_at") else ():
-        for i, (told, lr) in enumerate(zip(scheduler.lr_at(epoch), LRS, strict=True)):
-            trial.checker.near(f"lr_at({epoch}) of group {i}", float(told), formulas.part(equal, epoch, lr))
+        trial.judge_told(scheduler.lr_at(epoch), epoch, [formulas.part(equal, epoch, lr) for lr in LRS])

@@ -40,15 +40,18 @@ def check(trial: Trial) -> None:
     except ValueError as error:
         trial.checker.true("refused at construction", bool(str(error)), "without a word")
         if not trial.implementation.target:
-            trial.checker.true("is taken, as by torch, which gives the limit", not _torch_keeps(trial), str(error))
+            trial.checker.true("is taken, as by torch, which gives the limit", not _torch_keeps(trial), str(error),
+                               "refused is None")  # fmt: skip
         return
     except (ArithmeticError, KeyError, TypeError) as error:
-        trial.checker.true("has a limit, or is refused with ValueError", False, f"{type(error).__name__}: {error}")
+        trial.checker.true("has a limit, or is refused with ValueError", False, f"{type(error).__name__}: {error}",
+                           "type(refused) in (type(None), ValueError)")  # fmt: skip
         return
     try:
         trial.expected(_EPOCHS)
     except ArithmeticError:
-        trial.checker.true("is refused with ValueError, because there is no limit", False, "it was accepted")
+        trial.checker.true("is refused with ValueError, because there is no limit", False, "it was accepted",
+                           "type(refused) is ValueError")  # fmt: skip
         return
     _follow(trial, run)
 
@@ -72,7 +75,8 @@ def _follow(trial: Trial, run: Run) -> None:
         try:
             run.step(epoch)
         except Exception as error:
-            trial.checker.true(f"goes on to epoch {epoch}", False, f"{type(error).__name__}: {error}")
+            trial.checker.true(f"goes on to epoch {epoch}", False, f"{type(error).__name__}: {error}",
+                               "refused is None")  # fmt: skip
             return
         trial.judge("step by step", run, epoch)
     sch_formula.told_ahead(trial, run, range(last + 1))
@@ -86,7 +90,8 @@ def _end(trial: Trial, run: Run) -> None:
     try:
         sch_formula.beyond(trial, run)
     except ArithmeticError as error:
-        trial.checker.true("says that it is over", False, f"{type(error).__name__}: {error}")
+        trial.checker.true("says that it is over", False, f"{type(error).__name__}: {error}",
+                           "type(refused) in (type(None), ValueError)")  # fmt: skip
 
 
 def _closed(trial: Trial, run: Run, last: int) -> None:
@@ -95,6 +100,7 @@ def _closed(trial: Trial, run: Run, last: int) -> None:
             try:
                 run.goto(epoch)
             except Exception as error:
-                trial.checker.true(f"step({epoch}) goes there", False, f"{type(error).__name__}: {error}")
+                trial.checker.true(f"step({epoch}) goes there", False, f"{type(error).__name__}: {error}",
+                                   "refused is None")  # fmt: skip
                 return
             trial.judge("step(epoch)", run, epoch)

@@ -27,6 +27,12 @@ _NO_OPTIMIZER, _NO_INITIAL_LR, _LAST_WITHOUT, _NO_MOMENTUM, _FOREIGN_PART = (
     "no optimizer", "no initial_lr", "no initial_lr in the last group", "no momentum", "a part of another optimizer",
 )  # fmt: skip
 _NO_EPOCH = "an epoch that is not there"
+# What is no optimizer, and one without momentum, in scripts.
+_NOT_ONE = (
+    'type("_NotAnOptimizer", (), {"param_groups": [{"lr": 0.1, "params": [], "momentum": 0.9}] * 2, '
+    '"defaults": {"lr": 0.1, "momentum": 0.9}, "step": lambda self: None})()'
+)
+_ADAGRAD = "torch.optim.Adagrad([torch.zeros(1, requires_grad=True)], 0.1)"
 # Schedules that have not every epoch: how many epochs are gone, and what can be asked for no more.
 _BEFORE_OR_AFTER: dict[str, tuple[int, tuple[float, ...]]] = {
     "cosineannealingwarmrestarts": (3, (-1, -0.5)),
@@ -55,7 +61,7 @@ def check(trial: Trial) -> None:
     if variant == _ARGUMENTS:
         _arguments(trial)
     elif variant == _NO_OPTIMIZER:
-        _expect(trial, _NotAnOptimizer(), {}, TypeError, "_NotAnOptimizer")
+        _expect(trial, trial.keep("optimizer", _NotAnOptimizer(), _NOT_ONE), {}, TypeError, "_NotAnOptimizer")
     elif variant in (_NO_INITIAL_LR, _LAST_WITHOUT):
         for group in optimizer.param_groups[:-1] if variant == _LAST_WITHOUT else ():
             group["initial_lr"] = group["lr"]
@@ -63,7 +69,8 @@ def check(trial: Trial) -> None:
     elif variant == _NO_MOMENTUM:
         import torch
 
-        _expect(trial, torch.optim.Adagrad([torch.zeros(1, requires_grad=True)], 0.1), {}, ValueError, "momentum")
+        adagrad = torch.optim.Adagrad([torch.zeros(1, requires_grad=True)], 0.1)
+        _expect(trial, trial.keep("optimizer", adagrad, _ADAGRAD), {}, ValueError, "momentum")
     elif variant == _FOREIGN_PART:
         _foreign_part(trial)
     elif variant == _NO_EPOCH:
@@ -106,7 +113,13 @@ def _expect(
     trial.checker.raises(what, error, lambda: trial.build(optimizer, {**legal, **options}, last_epoch), names)
     if "schedulers" not in options:
         # Parts are built before the composite that refuses them.
-        trial.checker.same("the groups after the refusal", _groups(optimizer), before)
+        _untouched(trial, optimizer, before)
+
+
+def _untouched(trial: Trial, optimizer: Any, before: list[dict[str, Any]]) -> None:
+    wanted = [{**group, "params": 0} for group in before]
+    shown = f"[{{**group, 'params': 0}} for group in optimizer.param_groups] == {wanted!r}"
+    trial.checker.same("the groups after the refusal", _groups(optimizer), before, shown=shown)
 
 
 def _no_epoch(trial: Trial) -> None:
@@ -122,7 +135,7 @@ def _no_epoch(trial: Trial) -> None:
         trial.checker.raises("one step too many", ValueError, lambda: run.step(gone + 1), str(gone + 1))
         _stays(trial, run, before)
         if told:
-            trial.checker.same(f"lr_at({gone})", told(gone), run.lrs)
+            trial.checker.same(f"lr_at({gone})", told(gone), run.lrs, shown=f"scheduler.lr_at({gone}) == {run.lrs!r}")
     for other in wrong if run.jumps else ():
         trial.checker.raises(f"step({other})", ValueError, partial(run.goto, other), str(other))
         _stays(trial, run, before)
@@ -133,9 +146,10 @@ def _no_epoch(trial: Trial) -> None:
 
 
 def _stays(trial: Trial, run: Run, before: tuple[list[dict[str, Any]], int]) -> None:
-    trial.checker.same("the groups after the refusal", _groups(run.optimizer), before[0])
+    _untouched(trial, run.optimizer, before[0])
     if not trial.implementation.target:
-        trial.checker.same("last_epoch after the refusal", run.scheduler.last_epoch, before[1])
+        trial.checker.same("last_epoch after the refusal", run.scheduler.last_epoch, before[1],
+                           shown=f"scheduler.last_epoch == {before[1]}")  # fmt: skip
 
 
 def _groups(optimizer: Any) -> list[dict[str, Any]]:

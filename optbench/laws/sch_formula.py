@@ -99,7 +99,8 @@ def check(trial: Trial) -> None:
     if trial.case.variant == _TOLD and run.jumps:
         # One more step, to whatever rate: the epoch counts from there.
         run.goto(5)
-        trial.checker.same("last_epoch after step(5)", run.scheduler.last_epoch, 5)
+        trial.checker.same("last_epoch after step(5)", run.scheduler.last_epoch, 5,
+                           shown="scheduler.last_epoch == 5")  # fmt: skip
         return
     long = trial.case.variant == _LONG_WAY
     last = trial.last(_NEAR[-1] if long else min(3 * trial.horizon(), _LONGEST))
@@ -178,8 +179,10 @@ def _at_any_epoch(trial: Trial, run: Run, last: int, among: Sequence[int]) -> No
 def _counts(trial: Trial, run: Run, epoch: float) -> None:
     """Whole epochs, and steps: the one that the constructor takes is the first."""
     if not trial.implementation.target:
-        trial.checker.same(f"last_epoch at epoch {epoch}", run.scheduler.last_epoch, math.floor(epoch))
-        trial.checker.same(f"steps taken at epoch {epoch}", run.scheduler._step_count, len(run.did) + 1)
+        trial.checker.same(f"last_epoch at epoch {epoch}", run.scheduler.last_epoch, math.floor(epoch),
+                           shown=f"scheduler.last_epoch == {math.floor(epoch)}")  # fmt: skip
+        trial.checker.same(f"steps taken at epoch {epoch}", run.scheduler._step_count, run.steps + 1,
+                           shown=f"scheduler._step_count == {run.steps + 1}")  # fmt: skip
 
 
 def told_ahead(trial: Trial, run: Run, epochs: Iterable[int]) -> None:
@@ -188,8 +191,7 @@ def told_ahead(trial: Trial, run: Run, epochs: Iterable[int]) -> None:
         return
     before = run.lrs
     for epoch in epochs:
-        for i, (told, rate) in enumerate(zip(run.scheduler.lr_at(epoch), trial.expected(epoch), strict=True)):
-            trial.checker.near(f"lr_at({epoch}) of group {i}", float(told), rate)
+        trial.judge_told(run.scheduler.lr_at(epoch), epoch, trial.expected(epoch))
     trial.checker.same("rates after asking for others", run.lrs, before)
 
 
@@ -206,4 +208,5 @@ def beyond(trial: Trial, run: Run) -> None:
             options = formulas.of_group(full, i)
             low = options["max_lr"] / options["div_factor"] / options["final_div_factor"]
             within = low * (1 - 1e-12) <= lr <= options["max_lr"] * (1 + 1e-12)
-            trial.checker.true(f"past its end, lr of group {i} is in its bounds", within, f"got {lr!r}")
+            shown = f"{low!r} * (1 - 1e-12) <= optimizer.param_groups[{i}]['lr'] <= {options['max_lr']!r} * (1 + 1e-12)"
+            trial.checker.true(f"past its end, lr of group {i} is in its bounds", within, f"got {lr!r}", shown)

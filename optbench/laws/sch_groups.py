@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,7 @@ _LATE_LR = 0.02
 # Every epoch without progress that is not in a cooldown lowers the rates.
 _BOUNDED = {"patience": 0, "factor": 0.5, "cooldown": 1}
 _EPOCHS = 9
+_OTHERS = "[{{name: group[name] for name in group if name not in {}}} for group in optimizer.param_groups]"
 # Bounds that a schedule keeps in the groups, at values of a group's own.
 _BOUNDS: dict[str, dict[str, float]] = {
     "swalr": {"swa_lr": 0.11},
@@ -98,13 +100,18 @@ def check(trial: Trial) -> None:
         if epoch:
             run.step(epoch)
         trial.judge(trial.case.variant, run, epoch, trial.expected(epoch, lrs))
-        trial.checker.same(f"{trial.case.variant}, other options at epoch {epoch}", _others(trial, run), before)
+        trial.checker.same(f"{trial.case.variant}, other options at epoch {epoch}", _others(trial, run), before,
+                           shown=f"{_OTHERS.format(_ours(trial))} == {before!r}")  # fmt: skip
 
 
 def _others(trial: Trial, run: Run) -> list[dict[str, Any]]:
     """What a schedule has no business with: all options but the rate, and the momentum where that is cycled."""
-    ours = {"params", "lr", *(("momentum", "betas") if trial.full().get("cycle_momentum") else ())}
+    ours = _ours(trial)
     return [{name: value for name, value in group.items() if name not in ours} for group in run.optimizer.param_groups]
+
+
+def _ours(trial: Trial) -> tuple[str, ...]:
+    return ("params", "lr", *(("momentum", "betas") if trial.full().get("cycle_momentum") else ()))
 
 
 def _left(trial: Trial) -> None:
@@ -118,14 +125,20 @@ def _left(trial: Trial) -> None:
     for group in (*mine.param_groups, *theirs.param_groups):
         group.update(_BOUNDS.get(trial.subject.name, {}))
     bases = [getattr(trial.build(optimizer, implementation=who), "base_lrs", ()) for optimizer, who in
-             ((mine, trial.implementation), (theirs, trial.plain_torch))]  # fmt: skip
-    for i, (base, wanted) in enumerate(zip(*bases, strict=True)):
-        trial.checker.near(f"base_lrs of group {i}", base, wanted)
+             ((theirs, trial.plain_torch), (mine, trial.implementation))]  # fmt: skip
+    for i, (wanted, base) in enumerate(zip(*bases, strict=True)):
+        trial.checker.near(f"base_lrs of group {i}", base, wanted, shown=_near(f"scheduler.base_lrs[{i}]", wanted))
     for i, (made, entries) in enumerate(zip(mine.param_groups, theirs.param_groups, strict=True)):
-        trial.checker.same(f"entries of group {i}", sorted(made), sorted(entries))
+        trial.checker.same(f"entries of group {i}", sorted(made), sorted(entries),
+                           shown=f"sorted(optimizer.param_groups[{i}]) == {sorted(entries)!r}")  # fmt: skip
         for name, value in entries.items():
             if type(value) is float:
-                trial.checker.near(f"{name} of group {i}", made[name], value)
+                shown = _near(f"optimizer.param_groups[{i}][{name!r}]", value)
+                trial.checker.near(f"{name} of group {i}", made[name], value, shown=shown)
+
+
+def _near(place: str, value: float) -> str:
+    return f"math.isclose({place}, {value!r}, rel_tol=1e-12)"
 
 
 def _late(trial: Trial, joins: int) -> None:
@@ -147,8 +160,7 @@ def _late(trial: Trial, joins: int) -> None:
         momenta = formulas.momenta(trial.subject.name, trial.full(), len(lrs), epoch) or []
         momenta += formulas.momenta(trial.subject.name, full, 1, epoch) or []
         for i, momentum in enumerate(momenta):
-            trial.checker.near(f"a group joins at {joins}, momentum of group {i} at epoch {epoch}", run.momenta[i],
-                               momentum)  # fmt: skip
+            trial.judge_momentum(f"a group joins at {joins}", run, i, epoch, momentum)
 
 
 def _joins_lists(trial: Trial) -> None:
@@ -176,16 +188,19 @@ def _joins_bounds(trial: Trial) -> None:
 
     run, least = trial.run(), trial.full()["min_lr"]
     known = [formulas.of_group({"least": least}, i)["least"] for i in range(len(LRS))]
-    trial.checker.same("min_lrs", [*run.scheduler.min_lrs], known)
+    trial.checker.same("min_lrs", [*run.scheduler.min_lrs], known, shown=f"[*scheduler.min_lrs] == {known!r}")
     run.scheduler.step(1.0)
     _join(trial, run)
     if isinstance(least, Each):
         trial.checker.raises("a group without min_lr", "RuntimeError", lambda: run.scheduler.step(1.0), "min_lrs")
-        trial.checker.same("the rates after the refusal", run.lrs, [*LRS, _LATE_LR])
+        rates = [*LRS, _LATE_LR]
+        trial.checker.same("the rates after the refusal", run.lrs, rates,
+                           shown=f"[group['lr'] for group in optimizer.param_groups] == {rates!r}")  # fmt: skip
         run.scheduler.min_lrs.append(0.01)
     run.scheduler.step(1.0)
     lows = [*known, 0.01]
-    trial.checker.same("min_lrs of all groups", [*run.scheduler.min_lrs], lows)
+    trial.checker.same("min_lrs of all groups", [*run.scheduler.min_lrs], lows,
+                       shown=f"[*scheduler.min_lrs] == {lows!r}")  # fmt: skip
     expected = [max(lr / 2, low) for lr, low in zip((*LRS, _LATE_LR), lows, strict=True)]
     trial.judge("lowered", run, 3, expected)
     run.scheduler.step(1.0)
@@ -197,15 +212,19 @@ def _callers_lists(trial: Trial) -> None:
     from optbench.trials.schedulers import LRS, Run
 
     optimizer = trial.optimizer()
-    given = {
+    given = trial.keep("given", {
         name: [*(value.values[: len(LRS)] if isinstance(value, Each) else value)]
         for name, value in trial.case.options.items()
         if isinstance(value, (Each, tuple)) and name != "schedulers"
-    }
+    })  # fmt: skip
     run = Run(trial, optimizer, trial.build(optimizer, {**trial.case.options, **given}))
+    trial.tell("for values in given.values():\n    values.clear()", partial(_clear, given))
+    trial.follow(trial.case.variant, run, 0, trial.last(_EPOCHS))
+
+
+def _clear(given: dict[str, Any]) -> None:
     for values in given.values():
         values.clear()
-    trial.follow(trial.case.variant, run, 0, trial.last(_EPOCHS))
 
 
 def _join(trial: Trial, run: Run, own: Mapping[str, float] = MappingProxyType({})) -> None:

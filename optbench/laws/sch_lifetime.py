@@ -7,7 +7,7 @@ import gc
 import warnings
 import weakref
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from optbench.case import Case
 from optbench.law import Law, Scope
@@ -26,6 +26,8 @@ LAW = Law(
 )
 
 _FREED = "freed"
+# In scripts.
+_FREE = "alive = weakref.ref({0})\n{1}del {0}\nalive() is None"
 _QUIET = ("right order", "right order, resumed", "right order, resumed by last_epoch", "right order, two schedulers")
 
 
@@ -43,7 +45,7 @@ def check(trial: Trial) -> None:
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         _quietly(trial)
-    trial.checker.same("warnings", [str(warning.message)[:120] for warning in told], [])
+    trial.checker.same("warnings", [str(warning.message)[:120] for warning in told], [], shown="not told")
 
 
 def _freed(trial: Trial) -> None:
@@ -53,16 +55,14 @@ def _freed(trial: Trial) -> None:
             for epoch in range(1, steps + 1):
                 run.step(epoch)
             alive = {"scheduler": weakref.ref(run.scheduler), "optimizer": weakref.ref(run.optimizer)}
-            _forget(run, "scheduler")
-            trial.checker.true(f"the scheduler is freed after {steps} steps", alive["scheduler"]() is None)
+            del run.scheduler
+            trial.checker.true(f"the scheduler is freed after {steps} steps", alive["scheduler"]() is None,
+                               shown=_FREE.format("scheduler", ""))  # fmt: skip
             # Whatever a scheduler puts around a step has to let go of it.
             run.optimizer.step()
-            _forget(run, "optimizer")
-            trial.checker.true(f"the optimizer is freed after {steps} steps", alive["optimizer"]() is None)
-
-
-def _forget(run: Any, name: str) -> None:
-    delattr(run, name)
+            del run.optimizer
+            trial.checker.true(f"the optimizer is freed after {steps} steps", alive["optimizer"]() is None,
+                               shown=_FREE.format("optimizer", "del scheduler\noptimizer.step()\n"))  # fmt: skip
 
 
 @contextlib.contextmanager

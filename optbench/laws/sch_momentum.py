@@ -23,6 +23,10 @@ LAW = Law(
 )
 
 _KINDS = ("sgd", "adam")
+# The same as `_others` and `Run.momenta`, in scripts.
+_OTHERS = ("[(group['betas'][1:], type(group['betas']).__name__) if 'betas' in group else group['dampening'] "
+           "for group in optimizer.param_groups]")  # fmt: skip
+_MOMENTA = "[group['betas'][0] if 'betas' in group else group['momentum'] for group in optimizer.param_groups]"
 
 
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
@@ -45,14 +49,16 @@ def check(trial: Trial) -> None:
         if epoch:
             run.step(epoch)
         trial.judge(trial.case.variant, run, epoch)
-        trial.checker.same(f"the other options at epoch {epoch}", _others(run), before)
+        trial.checker.same(f"the other options at epoch {epoch}", _others(run), before,
+                           shown=f"{_OTHERS} == {before!r}")  # fmt: skip
         if untouched:
-            trial.checker.same(f"the momenta at epoch {epoch}", run.momenta, untouched)
+            trial.checker.same(f"the momenta at epoch {epoch}", run.momenta, untouched,
+                               shown=f"{_MOMENTA} == {untouched!r}")  # fmt: skip
 
 
 def _others(run: Run) -> list[Any]:
     """beta2 and the like, which nobody asked to change."""
     return [
-        (group["betas"][1:], type(group["betas"])) if "betas" in group else group["dampening"]
+        (group["betas"][1:], type(group["betas"]).__name__) if "betas" in group else group["dampening"]
         for group in run.optimizer.param_groups
     ]

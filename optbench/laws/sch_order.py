@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from optbench.case import Case
@@ -61,14 +62,17 @@ def check(trial: Trial) -> None:
                 _step(trial, scheduler, epoch)
     order = [str(warning.message) for warning in told if "optimizer.step()" in str(warning.message)]
     # A composite's parts each warn.
-    trial.checker.true("it warns of the order when that is wrong", bool(order) == wrong, f"{len(order)} warnings")
-    trial.checker.true("the warning is a UserWarning", all(item.category is UserWarning for item in told))
+    trial.checker.true("it warns of the order when that is wrong", bool(order) == wrong, f"{len(order)} warnings",
+                       f"any('optimizer.step()' in str(each.message) for each in told) is {wrong}")  # fmt: skip
+    trial.checker.true("the warning is a UserWarning", all(item.category is UserWarning for item in told),
+                       shown="all(each.category is UserWarning for each in told)")  # fmt: skip
     if not (trial.implementation.target or trial.composite or trial.subject.name == "reducelronplateau"):
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
-            scheduler.get_lr()
+            trial.tell("told.clear()\nscheduler.get_lr()", scheduler.get_lr)
         names = ["get_last_lr" in str(warning.message) for warning in told]
-        trial.checker.same("warnings that get_lr() is for step() to call, and get_last_lr() to read", names, [True])
+        trial.checker.same("warnings that get_lr() is for step() to call, and get_last_lr() to read", names, [True],
+                           shown="['get_last_lr' in str(each.message) for each in told] == [True]")  # fmt: skip
 
 
 def _named(trial: Trial) -> None:
@@ -83,9 +87,8 @@ def _named(trial: Trial) -> None:
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         run.scheduler.step(*METRICS[:1] if trial.subject.name == "reducelronplateau" else (), epoch=_THERE)
-    trial.checker.same("last_epoch", run.scheduler.last_epoch, _THERE)
-    named = ["epoch" in str(warning.message) and warning.category is UserWarning for warning in told]
-    trial.checker.same("warnings of the epoch", named, [True] * (trial.subject.name != _BY_EPOCH))
+    trial.checker.same("last_epoch", run.scheduler.last_epoch, _THERE, shown=f"scheduler.last_epoch == {_THERE}")
+    _warns(trial, told, "of the epoch", "epoch", trial.subject.name != _BY_EPOCH)
 
 
 def _replaced(trial: Trial) -> None:
@@ -95,13 +98,23 @@ def _replaced(trial: Trial) -> None:
     if trial.implementation.target:
         raise Unsupported("whether foreign code watches the optimizer is its own affair")
     run = trial.run()
-    run.optimizer.step = type(run.optimizer).step.__get__(run.optimizer)  # type: ignore[method-assign]
+    trial.tell("optimizer.step = type(optimizer).step.__get__(optimizer)", partial(_replace, run.optimizer))
     run.optimizer.step()
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         run.scheduler.step()
-    seen = ["optimizer.step()" in str(warning.message) and warning.category is UserWarning for warning in told]
-    trial.checker.same("warnings that optimizer.step() was replaced", seen, [True])
+    _warns(trial, told, "that optimizer.step() was replaced", "optimizer.step()", True)
+
+
+def _replace(optimizer: Any) -> None:
+    optimizer.step = type(optimizer).step.__get__(optimizer)
+
+
+def _warns(trial: Trial, told: list[warnings.WarningMessage], what: str, names: str, warns: bool) -> None:
+    """One warning, of what is named; or none at all."""
+    seen = [names in str(warning.message) and warning.category is UserWarning for warning in told]
+    trial.checker.same(f"warnings {what}", seen, [True] * warns, shown=f"[{names!r} in str(each.message) and "
+                       f"each.category is UserWarning for each in told] == {[True] * warns}")  # fmt: skip
 
 
 def _still(trial: Trial) -> dict[str, Any]:
@@ -128,4 +141,6 @@ def _move(trial: Trial, optimizer: Any, epoch: int) -> None:
         param.grad = torch.ones_like(param)
     optimizer.step()
     for i, (param, rate) in enumerate(zip(params, trial.expected(epoch), strict=True)):
-        trial.checker.near(f"step {epoch + 1} of group {i}", -param.item(), rate)
+        # That is the rate itself, which scripts read.
+        shown = f"abs(optimizer.param_groups[{i}]['lr'] - {rate!r}) <= {1e-12 * abs(rate)!r}"
+        trial.checker.near(f"step {epoch + 1} of group {i}", -param.item(), rate, shown=shown)

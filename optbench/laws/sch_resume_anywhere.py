@@ -159,7 +159,7 @@ def _beside(trial: Trial, last: int) -> None:
                 run.step(epoch)
                 other.step()
             for i, (actual, rate) in enumerate(zip(run.lrs, rates[epoch], strict=True)):
-                trial.checker.near(f"resumed at {k}, lr of group {i} at epoch {epoch}", actual, rate)
+                trial.judge_rate(f"resumed at {k}", i, epoch, actual, rate)
 
 
 def _pair(trial: Trial) -> tuple[Run, Any]:

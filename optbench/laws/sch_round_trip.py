@@ -8,6 +8,7 @@ import math
 import pickle
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from optbench.case import Case
@@ -16,7 +17,7 @@ from optbench.subjects import Subject, load
 from optbench.subjects._schedule import Builtin, Each, Part, Plain, Power, Ramp
 
 if TYPE_CHECKING:
-    from optbench.trials.schedulers import Trial
+    from optbench.trials.schedulers import Run, Trial
 
 LAW = Law(
     id="sch.round_trip",
@@ -55,19 +56,20 @@ def check(trial: Trial) -> None:
             run.step(epoch)
         state = run.scheduler.state_dict()
         held = copy.deepcopy(state)
-        stored = _WAYS[trial.case.variant](state)
+        stored = trial.make("stored", partial(_WAYS[trial.case.variant], state), _TEXTS[trial.case.variant])
         # Of other numbers, so that all that goes on comes from what was stored.
         others = _others(trial.subject, trial.case.options)
         twin = trial.run() if trial.implementation.target else trial.run(others, _OTHER_LRS)
         twin.optimizer.load_state_dict(run.optimizer.state_dict())
         twin.scheduler.load_state_dict(stored)
         if trial.case.variant == _SPOILED:
-            _spoil(stored)
+            trial.tell(_SPOILING, partial(_spoil, stored))
         _loaded(trial, twin.scheduler.state_dict(), held, f"stored at {k}")
         trial.follow(f"stored at {k}", twin, k, last)
-        trial.checker.true(f"stored at {k}, the state that was given has not moved", _equal(state, held))
+        trial.checker.true(f"stored at {k}, the state that was given has not moved", _equal(state, held),
+                           shown=f"stored == {held!r}")  # fmt: skip
         if trial.case.variant == "state_dict":
-            _as_torchs(trial, run.scheduler.state_dict(), k)
+            _as_torchs(trial, run, k)
 
 
 def _spoil(state: Any) -> None:
@@ -101,10 +103,12 @@ def _loaded(trial: Trial, state: dict[str, Any], held: dict[str, Any], where: st
     """What was loaded is what was stored, to the last entry."""
     if not trial.implementation.target:
         wrong = [name for name in held if not _equal(state.get(name), held[name])]
-        trial.checker.true(f"{where}, entries of the state as loaded", not wrong, f"{wrong} differ")
+        trial.checker.true(f"{where}, entries of the state as loaded", not wrong, f"{wrong} differ",
+                           "".join(_text(f"scheduler.state_dict().get({name!r})", held[name]) for name in wrong[:1])
+                           )  # fmt: skip
 
 
-def _as_torchs(trial: Trial, state: dict[str, Any], k: int) -> None:
+def _as_torchs(trial: Trial, mine: Run, k: int) -> None:
     """The entries of a state are torch's, and so are their values, where torch has them right."""
     from optbench.trials.schedulers import Run
 
@@ -117,11 +121,24 @@ def _as_torchs(trial: Trial, state: dict[str, Any], k: int) -> None:
     run = Run(trial, optimizer, trial.build(optimizer, options, implementation=trial.plain_torch))
     for epoch in range(1, k + 1):
         run.step(epoch)
-    theirs = run.scheduler.state_dict()
-    trial.checker.same(f"entries of the state at {k}", sorted(state), sorted(theirs))
+    theirs, state = run.scheduler.state_dict(), mine.scheduler.state_dict()
+    trial.checker.same(f"entries of the state at {k}", sorted(state), sorted(theirs),
+                       shown=f"sorted(saved) == {sorted(theirs)!r}")  # fmt: skip
     uncounted = {"_step_count"} if trial.subject.name == _UNCOUNTED else set()
     wrong = [name for name in state.keys() - uncounted if not _near(state[name], theirs.get(name))]
-    trial.checker.same(f"entries of the state at {k} that are not torch's", wrong, [])
+    trial.checker.same(f"entries of the state at {k} that are not torch's", wrong, [],
+                       shown=" and ".join(_text(f"saved[{name!r}]", theirs.get(name)) for name in wrong))  # fmt: skip
+
+
+def _text(place: str, value: Any) -> str:
+    """That a place holds such a value, as Python."""
+    if isinstance(value, dict):
+        # A Counter is equal to a dict.
+        value = dict(value)
+    if isinstance(value, list):
+        each = [_text(f"{place}[{i}]", item) for i, item in enumerate(value)]
+        return " and ".join([f"len({place}) == {len(value)}", *each])
+    return f"math.isclose({place}, {value!r}, rel_tol=1e-9)" if isinstance(value, float) else f"{place} == {value!r}"
 
 
 def _near(a: Any, b: Any) -> bool:
@@ -160,3 +177,15 @@ _WAYS: dict[str, Callable[[dict[str, Any]], Any]] = {
     # Whose entries have no order.
     "json": lambda state: json.loads(json.dumps(dict(reversed(state.items())))),
 }
+# The same in scripts.
+_TEXTS = {
+    _SPOILED: "copy.deepcopy(saved)",
+    "state_dict": "saved",
+    "pickle": "pickle.loads(pickle.dumps(saved))",
+    "torch.save": "(lambda file: (torch.save(saved, file), file.seek(0), torch.load(file, weights_only=True))[2])"
+                  "(io.BytesIO())",
+    "json": "json.loads(json.dumps(dict(reversed(saved.items()))))",
+}  # fmt: skip
+_SPOILING = """\
+for values in [each for each in stored.values() if isinstance(each, (dict, list))] + [stored]:
+    values.clear()"""

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from optbench.trials.schedulers import Run, Trial
 
+    # What is held where, in words and in Python.
+    Held = tuple[str, str, Tensor]
+
 LAW = Law(
     id="sch.tensor_lr",
     level="torch",
@@ -32,6 +35,7 @@ _BOUNDS, _LISTED = "tensor bounds, a group joins late", "tensor bounds in lists"
 _BOUNDING = ("base_lr", "max_lr", "swa_lr", "base_momentum", "max_momentum")
 _EPOCHS = 6
 _BETAS = "tensor betas"
+_LR = "optimizer.param_groups[{}]['lr']"
 # Roundings of float32, one a step, near the end of a schedule of these lengths.
 _FLOAT32 = 1e-5
 
@@ -66,6 +70,7 @@ def _betas(trial: Trial) -> None:
 
     optimizer = trial.optimizer(like=_BETAS)
     held = [group["betas"] for group in optimizer.param_groups]
+    trial.keep("held", held, "[group['betas'] for group in optimizer.param_groups]")
     beta2s = [float(betas[1]) for betas in held]
     run = Run(trial, optimizer, trial.build(optimizer))
     for epoch in range(trial.last(_EPOCHS) + 1):
@@ -74,8 +79,10 @@ def _betas(trial: Trial) -> None:
         trial.judge("tensor betas", run, epoch)
         for i, (group, betas, beta2) in enumerate(zip(optimizer.param_groups, held, beta2s, strict=True)):
             same = all(now is then for now, then in zip(group["betas"], betas, strict=True))
-            trial.checker.true(f"betas of group {i} are the same tensors at epoch {epoch}", same, repr(group["betas"]))
-            trial.checker.same(f"beta2 of group {i} at epoch {epoch}", float(group["betas"][1]), beta2)
+            trial.checker.true(f"betas of group {i} are the same tensors at epoch {epoch}", same, repr(group["betas"]),
+                               f"all(map(operator.is_, optimizer.param_groups[{i}]['betas'], held[{i}]))")  # fmt: skip
+            trial.checker.same(f"beta2 of group {i} at epoch {epoch}", float(group["betas"][1]), beta2,
+                               shown=f"float(optimizer.param_groups[{i}]['betas'][1]) == {beta2!r}")  # fmt: skip
 
 
 def _bounds(trial: Trial) -> None:
@@ -86,13 +93,15 @@ def _bounds(trial: Trial) -> None:
 
     full, optimizer = trial.full(), trial.optimizer()
     given = {name: torch.tensor(full[name], dtype=torch.float64) for name in _BOUNDING if name in full}
+    trial.keep("given", given)
     run = Run(trial, optimizer, trial.build(optimizer, {**trial.case.options, **given}))
     trial.follow("tensor bounds", run, 0, trial.last(_EPOCHS))
     optimizer.add_param_group({"params": list(trial.optimizer().param_groups[0]["params"]), "lr": 0.02})
     run.step(trial.last(_EPOCHS) + 1)
-    _apart(trial, [*given.items(), *_held(run)])
+    _apart(trial, [*((name, f"given[{name!r}]", tensor) for name, tensor in given.items()), *_held(run)])
     for name, tensor in given.items():
-        trial.checker.same(f"{name} that was given, at the end", float(tensor), full[name])
+        trial.checker.same(f"{name} that was given, at the end", float(tensor), full[name],
+                           shown=f"float(given[{name!r}]) == {full[name]!r}")  # fmt: skip
 
 
 def _listed(trial: Trial) -> None:
@@ -105,24 +114,26 @@ def _listed(trial: Trial) -> None:
     count = len(optimizer.param_groups)
     given = {name: [torch.tensor(full[name], dtype=torch.float64) for _ in range(count)]
              for name in _BOUNDING if name in full}  # fmt: skip
+    trial.keep("given", given)
     run = Run(trial, optimizer, trial.build(optimizer, {**trial.case.options, **given}))
     trial.follow("tensor bounds", run, 0, trial.last(_EPOCHS))
-    _apart(trial, [*((f"{name}[{i}] that was given", each) for name, tensors in given.items()
+    _apart(trial, [*((f"{name}[{i}] that was given", f"given[{name!r}][{i}]", each) for name, tensors in given.items()
                      for i, each in enumerate(tensors)), *_held(run)])  # fmt: skip
     for name, tensors in given.items():
         read = [float(each) for each in tensors]
-        trial.checker.same(f"{name} that was given, at the end", read, [full[name]] * count)
+        trial.checker.same(f"{name} that was given, at the end", read, [full[name]] * count,
+                           shown=f"[float(each) for each in given[{name!r}]] == {[full[name]] * count!r}")  # fmt: skip
 
 
-def _held(run: Run) -> list[tuple[str, Tensor]]:
+def _held(run: Run) -> list[Held]:
     """Every tensor that the groups hold, or a list of the scheduler's."""
     import torch
 
-    found = [(f"{name} of group {i}", value) for i, group in enumerate(run.optimizer.param_groups)
-             for name, value in group.items()]  # fmt: skip
-    found += [(f"{name}[{i}]", value) for name, values in vars(run.scheduler).items() if isinstance(values, list)
-              for i, value in enumerate(values)]  # fmt: skip
-    return [(what, value) for what, value in found if isinstance(value, torch.Tensor)]
+    found = [(f"{name} of group {i}", f"optimizer.param_groups[{i}][{name!r}]", value)
+             for i, group in enumerate(run.optimizer.param_groups) for name, value in group.items()]  # fmt: skip
+    found += [(f"{name}[{i}]", f"scheduler.{name}[{i}]", value) for name, values in vars(run.scheduler).items()
+              if isinstance(values, list) for i, value in enumerate(values)]  # fmt: skip
+    return [held for held in found if isinstance(held[-1], torch.Tensor)]
 
 
 def _rates(trial: Trial) -> None:
@@ -140,15 +151,16 @@ def _rates(trial: Trial) -> None:
     if trial.case.variant == _CONTINUED:
         run, begun = _continued(trial, run), 2
     held = [group["lr"] for group in run.optimizer.param_groups]
-    records = _records(run)
-    _apart(trial, [*records, *((f"lr of group {i}", lr) for i, lr in enumerate(held) if isinstance(lr, torch.Tensor))])
-    kept = [tensor.clone() for _, tensor in records]
+    trial.keep("held", held, "[group['lr'] for group in optimizer.param_groups]")
+    records = _records(trial, run)
+    _apart(trial, [*records, *_lrs(run)])
+    kept = [tensor.clone() for *_, tensor in records]
     for epoch in range(begun, trial.last(_EPOCHS) + 1):
         if epoch > begun:
             run.step(epoch)
         _judge(trial, run, held, epoch, _FLOAT32 if dtype is torch.float32 else 1e-12)
-    for (what, tensor), before in zip(records, kept, strict=True):
-        trial.checker.equal(f"{what} at the end", tensor, before)
+    for (what, where, tensor), before in zip(records, kept, strict=True):
+        trial.checker.equal(f"{what} at the end", tensor, before, shown=f"float({where}) == {float(before)!r}")
     if trial.case.variant == _JOINED:
         _joined(trial, run)
 
@@ -157,12 +169,13 @@ def _joined(trial: Trial, run: Run) -> None:
     """The tensors of a group that joins late are its own too."""
     import torch
 
-    late = torch.tensor(0.02, dtype=torch.float64, device=trial.case.device)
+    late = trial.keep("late", torch.tensor(0.02, dtype=torch.float64, device=trial.case.device))
     run.optimizer.add_param_group({"params": list(trial.optimizer().param_groups[0]["params"]), "lr": late})
     run.step(trial.last(_EPOCHS) + 1)
     groups = run.optimizer.param_groups
-    trial.checker.true("lr of the group that joined is the same tensor", groups[-1]["lr"] is late)
-    _apart(trial, [*_records(run), *((f"lr of group {i}", group["lr"]) for i, group in enumerate(groups))])
+    trial.checker.true("lr of the group that joined is the same tensor", groups[-1]["lr"] is late,
+                       shown="optimizer.param_groups[-1]['lr'] is late")  # fmt: skip
+    _apart(trial, [*_records(trial, run), *_lrs(run)])
 
 
 def _resume(trial: Trial, run: Run) -> int:
@@ -174,12 +187,14 @@ def _resume(trial: Trial, run: Run) -> int:
     other = trial.run(lrs=[torch.tensor(lr, dtype=torch.float64, device=trial.case.device) for lr in LRS])
     for epoch in (1, 2):
         other.step(epoch)
+    theirs = [group["lr"].data_ptr() for group in other.optimizer.param_groups]
+    trial.keep("theirs", theirs, "[group['lr'].data_ptr() for group in optimizer.param_groups]")
     saved = other.optimizer.state_dict(), other.scheduler.state_dict()
     run.optimizer.load_state_dict(saved[0])
     run.scheduler.load_state_dict(saved[1])
-    theirs = {group["lr"].data_ptr() for group in other.optimizer.param_groups}
     for i, group in enumerate(run.optimizer.param_groups):
-        trial.checker.true(f"lr of group {i} is not the saved run's", group["lr"].data_ptr() not in theirs)
+        trial.checker.true(f"lr of group {i} is not the saved run's", group["lr"].data_ptr() not in theirs,
+                           shown=f"optimizer.param_groups[{i}]['lr'].data_ptr() not in theirs")  # fmt: skip
     return 2
 
 
@@ -201,29 +216,47 @@ def _judge(trial: Trial, run: Run, held: list[Any], epoch: int, tolerance: float
     for i, (group, rate) in enumerate(zip(run.optimizer.param_groups, trial.expected(epoch), strict=True)):
         now, told = group["lr"], run.scheduler.get_last_lr()[i]
         if isinstance(held[i], torch.Tensor):
-            checker.true(f"lr of group {i} is the same tensor at epoch {epoch}", now is held[i], repr(now))
+            checker.true(f"lr of group {i} is the same tensor at epoch {epoch}", now is held[i], repr(now),
+                         f"{_LR.format(i)} is held[{i}]")  # fmt: skip
             told_tensor = isinstance(told, torch.Tensor) and told is not now and told.data_ptr() != now.data_ptr()
-            checker.true(f"get_last_lr of group {i} is a tensor of its own at epoch {epoch}", told_tensor, repr(told))
+            checker.true(f"get_last_lr of group {i} is a tensor of its own at epoch {epoch}", told_tensor, repr(told),
+                         f"scheduler.get_last_lr()[{i}].data_ptr() != {_LR.format(i)}.data_ptr()")  # fmt: skip
         else:
-            checker.true(f"lr of group {i} is a float at epoch {epoch}", type(now) is float, repr(type(now)))
-        checker.near(f"lr of group {i} at epoch {epoch}", float(now), rate, tolerance)
-        checker.same(f"get_last_lr of group {i} at epoch {epoch}", float(told), float(now))
+            checker.true(f"lr of group {i} is a float at epoch {epoch}", type(now) is float, repr(type(now)),
+                         f"type({_LR.format(i)}) is float")  # fmt: skip
+        checker.near(f"lr of group {i} at epoch {epoch}", float(now), rate, tolerance,
+                     shown=f"abs({_LR.format(i)} - {rate!r}) <= {tolerance * abs(rate)!r}")  # fmt: skip
+        checker.same(f"get_last_lr of group {i} at epoch {epoch}", float(told), float(now),
+                     shown=f"float(scheduler.get_last_lr()[{i}]) == float({_LR.format(i)})")  # fmt: skip
 
 
-def _apart(trial: Trial, tensors: list[tuple[str, Tensor]]) -> None:
+def _lrs(run: Run) -> list[Held]:
+    import torch
+
+    return [(f"lr of group {i}", _LR.format(i), group["lr"]) for i, group in enumerate(run.optimizer.param_groups)
+            if isinstance(group["lr"], torch.Tensor)]  # fmt: skip
+
+
+def _apart(trial: Trial, tensors: list[Held]) -> None:
     """Whoever writes to one of them writes to no other."""
-    known: dict[int, str] = {}
-    for what, tensor in tensors:
-        other = known.setdefault(tensor.data_ptr(), what)
-        trial.checker.true(f"{what} has memory of its own", other == what, f"it is that of {other}")
+    known: dict[int, tuple[str, str]] = {}
+    for what, where, tensor in tensors:
+        other, there = known.setdefault(tensor.data_ptr(), (what, where))
+        trial.checker.true(f"{what} has memory of its own", other == what, f"it is that of {other}",
+                           f"{where}.data_ptr() != {there}.data_ptr()")  # fmt: skip
 
 
-def _records(run: Run) -> list[tuple[str, Tensor]]:
+def _records(trial: Trial, run: Run) -> list[Held]:
     """Tensors that say how the rate was at first: none of them may move."""
     import torch
 
     groups = run.optimizer.param_groups
-    found = [(f"initial_lr of group {i}", group.get("initial_lr")) for i, group in enumerate(groups)]
-    found += [(f"base_lrs of group {i}", lr) for i, lr in enumerate(getattr(run.scheduler, "base_lrs", ()))]
-    found += [(f"get_last_lr of group {i} at epoch 0", lr) for i, lr in enumerate(run.scheduler.get_last_lr())]
-    return [(what, value) for what, value in found if isinstance(value, torch.Tensor)]
+    first = trial.make("first", run.scheduler.get_last_lr, "scheduler.get_last_lr()")
+    found: list[tuple[str, str, Any]] = [
+        (f"initial_lr of group {i}", f"optimizer.param_groups[{i}]['initial_lr']", group.get("initial_lr"))
+        for i, group in enumerate(groups)
+    ]
+    found += [(f"base_lrs of group {i}", f"scheduler.base_lrs[{i}]", lr)
+              for i, lr in enumerate(getattr(run.scheduler, "base_lrs", ()))]  # fmt: skip
+    found += [(f"get_last_lr of group {i} at epoch 0", f"first[{i}]", lr) for i, lr in enumerate(first)]
+    return [record for record in found if isinstance(record[-1], torch.Tensor)]

@@ -32,7 +32,9 @@ class Failure:
         error: by how much, scaled.
         allowed: how far they may be apart; None: not at all.
         shown: the same fact as an expression over `params`, `optimizer`, and where parameters are views of other
-            memory, `memory` and `around`, which is true for what lies around them.
+            memory, `memory` and `around`, which is true for what lies around them; in laws about schedulers and
+            averages over what their trial made or kept last, `refused`, what the last call raised or None, and
+            `told`, the warnings.
     """
 
     what: str
@@ -117,10 +119,13 @@ class Checker:
         except Exception as raised:
             kind = type(raised)
             same = kind.__name__ == error and kind.__module__ == "builtins" if isinstance(error, str) else kind is error
-            self.true(f"{what} raises {wanted}", same, f"{kind.__name__}: {raised}")
-            self.true(f"{what}: the message names {names!r}", names in str(raised), str(raised))
+            told = f"{kind.__name__}: {raised}"
+            self.true(f"{what} raises {wanted}", same, told, f"type(refused).__name__ == {wanted!r}")
+            shown = f"{names!r} in str(refused)"
+            self.true(f"{what}: the message names {names!r}", names in str(raised), str(raised), shown)
         else:
-            self.true(f"{what} is refused with {wanted}", False, "it was accepted")
+            shown = f"type(refused).__name__ == {wanted!r}"
+            self.true(f"{what} is refused with {wanted}", False, "it was accepted", shown)
 
     def same(self, what: str, actual: object, expected: object, *, shown: str = "") -> None:
         """Two plain values that have to be equal; `shown` as for `true`."""
@@ -130,11 +135,14 @@ class Checker:
             message = f"{what}: got {actual!r}, want {expected!r}{rounding(got, want)}"
             self._fail(Failure(what, message, got=got, want=want, shown=shown))
 
-    def equal(self, what: str, actual: Tensor, expected: Tensor) -> None:
-        """Two tensors that have to be equal to the last bit, with the same dtype and shape; NaN equals NaN."""
+    def equal(self, what: str, actual: Tensor, expected: Tensor, *, shown: str = "") -> None:
+        """Two tensors that have to be equal to the last bit, with the same dtype and shape; NaN equals NaN.
+
+        `shown` as for `true`.
+        """
         if actual.shape != expected.shape or actual.dtype != expected.dtype:
             self.comparisons += 1
-            self._fail(Failure(what, f"{what}: got {_kind(actual)}, want {_kind(expected)}", actual))
+            self._fail(Failure(what, f"{what}: got {_kind(actual)}, want {_kind(expected)}", actual, shown=shown))
             return
         self.comparisons += max(1, actual.numel())
         dense, wanted = (tensor.detach().to_dense() for tensor in (actual, expected))
@@ -145,7 +153,7 @@ class Checker:
             got, want = a[at].item(), b[at].item()
             message = (f"{what}: {int(wrong.sum())} of {wrong.numel()} elements differ, the first at {list(at)}: "
                        f"got {got:.9g}, want {want:.9g}")  # fmt: skip
-            self._fail(Failure(what, message, actual, at, float(got), float(want)))
+            self._fail(Failure(what, message, actual, at, float(got), float(want), shown=shown))
 
     def alike(self, what: str, actual: Mapping[str, object], expected: Mapping[str, object]) -> None:
         """Quantities of the same names, each equal to the last bit."""

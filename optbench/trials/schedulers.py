@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 import inspect
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
@@ -21,8 +21,13 @@ from optbench.trials import formulas
 from optbench.trials.base import SCENES, TrialBase, Unsupported
 from optbench.trials.checker import RATE_TOLERANCE
 
+if TYPE_CHECKING:
+    from optbench.failures.script_schedules import ScheduleJournal
+
+T = TypeVar("T")
 # Two groups of different rates, which no power of two hides roundings of.
 LRS = (0.3, 0.05)
+_TOLD = "[float(lr) for lr in scheduler.get_last_lr()] == [float(group['lr']) for group in optimizer.param_groups]"
 # Falls, stands, rises and falls again: what a scheduler that watches a metric is given by laws about all of them.
 METRICS = (1.0, 0.9, 0.95, 0.9, 0.97, 0.91, 0.93, 0.5, 0.6, 0.55, 0.52, 0.51, 0.58, 0.61, 0.4)
 
@@ -32,7 +37,30 @@ class Trial(TrialBase):
     """One law's work on one case of one scheduler."""
 
     def __post_init__(self) -> None:
-        self.runs: list[Run] = []
+        # What the law does, while somebody listens.
+        self.journal: ScheduleJournal | None = None
+
+    def listen(self) -> None:
+        """Keep what the law does from now on."""
+        from optbench.failures.script_schedules import ScheduleJournal
+
+        self.journal = ScheduleJournal(self)
+        self.checker.noticed = self.journal.mark
+
+    def keep(self, word: str, value: T, text: str = "") -> T:
+        """A value that a script knows by this word; it came about as the text says, "": it is written down."""
+        return self.journal.keep(word, value, text) if self.journal else value
+
+    def tell(self, text: str, doing: Callable[[], T]) -> T:
+        """Do what a script does by this text."""
+        return self.journal.tell(text, doing) if self.journal else doing()
+
+    def make(self, word: str, build: Callable[[], T], text: str | Callable[[ScheduleJournal], str]) -> T:
+        """What is built, known by this word; a text's words are the latest of their kind."""
+        if not self.journal:
+            return build()
+        wrote = self.journal.resolved(text) if isinstance(text, str) else text(self.journal)
+        return self.journal.make(word, wrote, build)
 
     @property
     def plain_torch(self) -> Implementation:
@@ -66,13 +94,16 @@ class Trial(TrialBase):
             {"params": [torch.zeros(1, dtype=torch.float64, device=self.case.device, requires_grad=True)], "lr": lr}
             for lr in lrs
         ]
-        if like == "adam":
-            return torch.optim.Adam(groups, foreach=False)
         if like == "tensor betas":
             for group in groups:
                 group["betas"] = tuple(torch.tensor(beta, dtype=torch.float64) for beta in (0.9, 0.999))
-            return torch.optim.Adam(groups, foreach=False)
-        return torch.optim.SGD(groups, lr=0.1, momentum=0.0 if like == "plain" else 0.9, foreach=False)
+        options = {} if like in ("adam", "tensor betas") else {"lr": 0.1, "momentum": 0.0 if like == "plain" else 0.9}
+        kind: Any = torch.optim.SGD if options else torch.optim.Adam
+        return self.make(
+            "optimizer",
+            lambda: kind(groups, **options, foreach=False),
+            lambda journal: journal.optimizer(kind, groups, options),
+        )
 
     def build(
         self,
@@ -103,20 +134,21 @@ class Trial(TrialBase):
         subject = load(part.subject)
         own = who if not who.target or subject.name == self.subject.name else self.plain_torch
         made = own.load(subject.class_name, subject.module)
-        options = {name: self._value(name, value, optimizer, who) for name, value in part.options.items()}
-        if "schedulers" in options and subject.name == "chainedscheduler":
-            # The only scheduler whose optimizer is not its first argument.
-            return made(options.pop("schedulers"), optimizer, **options)
-        return made(optimizer, **options)
+
+        def build() -> Any:
+            options = {name: self._value(name, value, optimizer, who) for name, value in part.options.items()}
+            if "schedulers" in options and subject.name == "chainedscheduler":
+                # The only scheduler whose optimizer is not its first argument.
+                return made(options.pop("schedulers"), optimizer, **options)
+            return made(optimizer, **options)
+
+        return self.make("scheduler", build, lambda journal: journal.scheduler(part, own, optimizer))
 
     def _value(self, name: str, value: Any, optimizer: torch.optim.Optimizer, who: Implementation) -> Any:
         if name == "schedulers":
             return [self.of_part(item, optimizer, who) if isinstance(item, Part) else item for item in value]
         if isinstance(value, Each):
-            count = len(value.values)
-            # A list of one value too many is an illegal argument on purpose.
-            many = count if count > len(LRS) else len(optimizer.param_groups)
-            return [self._value("", value.values[i % count], optimizer, who) for i in range(many)]
+            return [self._value("", each, optimizer, who) for each in self.each(value, optimizer)]
         if isinstance(value, Plain):
             return lambda epoch, of=value.of: of(epoch)
         if isinstance(value, Builtin):
@@ -126,13 +158,17 @@ class Trial(TrialBase):
         # Loading writes into function objects.
         return copy.copy(value) if callable(value) else value
 
+    def each(self, value: Each, optimizer: torch.optim.Optimizer) -> list[Any]:
+        """A value for each group of an optimizer."""
+        count = len(value.values)
+        # A list of one value too many is an illegal argument on purpose.
+        many = count if count > len(LRS) else len(optimizer.param_groups)
+        return [value.values[i % count] for i in range(many)]
+
     def run(self, options: Mapping[str, Any] | None = None, lrs: Sequence[Any] = LRS, like: str = "sgd") -> Run:
         """A new scheduler of the implementation under test at epoch 0."""
         optimizer = self.optimizer(lrs, like)
-        run = Run(self, optimizer, self.build(optimizer, options))
-        if like == "sgd" and all(isinstance(lr, float) for lr in lrs):
-            run.made = (tuple(lrs), Part(self.subject.name, dict(self.case.options if options is None else options)))
-        return run
+        return Run(self, optimizer, self.build(optimizer, options))
 
     def expected(
         self, epoch: float, lrs: Sequence[float] = LRS, options: Mapping[str, Any] | None = None
@@ -157,15 +193,31 @@ class Trial(TrialBase):
         wanted = self.expected(epoch) if expected is None else expected
         for i, rate in enumerate(wanted):
             failed, got = self.checker.failed, run.lrs[i]
-            shown = f"abs(optimizer.param_groups[{i}]['lr'] - {rate!r}) <= {RATE_TOLERANCE * abs(rate)!r}"
-            self.checker.near(f"{what}, lr of group {i} at epoch {epoch}", got, rate, shown=shown)
+            self.judge_rate(what, i, epoch, got, rate)
             if self.checker.failed > failed and expected is None and len(self.scenes) < SCENES:
                 self.scenes.append(RateScene(self, epoch, i, got))
         told = [float(lr) for lr in run.scheduler.get_last_lr()]
-        self.checker.same(f"{what}, get_last_lr at epoch {epoch}", told, run.lrs)
+        self.checker.same(f"{what}, get_last_lr at epoch {epoch}", told, run.lrs, shown=_TOLD)
         momenta = formulas.momenta(self.subject.name, self.full(), len(wanted), epoch) if expected is None else None
         for i, momentum in enumerate(momenta or ()):
-            self.checker.near(f"{what}, momentum of group {i} at epoch {epoch}", run.momenta[i], momentum)
+            self.judge_momentum(what, run, i, epoch, momentum)
+
+    def judge_rate(self, what: str, i: int, epoch: float, got: float, rate: float) -> None:
+        """The rate of a group."""
+        shown = f"abs(optimizer.param_groups[{i}]['lr'] - {rate!r}) <= {RATE_TOLERANCE * abs(rate)!r}"
+        self.checker.near(f"{what}, lr of group {i} at epoch {epoch}", got, rate, shown=shown)
+
+    def judge_momentum(self, what: str, run: Run, i: int, epoch: float, momentum: float) -> None:
+        """The momentum of a group, or its beta1."""
+        name = "['betas'][0]" if "betas" in run.optimizer.param_groups[i] else "['momentum']"
+        shown = f"abs(optimizer.param_groups[{i}]{name} - {momentum!r}) <= {RATE_TOLERANCE * abs(momentum)!r}"
+        self.checker.near(f"{what}, momentum of group {i} at epoch {epoch}", run.momenta[i], momentum, shown=shown)
+
+    def judge_told(self, told: Sequence[Any], epoch: int, expected: Sequence[float]) -> None:
+        """What a scheduler says of an epoch without going there."""
+        for i, (got, rate) in enumerate(zip(told, expected, strict=True)):
+            shown = f"abs(scheduler.lr_at({epoch})[{i}] - {rate!r}) <= {RATE_TOLERANCE * abs(rate)!r}"
+            self.checker.near(f"lr_at({epoch}) of group {i}", float(got), rate, shown=shown)
 
     def follow(self, what: str, run: Run, first: int, last: int) -> None:
         """Judge from one epoch, at which the run stands, to another."""
@@ -174,29 +226,18 @@ class Trial(TrialBase):
                 run.step(epoch)
             self.judge(what, run, epoch)
             if not self.implementation.target and hasattr(run.scheduler, "last_epoch"):
-                self.checker.same(f"{what}, last_epoch at epoch {epoch}", run.scheduler.last_epoch, epoch)
-
-    def mark(self) -> None:
-        """Keep how far every run is."""
-        for run in self.runs:
-            run.marked = len(run.did)
+                self.checker.same(f"{what}, last_epoch at epoch {epoch}", run.scheduler.last_epoch, epoch,
+                                  shown=f"scheduler.last_epoch == {epoch}")  # fmt: skip
 
 
 class Run:
-    """A scheduler and its optimizer.
-
-    `did` is what was done with them, as Python; `made` what they were made from, where that is the usual; `marked` how
-    much had been done when something first went wrong.
-    """
+    """A scheduler and its optimizer, and how many steps they have taken."""
 
     def __init__(self, trial: Trial, optimizer: torch.optim.Optimizer, scheduler: Any) -> None:
         self.trial = trial
         self.optimizer = optimizer
         self.scheduler = scheduler
-        self.did: list[str] = []
-        self.made: tuple[tuple[float, ...], Part] | None = None
-        self.marked: int | None = None
-        trial.runs.append(self)
+        self.steps = 0
 
     @property
     def lrs(self) -> list[float]:
@@ -224,10 +265,11 @@ class Run:
         self._step(epoch)
 
     def _step(self, *arguments: float) -> None:
-        self.did.append(f"scheduler.step({', '.join(map(repr, arguments))})")
+        self.steps += 1
         self.optimizer.step()
         self.scheduler.step(*arguments)
 
     def saved(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """The states of optimizer and scheduler, which later steps leave alone."""
-        return copy.deepcopy((self.optimizer.state_dict(), self.scheduler.state_dict()))
+        states = copy.deepcopy((self.optimizer.state_dict(), self.scheduler.state_dict()))
+        return self.trial.keep("states", states, "copy.deepcopy((optimizer.state_dict(), scheduler.state_dict()))")

@@ -10,16 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from optbench import deviations, registry, subjects
+from optbench import deviations
 from optbench.case import Case
 from optbench.checking import Task, check, check_isolated
 from optbench.cli.app import run
-from optbench.failures import script, script_schedules
+from optbench.failures import script
 from optbench.failures.localise import localise
 from optbench.runs.results import Result
-from optbench.subjects._schedule import Each, Part, Power
-from optbench.trials.checker import Checker
-from optbench.trials.schedulers import Trial
 from optbench.worker import Worker
 
 CODE = '''
@@ -172,20 +169,6 @@ def test_scripts_about_schedulers(folder: Path) -> None:
     assert result.finding is not None and result.finding["likely"] == "epoch off by one (it lags behind)"
     assert "Late(optimizer, step_size=3)" in text and "for _ in range(3):" in text
     assert script.fails(text) and passes(text.replace("import Late", "import Right as Late"))
-
-
-def test_a_composite_is_written_with_its_parts() -> None:
-    cyclic = Part("cycliclr", {"base_lr": 0.1, "max_lr": Each((0.2, 0.3))})
-    parts = (Part("lambdalr", {"lr_lambda": Power(0.5)}), cyclic)
-    trial = Trial(subjects.load("sequentiallr"), registry.find("torch"), Case("sequentiallr", {}), Checker(), {})
-    text = script_schedules._called(trial, Part("sequentiallr", {"schedulers": parts, "milestones": (4,)}), [], 2)
-    assert text == (
-        "torch.optim.lr_scheduler.SequentialLR(optimizer, schedulers=["
-        "torch.optim.lr_scheduler.LambdaLR(optimizer, lr_lambda=lambda epoch: 0.5 ** epoch), "
-        "torch.optim.lr_scheduler.CyclicLR(optimizer, base_lr=0.1, max_lr=[0.2, 0.3])], milestones=[4])"
-    )
-    optimizer = torch.optim.SGD([{"params": [torch.zeros(1)], "lr": lr} for lr in (0.3, 0.05)], lr=0.1, momentum=0.9)
-    assert eval(text, {"torch": torch, "optimizer": optimizer}).get_last_lr() == [0.3, 0.05]
 
 
 AVERAGE = """

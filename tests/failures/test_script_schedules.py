@@ -1,0 +1,309 @@
+"""Scripts about schedulers show what a law did: they fail for what is broken, and pass for what is right."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from optbench import laws, registry, subjects
+from optbench.case import Case
+from optbench.checking import Task, check
+from optbench.failures import script
+from optbench.failures.folding import folded
+from optbench.failures.localise import localise
+from optbench.foreign.loading import describe
+from optbench.law import Scope
+from optbench.runs.results import Result
+from optbench.subjects._schedule import Each, Part, Power
+from optbench.trials.checker import Checker
+from optbench.trials.schedulers import Trial
+
+CODE = """
+import warnings
+
+import torch
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+
+class Right(torch.optim.lr_scheduler.LRScheduler):
+    def __init__(self, optimizer, step_size, gamma=0.1, last_epoch=-1):
+        if step_size < 1:
+            raise ValueError(f"step_size={step_size}")
+        self.step_size, self.gamma = step_size, gamma
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self):
+        lrs = [group["lr"] for group in self.optimizer.param_groups]
+        if self.last_epoch == 0 or self.last_epoch % self.step_size:
+            return [lr.clone() if hasattr(lr, "clone") else lr for lr in lrs]
+        return [lr * self.gamma for lr in lrs]
+
+
+class FromZero(Right):
+    def load_state_dict(self, state):
+        super().load_state_dict(state)
+        self.last_epoch = 0
+
+
+class Again(Right):
+    def __init__(self, *args, last_epoch=-1, **kwargs):
+        super().__init__(*args, last_epoch=last_epoch, **kwargs)
+        if last_epoch > 0:
+            self.last_epoch -= 1
+
+
+class Shares(Right):
+    def load_state_dict(self, state):
+        optimizer, self.__dict__ = self.optimizer, state
+        self.optimizer = optimizer
+
+
+class IntegerKeys(Right):
+    def state_dict(self):
+        return {"epoch": {self.last_epoch: self.step_size}, "_last_lr": self._last_lr, "gamma": self.gamma}
+
+    def load_state_dict(self, state):
+        epoch = state.pop("epoch")
+        self.__dict__.update(state)
+        for self.last_epoch, self.step_size in epoch.items():
+            pass
+
+
+class Function(Right):
+    def state_dict(self):
+        return {**super().state_dict(), "call": lambda epoch: epoch}
+
+
+class First(Right):
+    def get_lr(self):
+        return super().get_lr()[:1] * len(self.optimizer.param_groups)
+
+
+class PassesOver(Right):
+    def get_lr(self):
+        return super().get_lr()[:2] + [group["lr"] for group in self.optimizer.param_groups[2:]]
+
+
+class Zips(Right):
+    def get_lr(self):
+        return super().get_lr()[: len(self.base_lrs)]
+
+
+class BeginsTwice(Right):
+    begun = 0
+
+    def _initial_step(self):
+        super()._initial_step()
+        self.last_epoch += self.begun
+        self.begun = 1
+
+
+class TouchesFirst(Right):
+    def __init__(self, optimizer, *args, **kwargs):
+        for group in optimizer.param_groups:
+            group["mine"] = 1
+        super().__init__(optimizer, *args, **kwargs)
+
+
+class NoCheck(Right):
+    def __init__(self, optimizer, step_size, gamma=0.1, last_epoch=-1):
+        if not isinstance(optimizer, torch.optim.Optimizer):
+            self.optimizer = optimizer
+            return
+        super().__init__(optimizer, step_size, gamma, last_epoch)
+
+
+class Replaces(Right):
+    def step(self, *args):
+        super().step(*args)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["lr"] * 1
+
+
+class Held(Right):
+    def get_last_lr(self):
+        return [group["lr"] for group in self.optimizer.param_groups]
+
+
+class Bases(Right):
+    def __init__(self, optimizer, *args, **kwargs):
+        super().__init__(optimizer, *args, **kwargs)
+        self.base_lrs = [group["lr"] for group in optimizer.param_groups]
+
+
+class Warns(Right):
+    def step(self, *args):
+        warnings.warn("`optimizer.step()` has to come first")
+        super().step(*args)
+
+
+class Silent(Right):
+    def step(self, *args):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            super().step(*args)
+
+
+class WarnsOnLoad(Right):
+    def load_state_dict(self, state):
+        warnings.warn("loaded")
+        super().load_state_dict(state)
+
+
+class Cycle(Right):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.itself = self
+
+
+class Closed(Right):
+    def get_lr(self):
+        return [lr * self.gamma ** (self.last_epoch // self.step_size) for lr in self.base_lrs]
+
+
+class Constant(Right):
+    def __init__(self, *args, **kwargs):
+        self.factor = None
+        super().__init__(*args, **kwargs)
+        self.factor = self.gamma
+
+    def get_lr(self):
+        now, self.gamma = self.gamma, self.factor or self.gamma
+        try:
+            return super().get_lr()
+        finally:
+            self.gamma = now
+
+
+class Divides(Right):
+    def step(self, *args):
+        if self.step_size == 1 and self.last_epoch == 2:
+            raise ArithmeticError("planted")
+        super().step(*args)
+
+
+class RightPlateau(ReduceLROnPlateau):
+    pass
+
+
+class Early(ReduceLROnPlateau):
+    def __init__(self, optimizer, patience=10, **options):
+        super().__init__(optimizer, patience=max(0, patience - 1), **options)
+
+
+class RightCycle(torch.optim.lr_scheduler.CyclicLR):
+    pass
+
+
+class Still(RightCycle):
+    def step(self, *args):
+        super().step(*args)
+        for group in self.optimizer.param_groups:
+            group["momentum"] = 0.5
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    sys.modules.pop("planted", None)
+    (tmp_path / "planted.py").write_text(CODE)
+    return tmp_path
+
+
+def shown(target: str, law: str, subject: str, variant: str = "") -> Result:
+    """The first failure of a law's cases of this variant, localised."""
+    about = describe(target)
+    options = None if about["options"] is None else frozenset(about["options"])
+    for case in laws.entries()[law].cases(subjects.load(subject), Scope("quick")):
+        task = Task(law, case, target, True, "", options=options, named=frozenset(about["named"]))
+        if case.variant.startswith(variant) and check(task).broken:
+            return localise(task, check(task))
+    raise AssertionError(f"{target} keeps {law}")
+
+
+def passes(text: str) -> bool:
+    exec(compile(text, "script", "exec"), {})
+    return True
+
+
+@pytest.mark.parametrize(
+    ("name", "law", "variant", "says"),
+    [
+        ("FromZero", "sch.resume_anywhere", "load optimizer", "scheduler2.load_state_dict(states[1])"),
+        ("FromZero", "sch.resume_anywhere", "build, load scheduler", "optimizer2.load_state_dict(states[0])"),
+        ("FromZero", "sch.resume_anywhere", "beside", "ExponentialLR"),
+        ("Again", "sch.resume_anywhere", "last_epoch", "last_epoch="),
+        ("Shares", "sch.round_trip", "emptied", "values.clear()"),
+        ("IntegerKeys", "sch.round_trip", "json", "json.loads(json.dumps("),
+        ("Function", "sch.round_trip", "pickle", "stored = pickle.loads(pickle.dumps(saved))"),
+        ("First", "sch.groups", "many", "optimizer.param_groups[1]['lr']"),
+        ("PassesOver", "sch.groups", "group joins late", "optimizer.add_param_group("),
+        ("Zips", "sch.groups", "group joins late, one", "except Exception as error:"),
+        ("BeginsTwice", "sch.compose", "Sequential of it", "SequentialLR(optimizer, schedulers=[scheduler]"),
+        ("TouchesFirst", "sch.errors", "no optimizer", "with contextlib.suppress(Exception):"),
+        ("NoCheck", "sch.errors", "no optimizer", "assert type(refused).__name__ == 'TypeError'"),
+        ("Replaces", "sch.tensor_lr", "tensor-float64", "is held[0]"),
+        ("Held", "sch.tensor_lr", "tensor-float64", "first = scheduler.get_last_lr()"),
+        ("Bases", "sch.tensor_lr", "tensor, resumed", ".data_ptr() != "),
+        ("Warns", "sch.order", "optimizer first", "for each in told) is False"),
+        ("Silent", "sch.order", "scheduler first", "for each in told) is True"),
+        ("WarnsOnLoad", "sch.lifetime", "right order, resumed", "assert not told"),
+        ("Cycle", "sch.lifetime", "freed", "del scheduler"),
+        ("Closed", "sch.scaled", "changed by hand", "optimizer.param_groups[0]['lr'] = 0.15"),
+        ("Constant", "sch.scaled", "another gamma", "scheduler.gamma = "),
+        ("Divides", "sch.degenerate", "", "assert refused is None"),
+    ],
+)
+def test_every_laws_failure_is_shown_by_what_the_law_did(
+    folder: Path, name: str, law: str, variant: str, says: str
+) -> None:
+    text = script.of(shown(f"{folder}/planted.py:{name}", law, "steplr", variant))
+    assert says in text and "optbench" not in text
+    assert script.fails(text) and len(text.splitlines()) < 32
+    assert passes(text.replace(f"from planted import {name}", f"from planted import Right as {name}"))
+
+
+@pytest.mark.parametrize(
+    ("name", "law", "subject", "says"),
+    [
+        ("Early", "sch.plateau", "reducelronplateau", 'scheduler.step(float("nan"))'),
+        ("Early", "sch.groups", "reducelronplateau", "for value in (1.0, 0.9, "),
+        ("Still", "sch.momentum", "cycliclr", "['momentum']"),
+        ("Still", "sch.resume_anywhere", "cycliclr", "['momentum']"),
+    ],
+)
+def test_scripts_about_metrics_and_momenta(folder: Path, name: str, law: str, subject: str, says: str) -> None:
+    text = script.of(shown(f"{folder}/planted.py:{name}", law, subject))
+    right = "RightPlateau" if name == "Early" else "RightCycle"
+    assert says in text and script.fails(text)
+    assert passes(text.replace(f"from planted import {name}", f"from planted import {right} as {name}"))
+
+
+def test_a_composite_is_written_with_its_parts() -> None:
+    cyclic = Part("cycliclr", {"base_lr": 0.1, "max_lr": Each((0.2, 0.3))})
+    parts = (Part("lambdalr", {"lr_lambda": Power(0.5)}), cyclic)
+    trial = Trial(subjects.load("sequentiallr"), registry.find("torch"), Case("sequentiallr", {}), Checker(), {})
+    optimizer = torch.optim.SGD([{"params": [torch.zeros(1)], "lr": lr} for lr in (0.3, 0.05)], lr=0.1, momentum=0.9)
+    trial.listen()
+    assert trial.journal
+    trial.journal.keep("optimizer", optimizer, "…")
+    part = Part("sequentiallr", {"schedulers": parts, "milestones": (4,)})
+    text = trial.journal.scheduler(part, trial.implementation, optimizer).replace("optimizer_1", "optimizer")
+    assert text == (
+        "torch.optim.lr_scheduler.SequentialLR(optimizer, schedulers=["
+        "torch.optim.lr_scheduler.LambdaLR(optimizer, lr_lambda=lambda epoch: 0.5 ** epoch), "
+        "torch.optim.lr_scheduler.CyclicLR(optimizer, base_lr=0.1, max_lr=[0.2, 0.3])], milestones=[4])"
+    )
+    assert eval(text, {"torch": torch, "optimizer": optimizer}).get_last_lr() == [0.3, 0.05]
+
+
+def test_what_is_repeated_is_a_loop() -> None:
+    assert folded(["a.step()", "b.step()"] * 3) == ["for _ in range(3):\n    a.step()\n    b.step()"]
+    assert folded(["a.step()", "b.step()"] * 2) == ["a.step()", "b.step()"] * 2
+    given = [line for value in (1, 2, 4) for line in ("a.step()", f"b.step({value})")]
+    assert folded(["c", *given]) == ["c", "for value in (1, 2, 4):\n    a.step()\n    b.step(value)"]
