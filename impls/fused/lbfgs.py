@@ -153,6 +153,7 @@ class LBFGS(LBFGSBase):
     def _real_params(self) -> list[Tensor]:
         """The parameters as they stand in memory, complex ones as pairs of real numbers."""
         plain = (param.conj() if param.is_conj() else param for param in self._params)
+        plain = (torch._neg_view(param) if param.is_neg() else param for param in plain)
         return [torch.view_as_real(param) if param.is_complex() else param for param in plain]
 
     def _flat_grad(self) -> Tensor:
@@ -176,6 +177,8 @@ class LBFGS(LBFGSBase):
             if param.is_conj():
                 # what stands in memory moves the other way in its imaginary part
                 moves[i] = moves[i] * moves[i].new_tensor([1.0, -1.0])
+            if param.is_neg():
+                moves[i] = -moves[i]
         torch._foreach_add_(params, moves, alpha=t)
 
 

@@ -481,4 +481,28 @@ documentation of fused names no such limit.
         cases=("grad_negative",),
         says="negation",
     ),
+    Deviation(
+        "D-105",
+        "adam adadelta adafactor adagrad adamax adamw asgd nadam radam rmsprop rprop sgd",
+        "opt.layouts",
+        "torch-foreach torch-fused",
+        "the foreach and fused paths refuse a parameter whose negation has not been computed yet",
+        "it is written as it reads",
+        """\
+import torch
+p = torch.complex(torch.zeros(2), torch.ones(2)).conj().imag.requires_grad_()
+p.grad = torch.ones(2)
+optimizer = torch.optim.Adam([p], foreach=True)
+try: optimizer.step()
+except RuntimeError as error: refused = error
+assert "negation" in str(refused)
+""",
+        effect="raises",
+        proof="""\
+The imaginary part of a conjugate is a leaf as good as any. The for-loop path of the same class takes it, and foreach is
+documented to compute the same.
+""",
+        cases=("param_negative",),
+        says="negation",
+    ),
 )

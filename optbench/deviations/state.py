@@ -76,4 +76,27 @@ The state is what a state of no steps is: the next step gives what the first one
 """,
         cases=("unscaled_before",),
     ),
+    Deviation(
+        "D-106",
+        "sparse_adam",
+        "opt.old_checkpoints",
+        "torch-forloop",
+        "SparseAdam leaves out of the group what an old checkpoint lacks, and asks for maximize with a default",
+        "a group has every option after loading",
+        """\
+import torch
+optimizer = torch.optim.SparseAdam([torch.zeros(1, requires_grad=True)])
+saved = optimizer.state_dict()
+del saved["param_groups"][0]["maximize"]
+optimizer.load_state_dict(saved)
+assert "maximize" not in optimizer.param_groups[0]
+""",
+        effect="convention",
+        proof="""\
+Steps are the same. Every other class of torch puts what is absent into the group, which its own next checkpoint then
+has.
+""",
+        cases=("without_newer_options",),
+        says="is there after loading",
+    ),
 )

@@ -25,7 +25,9 @@ LAW = Law(
 )
 
 _FACTORS: dict[str, Sequence[Any]] = {
-    "layout": ("transposed", "channels_last", "strided", "grad_unlike", "param_unlike", "expanded_grad"),
+    "layout": (
+        "transposed", "channels_last", "strided", "grad_unlike", "param_unlike", "expanded_grad", "param_negative",
+    ),
     "shapes": ("mixed", "zero first"),
     "moment": ("every step", "never"),
     "line_search_fn": (None, "strong_wolfe"),

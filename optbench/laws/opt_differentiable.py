@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from optbench import pairwise
 from optbench.case import AsTensor, Case
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 LAW = Law(
     id="opt.differentiable",
     level="torch",
-    statement="with differentiable=True the steps' derivative by gradients, start, lr and decay is the formula's",
+    statement="with differentiable=True steps are the plain ones, and their derivative by whatever they are made of is "
+    "the formula's",
     catches="state that is detached from its past, or changed after autograd has saved it, a tensor lr that is refused",
     formula=False,
 )
@@ -29,9 +30,12 @@ _STEPS = 6
 # A central difference in float64 is right to some 1e-10 of the values; what is wrong is wrong in the first digits.
 _APART = 2.0**-18
 _RELATIVE = 1e-5
+# Steps themselves differ by rounding, which a root of nearly nothing may enlarge.
+_ROUNDED = 1e-10
 _BY_COUNT = "derivative by the count of steps"
 # torch documents, or reads, a tensor there.
 _TENSOR_DECAY = ("sgd", "adam", "adamw")
+_BETAS = ("beta1", "beta2")
 
 
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
@@ -43,7 +47,9 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     }
     full = scope.suite == "full"
     rows = pairwise.rows(factors, subject.forbidden, scope.seed if full else 0)[: None if full else 2]
-    for what in ("gradients", "start", "lr", *(("weight_decay",) if subject.name in _TENSOR_DECAY else ())):
+    betas = any(option.name == "betas" and option.tensors for option in subject.options)
+    numbers = ("lr", *("weight_decay",) * (subject.name in _TENSOR_DECAY), *_BETAS * betas)
+    for what in ("gradients", "start", *numbers):
         for row in (dict(subject.fullest), *rows):
             if what != "weight_decay" or not row.get("decoupled_weight_decay"):
                 yield scope.case(subject, row, "float64", shapes="one", variant=f"derivative by {what}", steps=_STEPS)
@@ -62,13 +68,16 @@ def check(trial: Trial) -> None:
         _by_count(trial)
         return
     what = trial.case.variant.removeprefix("derivative by ")
-    # The rate and the decay themselves; of gradients and start, how far they are moved in some direction.
-    at = {"lr": 0.125, "weight_decay": 0.25}.get(what, 0.0)
+    # What is an option itself; of gradients and start, how far they are moved in some direction.
+    at = {"lr": 0.125, "weight_decay": 0.25, "beta1": 0.75, "beta2": 0.875}.get(what, 0.0)
     number = torch.tensor(at, dtype=torch.float64, requires_grad=True)
     with _wide_numbers():
-        (derivative,) = torch.autograd.grad(_outcome(trial, what, number), number, allow_unused=True)
+        outcome = _outcome(trial, what, number)
+        (derivative,) = torch.autograd.grad(outcome, number, allow_unused=True)
         with torch.no_grad():
+            plain = _outcome(trial, what, number, differentiable=False)
             above, below = (_outcome(trial, what, number + far) for far in (_APART, -_APART))
+    trial.checker.near("what the parameters come to", outcome.item(), plain.item(), _ROUNDED)
     trial.checker.near(
         f"derivative by {what} after {trial.case.steps} steps",
         0.0 if derivative is None else derivative.item(),
@@ -107,17 +116,22 @@ def _wide_numbers() -> Iterator[None]:
         torch.set_default_dtype(before)
 
 
-def _outcome(trial: Trial, what: str, number: Tensor) -> Tensor:
+def _outcome(trial: Trial, what: str, number: Tensor, differentiable: bool = True) -> Tensor:
     """A weighted sum of the parameters after the case's steps, which depends on the number."""
-    start = trial.problem.start[0]
-    options: dict[str, Any] = {**trial.case.options, "differentiable": True}
-    if what in trial.subject.defaults:
-        options[what] = number
+    import torch
+
+    start, options = trial.problem.start[0], dict(trial.case.options)
+    if what in _BETAS:
+        betas = list(trial.subject.complete(options)["betas"])
+        betas[_BETAS.index(what)] = number
+        options["betas"] = tuple(map(torch.as_tensor if differentiable else float, betas))
+    elif what in trial.subject.defaults:
+        options[what] = number if differentiable else float(number)
     if what == "start":
         start = start + number * _drawn(trial, "direction", 0)
     # A parameter that a network computed: a leaf cannot be written where autograd looks on.
     param = start.clone().requires_grad_() * 1
-    optimizer = trial.build([param], options)
+    optimizer = trial.build([param], {**options, **({"differentiable": True} if differentiable else {})})
     for k in range(trial.case.steps):
         grad = trial.problem.grad(0, k)
         assert grad is not None

@@ -23,6 +23,7 @@ LAW = Law(
 
 
 _NO_CLOSURE = "a step without a closure"
+_DIFFERENTIABLE_GROUP = "a differentiable group without autograd"
 # What a step refuses that the constructor lets pass, as in torch: the options, the error, and what it names.
 _STEPPING: dict[str, dict[str, tuple[dict[str, Any], type[Exception], str]]] = {
     "lbfgs": {"an unknown line search": ({"line_search_fn": "golden"}, RuntimeError, "strong_wolfe")},
@@ -45,7 +46,8 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     for variant in _TOGETHER if subject.name in _ADAMS else ():
         yield scope.case(subject, {}, scope.dtypes[0], shapes="pair", variant=variant)
     stepping = (*_STEPPING.get(subject.name, ()), *((_NO_CLOSURE,) if subject.closure else ()))
-    for variant in (*_CONSTRUCTING, *_LOADING, *stepping):
+    more = (_DIFFERENTIABLE_GROUP,) if subject.differentiable else ()
+    for variant in (*_CONSTRUCTING, *_LOADING, *stepping, *more):
         yield scope.case(subject, subject.fullest, scope.dtypes[0], shapes="pair", variant=variant)
     for variant, (concerns, _) in _ADDING.items():
         if concerns(subject):
@@ -70,6 +72,8 @@ def check(trial: Trial) -> None:
     elif variant == _NO_CLOSURE:
         trial.checker.raises(variant, TypeError, run.optimizer.step, "closure")
         _still_usable(trial, run)
+    elif variant == _DIFFERENTIABLE_GROUP:
+        _differentiable_group(trial, run)
     elif variant in _STEPPING.get(trial.subject.name, ()):
         options, error, names = _STEPPING[trial.subject.name][variant]
         run.optimizer.param_groups[0].update(options)
@@ -131,6 +135,10 @@ def _no_parameter(trial: Trial, run: Run, variant: str) -> None:
         odd.grad = torch.ones_like(odd)
         run.optimizer.step()
 
+    if variant == _COMPLEX and runtime and not trial.implementation.target:
+        # What has no gradient is not looked at.
+        trial.advance(trial.build([*run.params, odd], trial.case.options))
+
     trial.checker.raises(variant, error, build, names)
     if error == "ValueError":
         _still_usable(trial, run)
@@ -164,6 +172,16 @@ def _derivative(trial: Trial) -> tuple[dict[str, Any], type[Exception], str]:
     if not (trial.implementation.ours and trial.subject.differentiable and refused):
         raise Unsupported("autograd follows its steps, or it has no such flag, or refuses it in a step")
     return {"differentiable": True}, ValueError, "differentiable"
+
+
+def _differentiable_group(trial: Trial, run: Run) -> None:
+    """The last group alone asks for autograd, and a step refuses it before anything moves."""
+    flag, error, names = _derivative(trial)
+    groups = [{"params": run.params[:1]}, {"params": run.params[1:], **flag}]
+    run.optimizer = trial.build(groups, trial.case.options)
+    run.give(0)
+    trial.checker.raises(trial.case.variant, error, run.optimizer.step, names)
+    _still_usable(trial, run)
 
 
 def _two_rates(trial: Trial) -> tuple[dict[str, Any], type[Exception], str]:

@@ -27,6 +27,8 @@ _OURS = ("reference", "foreach", "fused")
 _TORCHS = ("torch-forloop", "torch-foreach", "torch-fused")
 _PATHS = ("foreach", "fused")
 _SAVED_AFTER = 2
+# What a path keeps in which dtype, where numbers are of double precision unless somebody says otherwise.
+_WIDE, _WIDE_FUSED = "wide numbers", "wide numbers, fused"
 
 
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
@@ -52,6 +54,8 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
         row.pop("capturable", None)
         steps = _SAVED_AFTER + (1 if subject.closure else 2)
         yield scope.case(subject, row, dtype, moment="late", shapes="pair", variant=variant, steps=steps)
+    for variant in (_WIDE, *((_WIDE_FUSED,) if "fused" in subject.later else ())) if subject.in_torch else ():
+        yield scope.case(subject, subject.fullest, scope.some("float32")[0], shapes="pair", variant=variant)
 
 
 def check(trial: Trial) -> None:
@@ -59,6 +63,9 @@ def check(trial: Trial) -> None:
     from optbench.trials import nested
     from optbench.trials.base import Unsupported
 
+    if trial.case.variant in (_WIDE, _WIDE_FUSED):
+        _wide(trial, fused=trial.case.variant == _WIDE_FUSED)
+        return
     direction, _, name = trial.case.variant.partition(" ")
     partner = registry.IMPLEMENTATIONS[name]
     refused = partner.refusal(trial.case)
@@ -79,6 +86,25 @@ def check(trial: Trial) -> None:
         trial.judge_next(run, k, f"{what}, step {k + 1}")
 
 
+def _wide(trial: Trial, fused: bool) -> None:
+    """What is kept has torch's form also where the default dtype is double."""
+    import torch
+
+    from optbench import registry
+    from optbench.trials.base import Unsupported
+
+    if trial.implementation.factory:
+        raise Unsupported("it is one of those that this compares with")
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        run = _begun(trial, trial.implementation, **({"fused": True} if fused else {}))
+        torchs = _begun(trial, registry.IMPLEMENTATIONS["torch-fused" if fused else "torch-forloop"])
+    finally:
+        torch.set_default_dtype(before)
+    _same_form(trial, run.optimizer.state_dict(), torchs.optimizer.state_dict())
+
+
 def _asked(partner: Implementation, doing: Callable[[], Any]) -> Any:
     """What a partner can do alone; where it cannot, nobody's checkpoint is to blame."""
     from optbench.trials.base import Unsupported
@@ -89,10 +115,10 @@ def _asked(partner: Implementation, doing: Callable[[], Any]) -> Any:
         raise Unsupported(f"{partner.name} fails alone: {type(error).__name__}: {error}") from error
 
 
-def _begun(trial: Trial, implementation: Implementation) -> Run:
+def _begun(trial: Trial, implementation: Implementation, **flags: bool) -> Run:
     """A run of an implementation up to where it is saved."""
     run = trial.run()
-    run.optimizer = trial.build(run.params, trial.case.options, implementation)
+    run.optimizer = trial.build(run.params, {**trial.case.options, **flags}, implementation)
     for k in range(_SAVED_AFTER):
         run.step(k)
     return run

@@ -24,7 +24,7 @@ LAW = Law(
 
 _LAYOUTS = (
     "contiguous", "transposed", "channels_last", "strided", "offset", "expanded_grad", "grad_unlike", "param_unlike",
-    "grad_strided", "param_strided", "grad_negative",
+    "grad_strided", "param_strided", "grad_negative", "param_negative",
 )  # fmt: skip
 
 

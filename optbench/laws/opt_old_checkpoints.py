@@ -75,16 +75,29 @@ def check(trial: Trial) -> None:
     trial.checker.same("names after loading", aged.optimizer.param_groups[0].get("param_names"), names)
     _same_group(trial, aged, today)
     trial.checker.alike("after loading", _held(aged), _held(today))
+    _same_forms(trial, aged, today)
     for k in range(steps, trial.case.steps):
         aged.step(k)
         today.step(k)
         trial.checker.alike(f"step {k + 1}, after loading at {steps}", _held(aged), _held(today))
 
 
+def _same_forms(trial: Trial, aged: Run, today: Run) -> None:
+    """What is a tensor today is one of today's dtype, however it was kept."""
+    import torch
+
+    for name, value in today.held().items():
+        if isinstance(value, torch.Tensor):
+            form = getattr(aged.held().get(name), "dtype", "no tensor")
+            trial.checker.same(f"dtype of {name} after loading", form, value.dtype)
+
+
 def _same_group(trial: Trial, aged: Run, today: Run) -> None:
     """What is absent is what it was before there was a choice."""
     (group,), (expected,) = aged.optimizer.param_groups, today.optimizer.param_groups
-    # Whoever leaves an entry out asks for it with a default, or the next step tells.
+    # Foreign code that leaves an entry out asks for it with a default, or the next step tells.
+    for name in () if trial.implementation.target else sorted(expected.keys() - {"params", "param_names"}):
+        trial.checker.true(f"group[{name!r}] is there after loading", name in group)
     for name in sorted(group.keys() - {"params", "param_names"}):
         if name in _PATHS and not group.get(name, True):
             # A named path of torch's is to go on as that path, which no old checkpoint knows.

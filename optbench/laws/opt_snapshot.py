@@ -55,11 +55,13 @@ def _loaded(trial: Trial, writer: Run, given_as: str) -> None:
     if given_as != _LIVE:
         given = nested.copied(given)
     if given_as == _MORE:
-        _add_more(given)
+        _add_more(given, trial.problem.dtype)
     before = nested.copied(given)
     reader = trial.run(start=[exact(param) for param in writer.params])
     reader.optimizer.load_state_dict(given)
     _unmoved(trial, "load_state_dict leaves what it was given as it was", given, before)
+    if given_as == _MORE:
+        _unmoved(trial, "all that was loaded is there", _more(reader.optimizer.state_dict()), _more(before))
     names = {id(param): f" of parameter {i}" for i, param in enumerate(reader.params)}
     for name, mine in _kept(reader.optimizer, names):
         checker.true(f"{name} has memory of its own", mine not in {theirs for _, theirs in _memory(given)})
@@ -101,14 +103,24 @@ def _returned(trial: Trial, run: Run) -> None:
     checker.true("groups keep their entries after state_dict() was emptied", all(optimizer.param_groups))
 
 
-def _add_more(given: dict[str, Any]) -> None:
-    """What the optimizer does not know: under a parameter, under a name, and in a group."""
+def _add_more(given: dict[str, Any], dtype: Any) -> None:
+    """What the optimizer does not know: under a parameter, under names, and in a group."""
     import torch
 
-    more: dict[str, Any] = {"list": [torch.ones(2)], "pair": (torch.ones(2), torch.ones(())), "one": torch.ones(2)}
+    # What is kept of a parameter is cast to its dtype.
+    pair, one = torch.ones(2, dtype=dtype), torch.ones((), dtype=dtype)
+    more: dict[str, Any] = {"list": [pair.clone(), one.clone()], "pair": (pair.clone(), one.clone()), "one": one}
     given["state"].setdefault(0, {})["more"] = more
-    given["state"]["more"] = {"list": [torch.ones(2)], "one": torch.ones(2)}
-    given["param_groups"][0]["more"] = [torch.ones(2)]
+    given["state"]["more"] = {"list": [pair.clone(), one.clone()], "one": one.clone()}
+    given["state"]["no dictionary"] = [pair.clone(), one.clone()]
+    given["param_groups"][0]["more"] = [pair.clone(), one.clone()]
+
+
+def _more(saved: dict[str, Any]) -> list[Any]:
+    """What `_add_more` has put in."""
+    state = saved["state"]
+    named = [state.get(name) for name in ("more", "no dictionary")]
+    return [state.get(0, {}).get("more"), *named, saved["param_groups"][0].get("more")]
 
 
 def _unmoved(trial: Trial, what: str, given: Any, before: Any) -> None:

@@ -132,9 +132,10 @@ def _write(trial: Trial, what: str, run: Run, tensors: list[Tensor], numbers: li
 
 
 def _is_the_object(trial: Trial, what: str, value: Any, name: str, tensors: list[Tensor]) -> None:
-    """What was given is in the group; betas with a dimension may stand there without, in the same memory."""
+    """What was given is in the group; betas with a dimension stand there without, in the same memory."""
     for mine, given in zip([value] if name == "lr" else value, tensors, strict=True):
-        same = mine is given or (name != "lr" and given.dim() > 0 and mine.data_ptr() == given.data_ptr())
+        bare = name != "lr" and given.dim() > 0
+        same = mine.dim() == 0 and mine.data_ptr() == given.data_ptr() if bare else mine is given
         found = type(mine).__name__
         trial.checker.true(f"{what}, the group holds the tensor that was given as {name}", same, f"not this {found}")
 

@@ -34,6 +34,7 @@ p = p - lr/(1 + (t - 1)*lr_decay) * g/(sqrt(s) + eps)""",
     illegal=(
         *refused("lr", "eps", "weight_decay", "lr_decay", "initial_accumulator_value"),
         Illegal({"fused": True, "foreach": True}, "RuntimeError", "fused"),
+        Illegal({"fused": True, "differentiable": True}, "RuntimeError", "differentiable"),
     ),
     fullest={"lr_decay": 0.25, "initial_accumulator_value": 0.5},
     state_at_start=True,

@@ -57,6 +57,7 @@ ILLEGAL = (
     *refused_betas(),
     Illegal({"betas": (0.9, AsTensor(0.999))}, "ValueError", "betas"),
     Illegal({"fused": True, "foreach": True}, "RuntimeError", "fused"),
+    Illegal({"fused": True, "differentiable": True}, "RuntimeError", "differentiable"),
 )
 
 PAPER = Paper(

@@ -129,6 +129,11 @@ def _negative(values: Tensor) -> Placed:
     return Placed(torch._neg_view(-values))
 
 
+def _imaginary(values: Tensor) -> Placed:
+    """The imaginary part of a conjugate that nobody has computed yet; complex numbers are none."""
+    return _contiguous(values) if values.is_complex() else _negative(values)
+
+
 Placement = Callable[[Tensor], Placed]
 
 # layout -> how a parameter is placed, how its gradient is
@@ -146,6 +151,7 @@ LAYOUTS: dict[str, tuple[Placement, Placement]] = {
     "grad_negative": (_contiguous, _negative),
     "grad_conjugate": (_contiguous, _conjugate),
     "param_conjugate": (_conjugate, _contiguous),
+    "param_negative": (_imaginary, _contiguous),
 }
 
 # moment -> whether parameter i has a gradient at step k (both from 0)
