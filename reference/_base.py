@@ -29,8 +29,8 @@ class ReferenceOptimizer(torch.optim.Optimizer):
     _scalar_entries: ClassVar[tuple[str, ...]] = ("step",)
     # Whether it always is on the parameter's device.
     _scalars_on_device: ClassVar[bool] = False
-    # What to tell the owner of a sparse gradient; None where the algorithm takes them.
-    _sparse_refusal: ClassVar[str | None] = None
+    # What to tell the owner of a sparse gradient.
+    _sparse_refusal: ClassVar[str]
     # The same for a complex parameter.
     _complex_refusal: ClassVar[str | None] = None
     # Called once a group, with an iterable of (param, grad, *entries) and with the group's hyperparameters as keywords.
@@ -98,12 +98,11 @@ class ReferenceOptimizer(torch.optim.Optimizer):
                 yield (param, grad) + entries  # noqa: RUF005 - unpacking takes half as long again
                 continue
             # A complex tensor is updated as pairs of real numbers.
-            views = [view_as_real(value) for value in (param, grad, *entries)]
-            yield tuple(views)
-            # The update is done by now. Where resolving a conjugate or negative bit made a copy, write it back.
-            for value, view in zip((param, *entries), (views[0], *views[2:]), strict=True):
-                if isinstance(value, Tensor) and (value.is_conj() or value.is_neg()):
-                    value.copy_(torch.view_as_complex(view))
+            real = view_as_real(param)
+            yield real, *(view_as_real(value) for value in (grad, *entries))
+            # The update is done by now. Where resolving a conjugate bit made a copy, write it back.
+            if param.is_conj():
+                param.copy_(torch.view_as_complex(real))
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load a checkpoint as torch.optim does, except that state without dimensions keeps its dtype."""
@@ -119,7 +118,7 @@ class ReferenceOptimizer(torch.optim.Optimizer):
         def wrapped(entries: Any) -> Any:
             if not isinstance(entries, dict):
                 return entries
-            names = [name for name in self._scalar_entries if isinstance(entries.get(name), Tensor) and name != "step"]
+            names = [name for name in self._scalar_entries if isinstance(entries.get(name), Tensor)]
             return {**entries, **{name: _Uncast(entries[name]) for name in names}}
 
         return {**state_dict, "state": {key: wrapped(entries) for key, entries in state_dict["state"].items()}}
@@ -142,8 +141,6 @@ class ReferenceOptimizer(torch.optim.Optimizer):
                         entries[name] = new_scalar(param, group, float(value), on_device=self._scalars_on_device)
 
     def _refuse_sparse(self, group: dict[str, Any]) -> None:
-        if self._sparse_refusal is None:
-            return
         for param in group["params"]:
             if param.grad is not None and param.grad.layout is not torch.strided:
                 raise RuntimeError(self._sparse_refusal)
@@ -176,11 +173,6 @@ def new_scalar(param: Tensor, group: dict[str, Any], value: float = 0.0, *, on_d
     return torch.full((), value, dtype=torch.float64 if wide else torch.float32, device=device)
 
 
-def new_step(param: Tensor, group: dict[str, Any]) -> Tensor:
-    """A step counter at 0."""
-    return new_scalar(param, group)
-
-
 def count_step(state: dict[str, Any], group: dict[str, Any]) -> None:
     """Count a step in the state."""
     if group.get("differentiable") and state["step"].requires_grad:
@@ -197,7 +189,7 @@ def next_step(state: dict[str, Any], group: dict[str, Any]) -> Any:
 def scalar(value: Any, group: dict[str, Any]) -> Any:
     """A number as a float. A tensor too, unless the group keeps tensors: then a copy in float64, without dims."""
     if not isinstance(value, Tensor):
-        return float(value) if isinstance(value, Real) and not isinstance(value, bool) else value
+        return float(value) if isinstance(value, Real) else value
     if not (group.get("differentiable") or group.get("capturable")):
         return float(value.item())
     # A copy, because autograd may hold it while the caller writes to the original. MPS has no float64.
@@ -207,7 +199,7 @@ def scalar(value: Any, group: dict[str, Any]) -> Any:
 
 def view_as_real(value: Any) -> Any:
     """A complex tensor as pairs of real numbers, a copy where it carries a lazy bit; anything else as it is."""
-    if isinstance(value, Tensor) and value.is_complex() and not value.is_sparse:
+    if isinstance(value, Tensor) and value.is_complex():
         return torch.view_as_real(value.resolve_conj().resolve_neg())
     return value
 

@@ -35,8 +35,7 @@ def check_betas(betas: Any, *, foreach: bool | None, capturable: bool) -> tuple[
     beta1, beta2 = betas
     if not any(isinstance(beta1, kind) and isinstance(beta2, kind) for kind in (float, Tensor)):
         raise ValueError(f"betas must be either both floats or both Tensors, not {beta1!r} and {beta2!r}")
-    for index in range(2):
-        check_tensor(f"betas[{index}]", betas[index], foreach=foreach, capturable=capturable)
+    check_tensor("betas[0]", beta1, foreach=foreach, capturable=capturable)
     # A tensor that has no dimensions already is kept itself, so that the caller can go on changing it.
     return _without_dims(beta1), _without_dims(beta2)
 

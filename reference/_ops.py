@@ -51,9 +51,7 @@ def addcmul(tensor: Tensor, first: Tensor, second: Tensor, value: float) -> Tens
 
 
 def addcmul_(tensor: Tensor, first: Tensor, second: Tensor, value: Scalar) -> Tensor:
-    """tensor = tensor + value*first*second"""
-    if torch.is_grad_enabled():
-        first, second = first.clone(), second.clone()
+    """tensor = tensor + value*first*second, of factors that nobody overwrites"""
     if isinstance(value, float):
         return tensor.addcmul_(first, second, value=value)
     return tensor.add_(value * first * second)
@@ -94,7 +92,7 @@ def multiply_(state: Tensor, factor: Scalar) -> Scalar:
     if isinstance(factor, float):
         return float(state.mul_(factor).item())
     # A number would be rounded before it multiplies, and a tensor here too.
-    return state.mul_(factor.to(state.dtype)).to(factor.dtype, copy=True)
+    return state.mul_(factor.to(state.dtype)).to(factor.dtype)
 
 
 # The parameters of a group share beta and, nearly always, the step.

@@ -24,7 +24,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ._base import ParamsT, ReferenceOptimizer, count_step, new_step
+from ._base import ParamsT, ReferenceOptimizer, count_step, new_scalar
 from ._checks import check_non_negative, check_tensor
 from ._ops import Scalar, add, add_, addcmul_, sqrt_
 
@@ -95,7 +95,7 @@ class Adadelta(ReferenceOptimizer):
     def _entries(self, param: Tensor, grad: Tensor, group: dict[str, Any]) -> tuple[Any, ...]:
         state = self.state[param]
         if not state:
-            state["step"] = new_step(param, group)
+            state["step"] = new_scalar(param, group)
             for name in ("square_avg", "acc_delta"):
                 state[name] = torch.zeros_like(param, memory_format=torch.preserve_format)
         count_step(state, group)

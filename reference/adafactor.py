@@ -34,7 +34,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ._base import ParamsT, ReferenceOptimizer, new_step, next_step
+from ._base import ParamsT, ReferenceOptimizer, new_scalar, next_step
 from ._checks import check_tensor
 
 
@@ -148,7 +148,7 @@ class Adafactor(ReferenceOptimizer):
     def _entries(self, param: Tensor, grad: Tensor, group: dict[str, Any]) -> tuple[Any, ...]:
         state = self.state[param]
         if not state:
-            state["step"] = new_step(param, group)
+            state["step"] = new_scalar(param, group)
             if grad.dim() > 1:
                 *batch, rows, cols = grad.shape
                 state["row_var"], state["col_var"] = grad.new_zeros(*batch, rows, 1), grad.new_zeros(*batch, 1, cols)

@@ -25,7 +25,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ._base import ParamsT, ReferenceOptimizer, new_step, next_step, view_as_real
+from ._base import ParamsT, ReferenceOptimizer, new_scalar, next_step, view_as_real
 from ._checks import check_non_negative, check_tensor
 from ._ops import Scalar, add, addcdiv_, sqrt
 
@@ -107,7 +107,7 @@ class Adagrad(ReferenceOptimizer):
         value = group["initial_accumulator_value"]
         value = complex(value, value) if param.is_complex() else value
         state_sum = torch.full_like(param, value, memory_format=torch.preserve_format)
-        self.state[param].update(step=new_step(param, group), sum=state_sum)
+        self.state[param].update(step=new_scalar(param, group), sum=state_sum)
 
     def _options(self, group: dict[str, Any]) -> dict[str, Any]:
         return {name: group[name] for name in ("lr", "lr_decay", "weight_decay", "eps", "maximize")}

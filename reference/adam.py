@@ -24,7 +24,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ._base import ParamsT, ReferenceOptimizer, new_step, next_step
+from ._base import ParamsT, ReferenceOptimizer, new_scalar, next_step
 from ._checks import check_betas, check_non_negative, check_tensor
 from ._ops import Scalar, add, addcdiv_, addcmul_, lerp_, maximum_, one_minus_power
 
@@ -113,7 +113,7 @@ class Adam(ReferenceOptimizer):
     def _entries(self, param: Tensor, grad: Tensor, group: dict[str, Any]) -> tuple[Any, ...]:
         state = self.state[param]
         if not state:
-            state["step"] = new_step(param, group)
+            state["step"] = new_scalar(param, group)
             for name in ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")[: 3 if group["amsgrad"] else 2]:
                 state[name] = torch.zeros_like(param, memory_format=torch.preserve_format)
         max_exp_avg_sq = state["max_exp_avg_sq"] if group["amsgrad"] else None

@@ -23,7 +23,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ._base import ParamsT, ReferenceOptimizer, new_step, next_step
+from ._base import ParamsT, ReferenceOptimizer, new_scalar, next_step
 from ._checks import check_beta_range, check_non_negative, check_tensor
 from ._ops import Scalar, add, addcdiv_, lerp_, maximum_, one_minus_power
 
@@ -95,7 +95,7 @@ class Adamax(ReferenceOptimizer):
     def _entries(self, param: Tensor, grad: Tensor, group: dict[str, Any]) -> tuple[Any, ...]:
         state = self.state[param]
         if not state:
-            state["step"] = new_step(param, group)
+            state["step"] = new_scalar(param, group)
             for name in ("exp_avg", "exp_inf"):
                 state[name] = torch.zeros_like(param, memory_format=torch.preserve_format)
         return state["exp_avg"], state["exp_inf"], next_step(state, group)

@@ -29,7 +29,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ._base import ParamsT, ReferenceOptimizer, new_scalar, new_step, next_step
+from ._base import ParamsT, ReferenceOptimizer, new_scalar, next_step
 from ._checks import check_beta_range, check_non_negative, check_tensor
 from ._ops import Scalar, add, addcdiv_, addcmul_, lerp_, multiply_, one_minus_power, sqrt_
 
@@ -122,7 +122,7 @@ class NAdam(ReferenceOptimizer):
     def _entries(self, param: Tensor, grad: Tensor, group: dict[str, Any]) -> tuple[Any, ...]:
         state = self.state[param]
         if not state:
-            state["step"] = new_step(param, group)
+            state["step"] = new_scalar(param, group)
             state["mu_product"] = new_scalar(param, group, 1.0)
             for name in ("exp_avg", "exp_avg_sq"):
                 state[name] = torch.zeros_like(param, memory_format=torch.preserve_format)

@@ -29,7 +29,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ._base import ParamsT, ReferenceOptimizer, count_step, new_step
+from ._base import ParamsT, ReferenceOptimizer, count_step, new_scalar
 from ._checks import check_non_negative, check_tensor
 from ._ops import Scalar, add, add_, addcdiv_, addcmul, addcmul_, lerp_, sqrt, sqrt_
 
@@ -115,7 +115,7 @@ class RMSprop(ReferenceOptimizer):
         state = self.state[param]
         momentum, centered = group["momentum"] > 0, group["centered"]
         if not state:
-            state["step"] = new_step(param, group)
+            state["step"] = new_scalar(param, group)
             for name in ("square_avg", *["momentum_buffer"] * momentum, *["grad_avg"] * centered):
                 state[name] = torch.zeros_like(param, memory_format=torch.preserve_format)
         count_step(state, group)

@@ -29,7 +29,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ._base import ParamsT, ReferenceOptimizer, count_step, new_step, scalar, view_as_real
+from ._base import ParamsT, ReferenceOptimizer, count_step, new_scalar, scalar, view_as_real
 from ._checks import check_tensor
 from ._ops import addcmul_
 
@@ -58,7 +58,8 @@ def update(
 
         # step
         #   p = p - d*sign(g)
-        addcmul_(param, grad.sign(), step_size, -1.0)
+        # To autograd a sign is a constant: beside a variable it would keep step_size, which the next step overwrites.
+        addcmul_(param, grad.sign().detach(), step_size, -1.0)
 
         # remember the gradient
         #   q = g
@@ -103,7 +104,7 @@ class Rprop(ReferenceOptimizer):
     def _entries(self, param: Tensor, grad: Tensor, group: dict[str, Any]) -> tuple[Any, ...]:
         state = self.state[param]
         if not state:
-            state["step"] = new_step(param, group)
+            state["step"] = new_scalar(param, group)
             state["prev"] = torch.zeros_like(param, memory_format=torch.preserve_format)
             state["step_size"] = torch.empty_like(grad)
             view_as_real(state["step_size"]).fill_(scalar(group["lr"], group))

@@ -28,7 +28,7 @@ class OptimizerBase(Optimizer):
     scalar_state: ClassVar[tuple[str, ...]] = ("step",)
     # whether they are on the parameter's device always, and not only where capturable or fused ask for it
     scalar_state_on_device: ClassVar[bool] = False
-    # entries that loading leaves as they are, where they are 0-d tensors
+    # entries of which loading leaves the dtype, where they are 0-d tensors
     kept_state: ClassVar[tuple[str, ...]] = ()
     # what to tell the owner of a sparse gradient; None where they are taken
     sparse_refusal: ClassVar[str | None] = None
@@ -86,8 +86,7 @@ class OptimizerBase(Optimizer):
             handle.remove()
 
     def _shielded(self, state_dict: dict[str, Any]) -> dict[str, Any]:
-        # torch's loader leaves only the step alone
-        names = {*self.scalar_state, *self.kept_state} - {"step"}
+        names = {*self.scalar_state, *self.kept_state}
         copied = deepcopy(state_dict)
         for entry in filter(lambda value: isinstance(value, dict), copied["state"].values()):
             for name in names & entry.keys():
@@ -102,15 +101,12 @@ class OptimizerBase(Optimizer):
                 group.setdefault(name, value)
             for param in group["params"]:
                 entry = self.state.get(param, {})
-                for name in self.kept_state:
+                for name in (*self.kept_state, *self.scalar_state):
                     if isinstance(entry.get(name), _Shield):
-                        entry[name] = entry[name].tensor
+                        entry[name] = entry[name].tensor.to(self._scalar_device(param, group))
                 for name in self.scalar_state * bool(entry):
-                    value = entry[name]
-                    if isinstance(value, _Shield):
-                        entry[name] = value.tensor.to(self._scalar_device(param, group))
-                    elif not isinstance(value, Tensor):
-                        entry[name] = self._scalar(param, group, float(value))
+                    if not isinstance(entry[name], Tensor):
+                        entry[name] = self._scalar(param, group, float(entry[name]))
 
     def refuses_sparse(self, group: dict[str, Any]) -> str | None:
         """What to tell the owner of a sparse gradient; None where the group takes it."""

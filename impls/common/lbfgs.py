@@ -24,6 +24,7 @@ class LBFGSBase(OptimizerBase):
     """
 
     scalar_state = ()
+    scalar_state_on_device = True
     # it has the dtype of a tensor lr
     kept_state = ("t",)
 

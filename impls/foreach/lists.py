@@ -16,7 +16,7 @@ def foreach_lists(columns: Sequence[Tensors]) -> Iterator[Sequence[Tensors]]:
     """Columns of tensors, as lists on which foreach ops work in place.
 
     Complex tensors appear as their real views. Tensors that foreach ops refuse (dtypes that differ, or parameters with
-    a conjugate or negative bit) appear as copies of the widest dtype, and are written back at the end.
+    a conjugate or negative bit) appear in the widest dtype, and are written back at the end.
 
     Args:
         columns: the parameters, their gradients (never written), then one column for each state; each column has one
@@ -29,7 +29,7 @@ def foreach_lists(columns: Sequence[Tensors]) -> Iterator[Sequence[Tensors]]:
         yield _real(columns)
         return
     widest = reduce(torch.promote_types, dtypes)
-    copies = [[_materialize(tensor).to(widest, copy=True) for tensor in column] for column in columns]
+    copies = [[_materialize(tensor).to(widest) for tensor in column] for column in columns]
     yield _real(copies)
     for index, column in enumerate(columns):
         if index != 1:

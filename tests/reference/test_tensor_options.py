@@ -84,8 +84,8 @@ def test_capturable_reads_nothing_on_the_host(name, tensor):
 def test_a_step_for_the_device_lives_there(flag):
     group = {"capturable": False, "fused": None}
     param = torch.zeros(2, device="meta")
-    assert _base.new_step(param, group).device.type == "cpu"
-    assert _base.new_step(param, group | {flag: True}).device.type == "meta"
+    assert _base.new_scalar(param, group).device.type == "cpu"
+    assert _base.new_scalar(param, group | {flag: True}).device.type == "meta"
 
 
 def test_integers_run_the_operations_of_floats():
