@@ -187,7 +187,20 @@ def test_what_shows_a_law_to_be_needed_is_a_fault() -> None:
     units = ((subject, tier) for subject in subjects.NAMES for tier in catalogue.TIERS)
     known = {fault.id for fault in FAULTS} | {mutant.id for unit in units for mutant in catalogue.unit(*unit)}
     assert set(witnesses.values()) <= known
-    assert set(witnesses) <= {name for name, entry in laws.entries().items() if not entry.law.grade}
+
+
+def test_each_law_is_shown_to_be_needed_or_cannot_be() -> None:
+    cannot = necessity.not_shown()
+    assert not cannot.keys() & necessity.witnesses().keys()
+    assert cannot.keys() | necessity.witnesses().keys() == set(asking.expected_laws())
+    # Why holds: there are cases where that device is only.
+    assert all(laws.entries()[law].law.device for law in cannot)
+
+
+def test_the_report_says_why_a_law_is_not_shown_to_be_needed() -> None:
+    caught = Outcome("a", "by hand", "", "", "adam", "foreach", "opt.pure", "caught", "opt.pure", also_by=())
+    lines = [line.split(maxsplit=2)[2] for line in report.Report([caught]).lines(200) if line.startswith("opt.graph ")]
+    assert lines == [f"nothing: {necessity.not_shown()['opt.graph']}"]
 
 
 @pytest.mark.slow

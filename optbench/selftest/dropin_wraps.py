@@ -5,22 +5,9 @@ torch is imported when a fault is planted, so that faults can be listed without 
 
 from __future__ import annotations
 
-import inspect
-from functools import partial
 from typing import Any
 
-from .wraps import _params
-
-
-def _in_place_of_step(cls: type[Any], step: Any) -> type[Any]:
-    """A subclass whose step is `step(optimizer, original step, closure)`."""
-
-    class Faulty(cls):  # type: ignore[misc, valid-type]
-        def step(self, closure: Any = None) -> Any:
-            # torch.optim.Optimizer has put a call of the hooks around a class's step once it has made one of them.
-            return step(self, partial(inspect.unwrap(cls.step), self), closure)
-
-    return Faulty
+from .wraps import _in_place_of_step, _params
 
 
 def zeroed_anew(cls: type[Any]) -> type[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import averaging, dropin_wraps, math_wraps, schedules, state_wraps, wraps
+from . import alone, averaging, dropin_wraps, math_wraps, schedules, state_wraps, wraps
 from .fault import Fault
 
 __all__ = ["FAULTS", "Fault"]
@@ -524,6 +524,7 @@ FAULTS: tuple[Fault, ...] = (
         "lbfgs", "reference", "lbfgs.search", "step 1",
         patches=(("start.loss + ARMIJO * trial.t * start.slope", "start.loss"),),
     ),
+    *alone.FAULTS,
     *averaging.FAULTS,
     *schedules.FAULTS,
 )  # fmt: skip

@@ -5,9 +5,19 @@ from __future__ import annotations
 import functools
 import tomllib
 from pathlib import Path
+from typing import Any
+
+
+def witnesses() -> dict[str, str]:
+    """The law -> the id of its fault, by hand or generated."""
+    return {law: fault for law, fault in _table().items() if law != "not_shown"}
+
+
+def not_shown() -> dict[str, str]:
+    """The law -> why no fault can show that it is needed."""
+    return dict(_table().get("not_shown", {}))
 
 
 @functools.cache
-def witnesses() -> dict[str, str]:
-    """The law -> the id of its fault, by hand or generated; a law that is missing is not shown to be needed."""
-    return dict(tomllib.loads(Path(__file__).with_name("needed.toml").read_text(encoding="utf-8")))
+def _table() -> dict[str, Any]:
+    return tomllib.loads(Path(__file__).with_name("needed.toml").read_text(encoding="utf-8"))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from . import necessity
 from .asking import expected_laws
 from .outcome import BY_HAND, CONTROL, Outcome, needed
 
@@ -84,9 +85,11 @@ class Report:
         if not self.whole or all(outcome.also_by is None for outcome in self.faults):
             return
         first = Counter(outcome.caught_by for outcome in self.faults if outcome.caught_by)
+        because = necessity.not_shown()
         yield f"{'law':<22} {'first to see':>12}  alone sees"
         for law, faults in self.needed.items():
             alone = faults[0] + (f" and {len(faults) - 1} more" if len(faults) > 1 else "") if faults else "nothing"
+            alone += f": {because[law]}" if law in because and not faults else ""
             yield f"{law:<22} {first[law]:>12}  {alone}"[:columns]
         yield ""
 

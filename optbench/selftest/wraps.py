@@ -5,8 +5,10 @@ torch is imported when a fault is planted, so that faults can be listed without 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 
@@ -28,15 +30,21 @@ def _without_gradient(params: list[Any]) -> Iterator[None]:
             param.grad = grad
 
 
-def _around_step(cls: type[Any], step: Any) -> type[Any]:
-    """A subclass whose step is `step(optimizer, original step)`."""
+def _in_place_of_step(cls: type[Any], step: Any) -> type[Any]:
+    """A subclass whose step is `step(optimizer, original step, closure)`."""
 
     class Faulty(cls):  # type: ignore[misc, valid-type]
         def step(self, closure: Any = None) -> Any:
-            return step(self, super().step)
+            # torch.optim.Optimizer has put a call of the hooks around a class's step once it has made one of them.
+            return step(self, partial(inspect.unwrap(cls.step), self), closure)
 
     Faulty.__name__ = cls.__name__
     return Faulty
+
+
+def _around_step(cls: type[Any], step: Any) -> type[Any]:
+    """A subclass whose step is `step(optimizer, original step)`; the closure is handed on."""
+    return _in_place_of_step(cls, lambda self, original, closure: step(self, partial(original, closure)))
 
 
 def first_step_per_optimizer(cls: type[Any]) -> type[Any]:
