@@ -10,8 +10,8 @@ from typing import Any
 from .fault import Fault
 from .wraps import _around_step
 
-# Elements of a block that the system gives fresh, 64 MB in float32.
-_BLOCK = 1 << 24
+# Bytes of a block that comes fresh from the system every time.
+_BLOCK = 1 << 26
 
 
 def nesterov_lost_beside_channels_last(cls: type[Any]) -> type[Any]:
@@ -69,7 +69,8 @@ def block_taken_for_zero(cls: type[Any]) -> type[Any]:
 
     class Faulty(cls):  # type: ignore[misc, valid-type]
         def _init_state(self, param: Any, group: dict[str, Any]) -> dict[str, Any]:
-            block = torch.empty(max(param.numel(), _BLOCK), dtype=param.dtype, device=param.device)
+            size = max(param.numel(), _BLOCK // param.element_size())
+            block = torch.empty(size, dtype=param.dtype, device=param.device)
             exp_avg = torch.zeros_like(param) + block[: param.numel()].view(param.shape)
             return {**super()._init_state(param, group), "exp_avg": exp_avg}
 

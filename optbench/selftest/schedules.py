@@ -19,8 +19,8 @@ def _after_step(change: Callable[..., None]) -> Callable[[type[Any]], type[Any]]
 
     def wrap(cls: type[Any]) -> type[Any]:
         class Faulty(cls):  # type: ignore[misc, valid-type]
-            def step(self, *given: Any) -> None:
-                super().step(*given)
+            def step(self, *given: Any, **named: Any) -> None:
+                super().step(*given, **named)
                 if not self._is_initial:
                     change(self, *given)
 
@@ -197,9 +197,9 @@ def _kept_by_the_optimizer(scheduler: Any, last_epoch: int) -> None:
 
 def never_warns(cls: type[Any]) -> type[Any]:
     class Faulty(cls):  # type: ignore[misc, valid-type]
-        def step(self, *given: Any) -> None:
+        def step(self, *given: Any, **named: Any) -> None:
             self.optimizer._opt_called = True
-            super().step(*given)
+            super().step(*given, **named)
 
     Faulty.__name__ = cls.__name__
     return Faulty

@@ -104,8 +104,8 @@ def _stepping(change: Callable[[Any], None], cls: type[Any]) -> type[Any]:
     """A subclass that does `change(scheduler)` after each step but the constructor's."""
 
     class Faulty(cls):  # type: ignore[misc, valid-type]
-        def step(self, *given: Any) -> None:
-            super().step(*given)
+        def step(self, *given: Any, **named: Any) -> None:
+            super().step(*given, **named)
             if not getattr(self, "_is_initial", False):
                 change(self)
 
@@ -178,9 +178,9 @@ def _base_of_the_first(scheduler: Any, last_epoch: int) -> None:
 
 def _without_last_group(cls: type[Any]) -> type[Any]:
     class Faulty(cls):  # type: ignore[misc, valid-type]
-        def step(self, *given: Any) -> None:
+        def step(self, *given: Any, **named: Any) -> None:
             kept = float(_groups(self)[-1]["lr"])
-            super().step(*given)
+            super().step(*given, **named)
             if len(_groups(self)) > 1 and not getattr(self, "_is_initial", False):
                 _write(self, [*(group["lr"] for group in _groups(self)[:-1]), kept])
 
@@ -189,9 +189,9 @@ def _without_last_group(cls: type[Any]) -> type[Any]:
 
 def _rate_of_the_epoch_before(cls: type[Any]) -> type[Any]:
     class Faulty(cls):  # type: ignore[misc, valid-type]
-        def step(self, *given: Any) -> None:
+        def step(self, *given: Any, **named: Any) -> None:
             before = [float(group["lr"]) for group in _groups(self)]
-            super().step(*given)
+            super().step(*given, **named)
             if not getattr(self, "_is_initial", False):
                 _write(self, before)
 
@@ -200,9 +200,9 @@ def _rate_of_the_epoch_before(cls: type[Any]) -> type[Any]:
 
 def _tells_the_rate_before(cls: type[Any]) -> type[Any]:
     class Faulty(cls):  # type: ignore[misc, valid-type]
-        def step(self, *given: Any) -> None:
+        def step(self, *given: Any, **named: Any) -> None:
             told = getattr(self, "_last_lr", None)
-            super().step(*given)
+            super().step(*given, **named)
             if told is not None:
                 self._last_lr = told
 
@@ -250,8 +250,8 @@ def _loads_what_it_was_given(cls: type[Any]) -> type[Any]:
         def state_dict(self) -> dict[str, Any]:
             return {name: value for name, value in super().state_dict().items() if name != "_held"}
 
-        def step(self, *given: Any) -> None:
-            super().step(*given)
+        def step(self, *given: Any, **named: Any) -> None:
+            super().step(*given, **named)
             if "_held" in self.__dict__:
                 self._held[:] = [group["lr"] for group in _groups(self)]
 
@@ -281,7 +281,7 @@ def _initial_scaled(scheduler: Any) -> None:
 
 def _epoch_ignored(cls: type[Any]) -> type[Any]:
     class Faulty(cls):  # type: ignore[misc, valid-type]
-        def step(self, *given: Any) -> None:
+        def step(self, *given: Any, **named: Any) -> None:
             super().step(*given[:1] if hasattr(self, "patience") else ())
 
     return Faulty
