@@ -106,16 +106,17 @@ class ReferenceOptimizer(torch.optim.Optimizer):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load a checkpoint as torch.optim does, except that state without dimensions keeps its dtype."""
-        # torch casts all state but the step to the parameter's dtype, where a running product has too few digits. A
-        # hook that comes after all others wraps such state, and __setstate__ unwraps it.
-        handle = self.register_load_state_dict_pre_hook(lambda _, hooked: self._wrap_scalars(hooked))
+        # torch casts all state but the step to the parameter's dtype, where a running product has too few digits, and
+        # makes generators of texts. A hook that comes after all others wraps both, and __setstate__ unwraps them.
+        handle = self.register_load_state_dict_pre_hook(lambda _, hooked: self._wrap(hooked))
         try:
             super().load_state_dict(state_dict)
         finally:
             handle.remove()
 
-    def _wrap_scalars(self, state_dict: dict[str, Any]) -> dict[str, Any]:
+    def _wrap(self, state_dict: dict[str, Any]) -> dict[str, Any]:
         def wrapped(entries: Any) -> Any:
+            entries = _copied(entries, lambda value: _Uncast(value) if isinstance(value, str) else value)
             if not isinstance(entries, dict):
                 return entries
             names = [name for name in self._scalar_entries if isinstance(entries.get(name), Tensor)]
@@ -125,7 +126,7 @@ class ReferenceOptimizer(torch.optim.Optimizer):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # torch hands over a loaded checkpoint's own tensors where dtype and device fit: steps would move the caller's.
-        copied = {key: _cloned(entries) for key, entries in state["state"].items()}
+        copied = {key: _copied(entries, _own) for key, entries in state["state"].items()}
         super().__setstate__({**state, "state": defaultdict(dict, copied)})
         for group in self.param_groups:
             for name, value in (self._common_options | self._absent_options).items():
@@ -136,7 +137,7 @@ class ReferenceOptimizer(torch.optim.Optimizer):
                     value = entries[name]
                     if isinstance(value, _Uncast):
                         device = new_scalar(param, group, on_device=self._scalars_on_device).device
-                        entries[name] = value.tensor.to(device, copy=True)
+                        entries[name] = value.held.to(device, copy=True)
                     elif not isinstance(value, Tensor):
                         entries[name] = new_scalar(param, group, float(value), on_device=self._scalars_on_device)
 
@@ -159,10 +160,10 @@ def _refuse_sets(params: Any) -> None:
 
 
 class _Uncast:
-    """A tensor on its way past load_state_dict, which looks into tensors, dictionaries and iterables only."""
+    """Something on its way past load_state_dict, which looks into tensors, dictionaries and iterables only."""
 
-    def __init__(self, tensor: Tensor) -> None:
-        self.tensor = tensor
+    def __init__(self, held: Any) -> None:
+        self.held = held
 
 
 def new_scalar(param: Tensor, group: dict[str, Any], value: float = 0.0, *, on_device: bool = False) -> Tensor:
@@ -204,9 +205,14 @@ def view_as_real(value: Any) -> Any:
     return value
 
 
-def _cloned(value: Any) -> Any:
+def _own(value: Any) -> Any:
     if isinstance(value, Tensor):
         return value.clone()
+    return value.held if isinstance(value, _Uncast) and isinstance(value.held, str) else value
+
+
+def _copied(value: Any, leaf: Callable[[Any], Any]) -> Any:
+    """What a state holds, each of its leaves as the function has it."""
     if isinstance(value, list | tuple):
-        return type(value)([_cloned(item) for item in value])
-    return {name: _cloned(item) for name, item in value.items()} if isinstance(value, dict) else value
+        return type(value)([_copied(item, leaf) for item in value])
+    return {name: _copied(item, leaf) for name, item in value.items()} if isinstance(value, dict) else leaf(value)

@@ -88,6 +88,8 @@ class OptimizerBase(Optimizer):
     def _shielded(self, state_dict: dict[str, Any]) -> dict[str, Any]:
         names = {*self.scalar_state, *self.kept_state}
         copied = deepcopy(state_dict)
+        # torch's loader makes generators of texts
+        copied["state"] = _each(copied["state"], lambda value: _Shield(value) if isinstance(value, str) else value)
         for entry in filter(lambda value: isinstance(value, dict), copied["state"].values()):
             for name in names & entry.keys():
                 if isinstance(entry[name], Tensor):
@@ -96,6 +98,8 @@ class OptimizerBase(Optimizer):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
+        for key, entry in self.state.items():
+            self.state[key] = _each(entry, _text)
         for group in self.param_groups:
             for name, value in self.absent_options.items():
                 group.setdefault(name, value)
@@ -103,7 +107,7 @@ class OptimizerBase(Optimizer):
                 entry = self.state.get(param, {})
                 for name in (*self.kept_state, *self.scalar_state):
                     if isinstance(entry.get(name), _Shield):
-                        entry[name] = entry[name].tensor.to(self._scalar_device(param, group))
+                        entry[name] = entry[name].held.to(self._scalar_device(param, group))
                 for name in self.scalar_state * bool(entry):
                     if not isinstance(entry[name], Tensor):
                         entry[name] = self._scalar(param, group, float(entry[name]))
@@ -158,10 +162,21 @@ class OptimizerBase(Optimizer):
 
 
 class _Shield:
-    """Hides a tensor from torch's loader, which casts every tensor that it finds."""
+    """Hides from torch's loader a tensor, which it would cast, or a text, which it would take apart."""
 
-    def __init__(self, tensor: Tensor) -> None:
-        self.tensor = tensor
+    def __init__(self, held: Any) -> None:
+        self.held = held
+
+
+def _text(value: Any) -> Any:
+    return value.held if isinstance(value, _Shield) and isinstance(value.held, str) else value
+
+
+def _each(value: Any, leaf: Callable[[Any], Any]) -> Any:
+    """The same dictionaries and lists, with what `leaf` makes of everything in them."""
+    if isinstance(value, dict):
+        return {name: _each(item, leaf) for name, item in value.items()}
+    return type(value)(_each(item, leaf) for item in value) if isinstance(value, (list, tuple)) else leaf(value)
 
 
 def refuse_sets(params: Any) -> None:

@@ -99,4 +99,27 @@ has.
         cases=("without_newer_options",),
         says="is there after loading",
     ),
+    Deviation(
+        "D-107",
+        "*",
+        "opt.round_trip",
+        "torch-*",
+        "load_state_dict makes the text of a generator of every text that lies in a parameter's state",
+        "what it does not know is loaded as it was",
+        """\
+import torch
+p = torch.zeros(1, requires_grad=True)
+first, second = (torch.optim.SGD([p]) for _ in range(2))
+first.state[p]["layout"] = "rows"
+second.load_state_dict(first.state_dict())
+assert second.state[p]["layout"].startswith("<generator object")
+""",
+        effect="state lost",
+        proof="""\
+load_state_dict takes any class's state, and keeps numbers, bytes, None and what else it does not know as they are; a
+text it takes for a collection of texts, whose type it calls with a generator.
+""",
+        cases=("a_text_beside_it",),
+        inherited="load_state_dict",
+    ),
 )

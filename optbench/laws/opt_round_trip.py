@@ -23,6 +23,7 @@ LAW = Law(
 )
 
 _ROWS = 5
+_TEXT = "a text beside it"
 
 
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
@@ -35,11 +36,17 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     for row in [*rows, *(met if scope.suite == "full" else met[:_ROWS])]:
         way, dtype, layout = row.pop("way"), row.pop("dtype"), row.pop("layout", "contiguous")
         yield scope.case(subject, row, dtype, layout=layout, moment="late", shapes="pair", variant=way, steps=4)
+    yield scope.case(subject, subject.fullest, scope.some("float32")[0], shapes="pair", variant=_TEXT, steps=2)
 
 
 def check(trial: Trial) -> None:
     """One run that is saved before every step, and goes on beside all that came of it."""
     run = trial.run()
+    if trial.case.variant == _TEXT:
+        run.step(0)
+        run.optimizer.state[run.params[0]]["note"] = ["of somebody", {"else": "'s"}]
+        _same_state(trial, run, _torch_save(trial, run), "with a text beside it")
+        return
     twins: list[tuple[str, Run]] = []
     for k in range(trial.case.steps):
         twin = _WAYS[trial.case.variant](trial, run)
