@@ -119,6 +119,7 @@ def attempt(
         except Unsupported as unsupported:
             verdict, message = "skip", str(unsupported)
         except Exception as error:
+            checker.raised = error
             verdict, message = "error", f"{type(error).__name__}: {one_line(error)}"
             if checker.failures:
                 # What was wrong before it raised says more than how it raised.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from optbench.case import AsTensor
-from optbench.failures.tape import Memory
+from optbench.failures.memory import Memory
 from optbench.trials.error import real_dtype
 
 
@@ -28,11 +29,17 @@ def imported(target: str) -> tuple[str, str]:
 def tensor(memory: Memory) -> str:
     """A tensor as an expression."""
     if memory.sparse:
-        held = memory.held.coalesce() if not memory.held.is_coalesced() else memory.held
-        return f"torch.sparse_coo_tensor({held.indices().tolist()}, {numbers(held.values())}, {memory.shape})"
+        held = memory.held
+        known = ", is_coalesced=True" if held.is_coalesced() else ""
+        parts = f"{_indices(held._indices())}, {numbers(held._values())}, {memory.shape}"
+        return f"torch.sparse_coo_tensor({parts}{known})"
     if memory.plain:
         return numbers(memory.tensor, memory)
     return f"{numbers(memory.held)}{view(memory)}"
+
+
+def _indices(values: Tensor) -> str:
+    return str(values.tolist()) if values.numel() else f"torch.empty({tuple(values.shape)}, dtype=torch.int64)"
 
 
 def view(memory: Memory) -> str:
@@ -47,6 +54,8 @@ def numbers(values: Tensor, memory: Memory | None = None) -> str:
         kind = ", dtype=torch.complex64" if values.is_complex() else ""
         drawn = f"torch.randn({memory.shape}, generator=torch.Generator().manual_seed({memory.seed}){kind})"
         return f"{drawn}.to({values.dtype})" if dtype and values.dtype is not torch.complex64 else drawn
+    if not values.numel() and values.dim() > 1:
+        return f"torch.empty({tuple(values.shape)}{dtype})"
     return f"torch.tensor({_list(values.tolist(), values.dtype)}{dtype})"
 
 
@@ -60,6 +69,8 @@ def _list(values: Any, dtype: torch.dtype) -> str:
 
 def _short(value: float, dtype: torch.dtype) -> str:
     """The shortest text of a number that its dtype reads back as the same."""
+    if not dtype.is_floating_point and not dtype.is_complex:
+        return repr(value)
     if value != value or abs(value) == float("inf"):
         return f'float("{value}")'
     kind = real_dtype(dtype)
@@ -76,6 +87,22 @@ def option(value: Any) -> str:
         return f"torch.tensor({value.value!r})"
     if isinstance(value, Tensor):
         return f"torch.tensor({value.item()!r}, dtype={value.dtype})"
+    return structure(value, option)
+
+
+def structure(value: Any, each: Callable[[Any], str]) -> str:
+    """A dictionary, list or tuple as an expression, `each` of what is in it written by the caller; else its repr."""
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{text(key)}: {each(item)}' for key, item in value.items())}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(each, value))}]"
     if isinstance(value, tuple):
-        return f"({', '.join(map(option, value))}{',' if len(value) == 1 else ''})"
-    return repr(value)
+        return f"({', '.join(map(each, value))}{',' if len(value) == 1 else ''})"
+    if isinstance(value, float) and (value != value or abs(value) == float("inf")):
+        return f'float("{value}")'
+    return text(value)
+
+
+def text(value: Any) -> str:
+    """Text in the quotes that a script has, where that can be; all else as its repr."""
+    return f'"{value}"' if isinstance(value, str) and '"' not in value and "\\" not in value else repr(value)

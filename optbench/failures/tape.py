@@ -1,124 +1,31 @@
-"""What a law did with its optimizers: built on which tensors, stepped with which gradients; enough to do it again.
+"""What a law did with its optimizers, in order: enough to do it again.
 
-What a law did beside that, such as writing into a parameter, is not on the tape: a script made from it is tried before
-it is given to anybody.
+Kept is what is called on an optimizer, and what somebody changed between two calls in tensors, groups and states. What
+a law did beside that is not on the tape: a script made from it is tried before it is given to anybody.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import copy
+from collections.abc import Callable, Mapping
+from types import MethodType
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from optbench.case import AsTensor
-from optbench.subjects import Subject
-from optbench.trials import oracle
+from optbench.failures.changes import Edit, Token, edits, kept
+from optbench.failures.events import BUILT, COPIED, MADE, Event, Listed, Many, Opaque, Track, tensors_in
+from optbench.failures.memory import Memory
+from optbench.failures.places import Held, Place
+from optbench.failures.watch import Look
+from optbench.registry import Implementation
 
-
-@dataclass(frozen=True)
-class Memory:
-    """A tensor as it lies: the memory that it is a view of, its shape, strides and offset; or a sparse tensor.
-
-    `seed` is what its numbers were drawn by, where that is known.
-    """
-
-    held: Tensor
-    shape: tuple[int, ...]
-    stride: tuple[int, ...]
-    offset: int
-    seed: int | None = None
-
-    @classmethod
-    def of(cls, tensor: Tensor) -> Memory:
-        """A copy of a tensor with all that its memory holds."""
-        plain = tensor.detach()
-        if plain.layout is not torch.strided:
-            return cls(plain.clone(), tuple(plain.shape), (), 0)
-        held = torch.empty(0, dtype=plain.dtype, device=plain.device).set_(plain.untyped_storage())  # type: ignore[call-overload]
-        return cls(held.clone(), tuple(plain.shape), plain.stride(), int(plain.storage_offset()))
-
-    @property
-    def sparse(self) -> bool:
-        return self.held.layout is not torch.strided
-
-    @property
-    def tensor(self) -> Tensor:
-        """The tensor, made anew."""
-        held = self.held.clone()
-        return held if self.sparse else held.as_strided(self.shape, self.stride, self.offset)
-
-    @property
-    def plain(self) -> bool:
-        """Whether the memory holds nothing but the elements in their order."""
-        return not self.sparse and self.tensor.is_contiguous() and self.held.numel() == self.tensor.numel()
-
-
-@dataclass(frozen=True)
-class Step:
-    """A step, and what was done before it.
-
-    Args:
-        grads: gradients of all parameters, in the order of the groups.
-        changed: options that were changed, by group.
-        replaced: parameters that were given other memory or other values.
-    """
-
-    grads: tuple[Memory | None, ...]
-    changed: Mapping[int, Mapping[str, Any]]
-    replaced: Mapping[int, Memory]
-
-
-@dataclass
-class Track:
-    """One optimizer's part of the tape.
-
-    Args:
-        optimizer: the optimizer itself.
-        params, starts: its parameters, and how they lay, when it was built.
-        options: hyperparameters that it was given for all groups.
-        groups: number of parameters of each group, and the group's own options.
-        steps: the steps that it took.
-        marked: how many of them it had taken when something first went wrong.
-    """
-
-    optimizer: Any
-    params: list[Tensor]
-    starts: list[Memory]
-    options: Mapping[str, Any]
-    groups: list[tuple[int, Mapping[str, Any]]]
-    steps: list[Step] = field(default_factory=list)
-    marked: int | None = None
-    _known: list[dict[str, Any]] = field(default_factory=list)
-    _left: list[Tensor] = field(default_factory=list)
-
-    def step(self) -> None:
-        """Keep what the optimizer is about to take."""
-        groups = [{name: value for name, value in group.items() if name != "params"}
-                  for group in self.optimizer.param_groups]  # fmt: skip
-        changed = {
-            i: {name: value for name, value in group.items() if name in before and not _same(value, before[name])}
-            for i, (group, before) in enumerate(zip(groups, self._known, strict=False))
-        }
-        self._known = groups
-        left = self._left or [param.detach() for param in self.params]
-        replaced = {
-            i: Memory.of(param)
-            for i, (param, before) in enumerate(zip(self.params, left, strict=True))
-            if param.stride() != before.stride() or not torch.equal(param.detach().nan_to_num(), before.nan_to_num())
-        }
-        grads = tuple(None if param.grad is None else Memory.of(param.grad) for param in self.params)
-        self.steps.append(Step(grads, {i: options for i, options in changed.items() if options}, replaced))
-
-    def leave(self) -> None:
-        """Keep how the parameters are left: what is different at the next step is somebody's doing."""
-        self._left = [param.detach().clone() for param in self.params]
+# What is kept of an optimizer, beside how it was built and copied.
+_METHODS = ("step", "add_param_group", "load_state_dict", "state_dict", "zero_grad")
 
 
 class Tape:
-    """Everything that a law's optimizers of the implementation under test did, an optimizer a track.
+    """Everything that a law did with its optimizers.
 
     Args:
         dry: steps are kept, and not taken: they would end the process.
@@ -126,82 +33,186 @@ class Tape:
 
     def __init__(self, dry: bool = False) -> None:
         self.dry = dry
+        self.events: list[Event] = []
         self.tracks: list[Track] = []
+        self._count = 0
+        self.lists: list[Listed] = []
+        self.marked: int | None = None
+        self.synchronised = False
+        self.held: list[Held] = []
+        self._names: dict[int, str] = {}
+        self._saved: list[tuple[Any, Any, str]] = []
+        self._look = Look(self)
+        self._within = False
 
-    def built(self, optimizer: Any, params: Any, options: Mapping[str, Any]) -> None:
-        """Keep how an optimizer was built, where it was of tensors or of groups of them."""
-        if not isinstance(params, list) or not params:
-            return
-        groups = params if isinstance(params[0], dict) else [{"params": params}]
-        lists = [list(group["params"]) for group in groups]
-        flat = [param for some in lists for param in some]
-        own = [{name: value for name, value in group.items() if name != "params"} for group in groups]
-        track = Track(optimizer, flat, [Memory.of(param) for param in flat], dict(options),
-                      list(zip(map(len, lists), own, strict=True)))  # fmt: skip
-        self.tracks.append(track)
+    def build(self, make: Callable[[], Any], implementation: Implementation, params: Any, options: Any) -> Any:
+        """Keep how an optimizer is built, and what is called on it from then on."""
+        track = self._track(implementation)
+        self._call(track, BUILT, (params,), options)
+        track.optimizer = self._done(make)
+        return self._watched(track)
 
-    def stepped(self, optimizer: Any) -> None:
-        """Keep a step that is about to be taken."""
-        for track in self.tracks:
-            if track.optimizer is optimizer:
-                track.step()
+    def copy(self, make: Callable[[], Any], original: Any, way: str) -> Any:
+        """Keep that an optimizer is copied; `way` is Python with the original's place in it."""
+        source = self.name(original)
+        track = self._track(next(each.implementation for each in self.tracks if each.name == source))
+        self._call(track, COPIED, (Token(way.format(source)),), {})
+        track.optimizer = self._done(make)
+        found = f'[param for group in {track.name}.param_groups for param in group["params"]]'
+        params = [param for group in track.optimizer.param_groups for param in group["params"]]
+        self._list(self.events[-1], params, found)
+        return self._watched(track)
 
-    def left(self, optimizer: Any) -> None:
-        """Keep how a step, or whoever puts an optimizer's run on the oracle's way, leaves the parameters."""
-        for track in self.tracks:
-            if track.optimizer is optimizer:
-                track.leave()
+    def name(self, thing: Any) -> str:
+        """What stands for an optimizer, a parameter, a list of them, or what was named, in Python about the tape."""
+        if isinstance(thing, Tensor):
+            return self._names.get(id(thing), "")
+        names = [(track.optimizer, track.name) for track in self.tracks]
+        names += [(saved, name) for saved, _, name in self._saved]
+        lists = [(listed.tensors, listed.name) for listed in self.lists] if isinstance(thing, list) else []
+        same = (name for tensors, name in lists if list(map(id, tensors)) == list(map(id, thing)))
+        return next((name for known, name in names if known is thing), None) or next(same, "")
+
+    def call(self, thing: Any, text: str) -> None:
+        """Give something a name; `text` is Python that makes it."""
+        name = f"@l{self.look()}"
+        self.events.append(Event([Edit(name, Token(text))]))
+        self._saved.append((thing, kept(thing), name))
+
+    def like(self, track: Track) -> Any:
+        """The optimizer of a track; where it was refused, another of the same implementation."""
+        others = (each.optimizer for each in self.tracks if each.implementation is track.implementation)
+        return track.optimizer if track.optimizer is not None else next(others, None)
+
+    def look(self) -> int:
+        """Keep what was changed since the last call; how many events there are."""
+        if not self._within:
+            found = [Edit(edit.target, self._frozen(edit.value), edit.within) for edit in self._look.edits()]
+            if found:
+                self.events.append(Event(found))
+            self._look.again()
+        return len(self.events)
+
+    def settled(self) -> None:
+        """Take what was changed since the last call for nobody's doing: a run was put on the oracle's way."""
+        self.synchronised = True
+        self._look.again()
 
     def mark(self) -> None:
         """Keep how far everything is. Of what is not taken nothing is right, and everything is kept."""
-        for track in self.tracks:
-            track.marked = None if self.dry else len(track.steps)
+        self.marked = None if self.dry else self.look()
 
-    def where(self, tensor: Tensor) -> tuple[Track, int, str] | None:
-        """The track, parameter and name of a tensor: "param", "grad", or a key of the parameter's state."""
-        for track in reversed(self.tracks):
-            for i, param in enumerate(track.params):
-                state = track.optimizer.state.get(param, {})
-                named = {"param": param, "grad": param.grad, **state}
-                name = next((name for name, value in named.items() if value is tensor), None)
-                if name is not None:
-                    return track, i, name
-        return None
+    def hold(self, held: Held, places: Mapping[str, Place]) -> None:
+        """Keep of what a copy was made."""
+        held.places, held.moment = places, self.look()
+        self.held.append(held)
 
+    def _track(self, implementation: Implementation) -> Track:
+        self._count += 1
+        return Track(self._count, implementation)
 
-def replayed(track: Track, subject: Subject, judge: str, dtype: torch.dtype) -> tuple[list[Tensor], Any]:
-    """The same steps by the oracle's judge, from the same numbers: the parameters after them, and the optimizer.
+    def _watched(self, track: Track) -> Any:
+        self.tracks.append(track)
+        for method in _METHODS:
+            original = getattr(track.optimizer, method, None)
+            if original is not None:
+                self._watch(track.optimizer, method, original)
+        self._look.again()
+        return track.optimizer
 
-    Args:
-        track: what was done.
-        subject: the algorithm.
-        judge: name of an implementation.
-        dtype: to compute in, a real one; complex parameters stay complex.
-    """
+    def _watch(self, optimizer: Any, method: str, original: Any) -> None:
+        def watched(this: Any, *arguments: Any, **named: Any) -> Any:
+            track = next((track for track in self.tracks if track.optimizer is this), None)
+            if self._within or track is None:
+                return original(*arguments, **named)
+            self._call(track, method, arguments, named)
+            if self.dry and method == "step":
+                return None
+            result = self._done(lambda: original(*arguments, **named))
+            if method == "state_dict":
+                self._saved.append((result, kept(result), f"@s{len(self.events) - 1}"))
+            return result
 
-    def cast(memory: Memory) -> Tensor:
-        return memory.tensor.to("cpu", dtype.to_complex() if memory.held.is_complex() else dtype)
+        watched.__name__ = method
+        setattr(optimizer, method, MethodType(watched, optimizer))
 
-    params = [cast(start).clone().requires_grad_() for start in track.starts]
-    left = iter(params)
-    groups = [{"params": [next(left) for _ in range(count)], **_numbers(own)} for count, own in track.groups]
-    optimizer = oracle.construct(subject, track.options, groups, judge, track.starts[0].held.dtype)
-    for step in track.steps:
-        for i, changed in step.changed.items():
-            optimizer.param_groups[i].update(_numbers(changed))
-        for i, values in step.replaced.items():
-            params[i].data = cast(values)
-        for param, grad in zip(params, step.grads, strict=True):
-            param.grad = None if grad is None else cast(grad)
-        optimizer.step()
-    return params, optimizer
+    def _call(self, track: Track, method: str, arguments: tuple[Any, ...], named: Mapping[str, Any]) -> None:
+        self.look()
+        event = Event([], track, method)
+        self.events.append(event)
+        if method in (BUILT, "add_param_group"):
+            new = [*tensors_in(arguments, True), *tensors_in(dict(named), False)]
+            fresh = {id(tensor): (tensor, param) for tensor, param in new if id(tensor) not in self._names}
+            self._list(event, [tensor for tensor, param in fresh.values() if param])
+            for tensor in (tensor for tensor, param in fresh.values() if not param):
+                self._list(event, [tensor], single=True)
+        if method == "load_state_dict":
+            arguments = tuple(self._checkpoint(event, argument) for argument in arguments)
+        event.arguments = tuple(self._frozen(argument) for argument in arguments)
+        event.named = {name: self._frozen(value) for name, value in named.items()}
 
+    def _done(self, doing: Callable[[], Any]) -> Any:
+        event, self._within = self.events[-1], True
+        try:
+            return doing()
+        except Exception as error:
+            event.failed = error
+            raise
+        finally:
+            self._within = False
+            self._look.again()
 
-def _numbers(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options of a group as any path takes them: tensors as numbers."""
-    plain = {name: value.value if isinstance(value, AsTensor) else value for name, value in options.items()}
-    return {name: value.item() if isinstance(value, Tensor) else value for name, value in plain.items()}
+    def _list(self, event: Event, tensors: list[Tensor], source: str = "", single: bool = False) -> None:
+        if not tensors:
+            return
+        starts = [Memory.of(tensor) for tensor in tensors]
+        source = source or ("" if single else self._cloned(starts))
+        listed = Listed(len(self.lists), tensors, starts, source, single)
+        self.lists.append(listed)
+        event.listed.append(listed)
+        self._names |= {id(tensor): listed.item(i) for i, tensor in enumerate(tensors)}
+        # A copy of a parameter has a copy of its gradient.
+        given = [] if event.method == COPIED else [each.grad if each.is_leaf else None for each in tensors]
+        event.edits += [Edit(f"{listed.item(i)}.grad", Memory.of(grad)) for i, grad in enumerate(given)
+                        if grad is not None]  # fmt: skip
 
+    def _cloned(self, starts: list[Memory]) -> str:
+        """The list as copies of another one that has moved, where it is that."""
+        for other in self.lists:
+            now = [Memory.of(tensor) for tensor in other.tensors]
+            if [each.key for each in now] == [each.key for each in starts] != [each.key for each in other.starts]:
+                return f"[param.detach().clone().requires_grad_() for param in {other.name}]"
+        return ""
 
-def _same(a: Any, b: Any) -> bool:
-    return a is b or (not isinstance(a, Tensor) and not isinstance(b, Tensor) and a == b)
+    def _checkpoint(self, event: Event, given: Any) -> Any:
+        """What is loaded, as what was saved, or a copy of it, with the changes that were made to it since."""
+        for saved, then, name in reversed(self._saved):
+            if given is saved:
+                event.edits = [self._kept(edit) for edit in edits(name, given, then) if not edit.within]
+                return Token(name)
+        saved = [(kept(saved), name) for saved, _, name in reversed(self._saved) if isinstance(saved, dict)]
+        if not saved or not isinstance(given, dict):
+            return given
+        own = f"@l{len(self.events)}"
+        found, name = min(((list(edits(own, given, then, objects=False)), name) for then, name in saved),
+                          key=lambda way: len(way[0]))  # fmt: skip
+        if not found:
+            return Token(f"copy.deepcopy({name})")
+        event.edits = [Edit(own, Token(f"copy.deepcopy({name})")), *map(self._kept, found)]
+        return Token(own)
+
+    def _kept(self, edit: Edit) -> Edit:
+        return Edit(edit.target, self._frozen(edit.value), edit.within)
+
+    def _frozen(self, value: Any) -> Any:
+        """A value as it now is and can be written later."""
+        if isinstance(value, Tensor):
+            return Token(self._names[id(value)]) if id(value) in self._names else Memory.of(value)
+        if isinstance(value, dict):
+            return {key: self._frozen(item) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return type(value)([self._frozen(item) for item in value])
+        made = next((made for kind, made in MADE if isinstance(value, kind)), None)
+        if made:
+            return Many(made, [self._frozen(item) for item in copy.copy(value)])
+        return Opaque() if callable(value) and not isinstance(value, type) else value

@@ -97,7 +97,7 @@ def _mixed_dtypes(trial: Trial) -> None:
 
     decay = trial.subject.own(weight_decay=0.25, lr=0.25)
     dtypes = [dtype for dtype in ("float32", "bfloat16", "float64") if dtype in trial.subject.dtypes]
-    trials = [replace(trial, case=replace(trial.case, dtype=dtype)) for dtype in dtypes]
+    trials = [trial.beside(replace(trial.case, dtype=dtype)) for dtype in dtypes]
     singles, mixed = [other.run(decay) for other in trials], [other.run(decay) for other in trials]
     optimizer = trial.build([param for run in mixed for param in run.params], decay)
     for k in range(trial.case.steps):
@@ -160,4 +160,5 @@ def _listed_twice(trial: Trial) -> None:
     trial.checker.raises("a parameter in two groups", ValueError, lambda: trial.build(twice, {}), "param")
     again = {"params": run.params[0]}
     trial.checker.raises("a parameter added again", ValueError, lambda: run.optimizer.add_param_group(again), "param")
-    trial.checker.same("groups after a refusal", len(run.optimizer.param_groups), 1)
+    trial.checker.same("groups after a refusal", len(run.optimizer.param_groups), 1,
+                       shown="len(optimizer.param_groups) == 1")  # fmt: skip

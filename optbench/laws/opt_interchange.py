@@ -73,7 +73,8 @@ def check(trial: Trial) -> None:
         raise Unsupported(refused)
     writer, reader = (trial.implementation, partner) if direction == "to" else (partner, trial.implementation)
     run = _begun(trial, writer) if writer is trial.implementation else _asked(writer, lambda: _begun(trial, writer))
-    saved = nested.copied(run.optimizer.state_dict())
+    live = run.optimizer.state_dict()
+    saved = trial.known_as(nested.copied(live), f"copy.deepcopy({trial.name(live)})")
     if trial.subject.in_torch:
         _same_form(trial, saved, _begun(trial, registry.IMPLEMENTATIONS[_TORCHS[0]]).optimizer.state_dict())
     run.optimizer = trial.build(run.params, trial.case.options, reader)
@@ -160,19 +161,27 @@ def _same_form(trial: Trial, saved: dict[str, Any], torchs: dict[str, Any]) -> N
     import torch
 
     checker = trial.checker
-    checker.same("entries of state_dict", list(saved), list(torchs))
-    for ours, theirs in zip(saved["param_groups"], torchs["param_groups"], strict=True):
-        checker.same("entries of the group", sorted(ours), sorted(theirs))
+    its, torchs_own = trial.name(saved), trial.name(torchs)
+    checker.same("entries of state_dict", list(saved), list(torchs), shown=f"list({its}) == list({torchs_own})")
+    for g, (ours, theirs) in enumerate(zip(saved["param_groups"], torchs["param_groups"], strict=True)):
+        groups = [f"{text}['param_groups'][{g}]" for text in (its, torchs_own)]
+        checker.same("entries of the group", sorted(ours), sorted(theirs),
+                     shown=f"sorted({groups[0]}) == sorted({groups[1]})")  # fmt: skip
         for key in set(ours) & set(theirs) - set(_PATHS):
-            checker.same(f"group[{key!r}]", ours[key], theirs[key])
-    checker.same("parameters with state", sorted(saved["state"]), sorted(torchs["state"]))
+            checker.same(f"group[{key!r}]", ours[key], theirs[key],
+                         shown=f"{groups[0]}[{key!r}] == {groups[1]}[{key!r}]")  # fmt: skip
+    checker.same("parameters with state", sorted(saved["state"]), sorted(torchs["state"]),
+                 shown=f"sorted({its}['state']) == sorted({torchs_own}['state'])")  # fmt: skip
     for i in set(saved["state"]) & set(torchs["state"]):
         ours, theirs = saved["state"][i], torchs["state"][i]
-        checker.same(f"state entries of parameter {i}", sorted(ours), sorted(theirs))
+        entries = [f"{text}['state'][{i}]" for text in (its, torchs_own)]
+        checker.same(f"state entries of parameter {i}", sorted(ours), sorted(theirs),
+                     shown=f"sorted({entries[0]}) == sorted({entries[1]})")  # fmt: skip
         # A number of LBFGS's is a float or a tensor, depending on what it was computed from last.
         own = {entry.name for entry in trial.subject.state if entry.form == "own"}
         free = {name for name in own & theirs.keys() if getattr(theirs[name], "ndim", 1) == 0}
         for key in set(ours) & set(theirs) - free:
             if isinstance(theirs[key], torch.Tensor):
                 form = [(t.dtype, tuple(t.shape)) for t in (ours[key], theirs[key])]
-                checker.same(f"dtype and shape of {key} of parameter {i}", *form)
+                forms = [f"({text}[{key!r}].dtype, {text}[{key!r}].shape)" for text in entries]
+                checker.same(f"dtype and shape of {key} of parameter {i}", *form, shown=" == ".join(forms))

@@ -72,7 +72,8 @@ def check(trial: Trial) -> None:
     today.optimizer.load_state_dict(saved)
     aged.optimizer.load_state_dict(old)
     names = old["param_groups"][0].get("param_names", own)
-    trial.checker.same("names after loading", aged.optimizer.param_groups[0].get("param_names"), names)
+    shown = f"{trial.name(aged.optimizer)}.param_groups[0].get('param_names') == {names!r}"
+    trial.checker.same("names after loading", aged.optimizer.param_groups[0].get("param_names"), names, shown=shown)
     _same_group(trial, aged, today)
     trial.checker.alike("after loading", _held(aged), _held(today))
     _same_forms(trial, aged, today)
@@ -102,7 +103,9 @@ def _same_group(trial: Trial, aged: Run, today: Run) -> None:
         if name in _PATHS and not group.get(name, True):
             # A named path of torch's is to go on as that path, which no old checkpoint knows.
             group[name] = expected[name]
-        trial.checker.same(f"group[{name!r}] after loading", group[name], expected.get(name, "new"))
+        texts = [f"{trial.name(each.optimizer)}.param_groups[0]" for each in (aged, today)]
+        trial.checker.same(f"group[{name!r}] after loading", group[name], expected.get(name, "new"),
+                           shown=f"{texts[0]}[{name!r}] == {texts[1]}.get({name!r}, 'new')")  # fmt: skip
 
 
 def _age(trial: Trial, saved: dict[str, Any]) -> None:
@@ -162,7 +165,8 @@ def _reader(trial: Trial, writer: Run) -> Run:
 
 def _held(run: Run) -> dict[str, object]:
     """All that is kept; counters and the like as numbers, however they are held."""
-    return {
-        name: float(value) if getattr(value, "numel", lambda: 0)() == 1 and not name.startswith("parameter") else value
-        for name, value in run.held().items()
-    }
+    held = run.held()
+    for name, value in held.items():
+        if getattr(value, "numel", lambda: 0)() == 1 and not name.startswith("parameter"):
+            held[name] = float(value)
+    return held

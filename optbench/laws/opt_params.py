@@ -38,7 +38,8 @@ def check(trial: Trial) -> None:
         _accepted(trial, variant)
     elif variant in _REFUSED:
         form, error = _REFUSED[variant]
-        trial.checker.raises(variant, error, lambda: trial.build(form(trial.run().params), trial.case.options))
+        given = form(trial.run().params)
+        trial.checker.raises(variant, error, lambda: trial.build(given, trial.case.options))
     else:
         _LATER[variant](trial)
 
@@ -72,12 +73,16 @@ def _accepted(trial: Trial, variant: str) -> None:
     plain, run = trial.run(), trial.run()
     run.optimizer = trial.build(_FORMS[variant](run.params), trial.case.options)
     (group,) = run.optimizer.param_groups
-    _same_objects(trial, f"parameters given as {variant}", group["params"], run.params)
+    its = f"{trial.name(run.optimizer)}.param_groups[0]"
+    _same_objects(trial, f"parameters given as {variant}", group["params"], run.params, its)
     names = [name for name, _ in _named(run.params)] if "names" in variant else None
-    for where, found in (("group", group), ("group of state_dict", run.optimizer.state_dict()["param_groups"][0])):
-        trial.checker.same(f"names in the {where}", found.get("param_names"), names)
+    saved = run.optimizer.state_dict()["param_groups"][0]
+    texts = (its, f"{trial.name(run.optimizer)}.state_dict()['param_groups'][0]")
+    for where, found, text in zip(("group", "group of state_dict"), (group, saved), texts, strict=True):
+        trial.checker.same(f"names in the {where}", found.get("param_names"), names,
+                           shown=f"{text}.get('param_names') == {names!r}")  # fmt: skip
     others = sorted(set(plain.optimizer.param_groups[0]) | ({"param_names"} if names else set()))
-    trial.checker.same("entries of the group", sorted(group), others)
+    trial.checker.same("entries of the group", sorted(group), others, shown=f"sorted({its}) == {others!r}")
     for k in range(trial.case.steps):
         run.step(k)
         plain.step(k)
@@ -85,9 +90,10 @@ def _accepted(trial: Trial, variant: str) -> None:
         trial.checker.equal(f"parameter {i}, given as {variant}", actual, expected)
 
 
-def _same_objects(trial: Trial, what: str, actual: list[Any], expected: list[Any]) -> None:
+def _same_objects(trial: Trial, what: str, actual: list[Any], expected: list[Any], its: str) -> None:
     same = len(actual) == len(expected) and all(a is b for a, b in zip(actual, expected, strict=True))
-    trial.checker.true(f"{what} are those, in this order", same, f"got {len(actual)}, want {len(expected)}")
+    trial.checker.true(f"{what} are those, in this order", same, f"got {len(actual)}, want {len(expected)}",
+                       f"list(map(id, {its}['params'])) == list(map(id, {trial.name(expected)}))")  # fmt: skip
 
 
 def _non_leaf(params: list[Any]) -> list[Any]:
@@ -122,7 +128,8 @@ def _refused_later(trial: Trial) -> None:
     groups = list(run.optimizer.param_groups)
     for variant, group, error in _groups(trial, run):
         trial.checker.raises(f"{variant} in add_param_group", error, partial(run.optimizer.add_param_group, group))
-        trial.checker.true(f"the groups after {variant}", run.optimizer.param_groups == groups)
+        trial.checker.true(f"the groups after {variant}", run.optimizer.param_groups == groups,
+                           shown=f"len({trial.name(run.optimizer)}.param_groups) == {len(groups)}")  # fmt: skip
     run.step(0)
 
 
@@ -174,7 +181,8 @@ def _empty_group(trial: Trial) -> None:
     """A group without a parameter is legal, takes steps, and does not hold up what joins it later."""
     plain, run = trial.run(), trial.run()
     run.optimizer = trial.build([{"params": []}], trial.case.options)
-    trial.checker.same("parameters of an empty group", run.optimizer.param_groups[0]["params"], [])
+    trial.checker.same("parameters of an empty group", run.optimizer.param_groups[0]["params"], [],
+                       shown=f"{trial.name(run.optimizer)}.param_groups[0]['params'] == []")  # fmt: skip
     trial.advance(run.optimizer)
     run.optimizer.param_groups[0]["params"].extend(run.params)
     run.step(0)
@@ -190,9 +198,11 @@ def _served(trial: Trial) -> None:
     first, second = (trial.build(groups, {**trial.case.options, "lr": lr}) for lr in (0.25, 0.5))
     trial.checker.same("entries of a group that was handed over", sorted(groups[0]), ["params"])
     for which, optimizer, lr in (("first", first, 0.25), ("second", second, 0.5)):
-        trial.checker.same(f"lr of the {which} of two made of one group", optimizer.param_groups[0]["lr"], lr)
+        trial.checker.same(f"lr of the {which} of two made of one group", optimizer.param_groups[0]["lr"], lr,
+                           shown=f"{trial.name(optimizer)}.param_groups[0]['lr'] == {lr}")  # fmt: skip
     first.param_groups[0]["lr"] = 0.125
-    trial.checker.same("lr of the second after the first one's has changed", second.param_groups[0]["lr"], 0.5)
+    trial.checker.same("lr of the second after the first one's has changed", second.param_groups[0]["lr"], 0.5,
+                       shown=f"{trial.name(second)}.param_groups[0]['lr'] == 0.5")  # fmt: skip
 
 
 def _flags(trial: Trial) -> None:

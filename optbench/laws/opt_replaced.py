@@ -111,16 +111,15 @@ def _new_group(trial: Trial, run: Run) -> None:
     if rests is not None:
         trial.checker.equal("a new group with lr 0", extra, before)
     keeps = trial.subject.tensor_names(run.options)
-    trial.checker.true("a new group got state", not keeps or bool(run.optimizer.state[extra]))
+    trial.checker.true("a new group got state", not keeps or bool(run.optimizer.state[extra]),
+                       shown=f"bool(optimizer.state.get({trial.name(extra)}))")  # fmt: skip
 
 
 def _deepcopied(trial: Trial, run: Run) -> None:
     """The copy goes on; the original, which it came from, stands still."""
-    import copy
-
     original, old = run.optimizer, [param.detach().clone() for param in run.params]
     kept = run.params
-    run.optimizer = copy.deepcopy(original)
+    run.optimizer = trial.copied(original, "deepcopy")
     run.params = [param for group in run.optimizer.param_groups for param in group["params"]]
     trial.judge_next(run, 2, "the deep copy's first step")
     for i, (param, value) in enumerate(zip(kept, old, strict=True)):

@@ -68,15 +68,25 @@ def _same_state(trial: Trial, run: Run, twin: Run, where: str) -> None:
         [{**group, "params": len(group["params"])} for group in each.optimizer.param_groups] for each in (twin, run)
     )
     changed = nested.difference(mine, its)
-    trial.checker.true(f"{where}, groups", not changed, changed)
+    trial.checker.true(f"{where}, groups", not changed, changed, _same_groups(trial, twin, run, changed))
     for i in range(len(run.params)):
         loaded, kept = (dict(nested.leaves(each.optimizer.state.get(each.params[i], {}))) for each in (twin, run))
         trial.checker.alike(f"{where}, state of parameter {i}", loaded, kept)
         for name in (each for each in kept if hasattr(kept[each], "stride") and each in loaded):
             form = [(value.device, value.stride()) for value in (loaded[name], kept[name])]
-            trial.checker.same(f"{where}, device and strides of {name} of parameter {i}", *form)
+            texts = [f"{trial.name(each.optimizer)}.state[{trial.name(each.params[i])}]{name}" for each in (twin, run)]
+            trial.checker.same(f"{where}, device and strides of {name} of parameter {i}", *form,
+                               shown=" == ".join(f"({text}.device, {text}.stride())" for text in texts))  # fmt: skip
             shared = loaded[name].numel() and loaded[name].data_ptr() == kept[name].data_ptr()
-            trial.checker.true(f"{where}, {name} of parameter {i} has memory of its own", not shared)
+            trial.checker.true(f"{where}, {name} of parameter {i} has memory of its own", not shared,
+                               shown=" != ".join(f"{text}.data_ptr()" for text in texts))  # fmt: skip
+
+
+def _same_groups(trial: Trial, twin: Run, run: Run, changed: str) -> str:
+    """The fact that what changed has not, of a script."""
+    place = changed.partition(" is ")[0]
+    mine, its = (f"{trial.name(each.optimizer)}.param_groups{place}" for each in (twin, run))
+    return f"str({mine}) == str({its})"
 
 
 def _torch_save(trial: Trial, run: Run) -> Run:
@@ -95,15 +105,11 @@ def _torch_save(trial: Trial, run: Run) -> Run:
 
 
 def _pickle(trial: Trial, run: Run) -> Run:
-    import pickle
-
-    return _with_params(trial, pickle.loads(pickle.dumps(run.optimizer)))
+    return _with_params(trial, trial.copied(run.optimizer, "pickle"))
 
 
 def _deepcopy(trial: Trial, run: Run) -> Run:
-    import copy
-
-    return _with_params(trial, copy.deepcopy(run.optimizer))
+    return _with_params(trial, trial.copied(run.optimizer, "deepcopy"))
 
 
 def _with_params(trial: Trial, optimizer: Any) -> Run:

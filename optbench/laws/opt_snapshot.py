@@ -53,18 +53,21 @@ def _loaded(trial: Trial, writer: Run, given_as: str) -> None:
     checker = trial.checker
     given = writer.optimizer.state_dict()
     if given_as != _LIVE:
-        given = nested.copied(given)
+        live = given
+        given = trial.known_as(nested.copied(live), f"copy.deepcopy({trial.name(live)})")
     if given_as == _MORE:
         _add_more(given, trial.problem.dtype)
-    before = nested.copied(given)
+    before = trial.known_as(nested.copied(given), f"copy.deepcopy({trial.name(given)})")
     reader = trial.run(start=[exact(param) for param in writer.params])
     reader.optimizer.load_state_dict(given)
     _unmoved(trial, "load_state_dict leaves what it was given as it was", given, before)
     if given_as == _MORE:
         _unmoved(trial, "all that was loaded is there", _more(reader.optimizer.state_dict()), _more(before))
     names = {id(param): f" of parameter {i}" for i, param in enumerate(reader.params)}
-    for name, mine in _kept(reader.optimizer, names):
-        checker.true(f"{name} has memory of its own", mine not in {theirs for _, theirs in _memory(given)})
+    theirs = {memory: path for path, memory in _memory(given)}
+    for name, mine, text in _kept(trial, reader.optimizer, names):
+        shown = _apart(text, f"{trial.name(given)}{theirs.get(mine, '')}")
+        checker.true(f"{name} has memory of its own", mine not in theirs, shown=shown)
     for k in range(_SAVED_AFTER, trial.case.steps):
         _change_rate(reader.optimizer)
         reader.step(k)
@@ -89,10 +92,14 @@ def _returned(trial: Trial, run: Run) -> None:
         checker.same(f"state entries of parameter {i}", sorted(given), sorted(kept))
         for (path, mine), (_, theirs) in zip(nested.leaves(kept), nested.leaves(given), strict=True):
             same = theirs is mine if isinstance(mine, torch.Tensor) else theirs == mine
-            checker.true(f"{path} of parameter {i} in state_dict() is the optimizer's own", same, "it is a copy")
-    for group, given in zip(optimizer.param_groups, saved["param_groups"], strict=True):
+            place = f"{trial.name(optimizer)}.state[{trial.name(param)}]{path}"
+            checker.true(f"{path} of parameter {i} in state_dict() is the optimizer's own", same, "it is a copy",
+                         f"{trial.name(saved)}['state'][{i}]{path} is {place}")  # fmt: skip
+    for g, (group, given) in enumerate(zip(optimizer.param_groups, saved["param_groups"], strict=True)):
         for name in (each for each in given if each != "params"):
-            checker.true(f"group[{name!r}] in state_dict() is the optimizer's own", given[name] is group[name])
+            place = f"param_groups[{g}][{name!r}]"
+            checker.true(f"group[{name!r}] in state_dict() is the optimizer's own", given[name] is group[name],
+                         shown=f"{trial.name(saved)}['param_groups'][{g}][{name!r}] is optimizer.{place}")  # fmt: skip
         checker.same("what stands for the parameters", given["params"], list(range(len(run.params))))
     # The dictionaries themselves are new: what is written into them stays there.
     before = run.held()
@@ -127,17 +134,24 @@ def _unmoved(trial: Trial, what: str, given: Any, before: Any) -> None:
     from optbench.trials import nested
 
     moved = nested.difference(given, before)
-    trial.checker.true(what, not moved, moved)
+    now, then = (f"{trial.name(each)}{moved.partition(' is ')[0]}" for each in (given, before))
+    trial.checker.true(what, not moved, moved, f"str({now}) == str({then})")
 
 
-def _kept(optimizer: Any, names: dict[int, str]) -> Iterator[tuple[str, int]]:
-    """The memory of everything in state and groups, by name."""
+def _kept(trial: Trial, optimizer: Any, names: dict[int, str]) -> Iterator[tuple[str, int, str]]:
+    """The memory of everything in state and groups, by name, and where it stands in a script."""
+    its = trial.name(optimizer)
     for key, entries in optimizer.state.items():
-        for path, memory in _memory(entries, "state"):
-            yield f"{path}{names.get(id(key), '')}", memory
+        for path, memory in _memory(entries):
+            yield f"state{path}{names.get(id(key), '')}", memory, f"{its}.state[{trial.name(key)}]{path}"
     for number, group in enumerate(optimizer.param_groups):
-        for path, memory in _memory({name: value for name, value in group.items() if name != "params"}, "group"):
-            yield f"{path} of group {number}", memory
+        for path, memory in _memory({name: value for name, value in group.items() if name != "params"}):
+            yield f"group{path} of group {number}", memory, f"{its}.param_groups[{number}]{path}"
+
+
+def _apart(mine: str, theirs: str) -> str:
+    """The fact that two tensors share no memory, of a script."""
+    return f"{mine}.untyped_storage().data_ptr() != {theirs}.untyped_storage().data_ptr()"
 
 
 def _memory(structure: Any, path: str = "") -> Iterator[tuple[str, int]]:

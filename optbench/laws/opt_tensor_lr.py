@@ -106,7 +106,7 @@ def _followed(trial: Trial, name: str, make: Callable[[float], Tensor]) -> None:
         beside.compare(f"step {k + 1}, {name} changed")
         if k >= _WARM_AFTER:
             trial.checker.same(f"compilers called in step {k + 1}, in which only {name} is new", compilers, [])
-        _is_the_object(trial, f"step {k + 1}", run.optimizer.param_groups[0][name], name, tensors)
+        _is_the_object(trial, f"step {k + 1}", run.optimizer, 0, name, tensors)
         for tensor, before in zip(tensors, kept, strict=True):
             trial.checker.equal(f"step {k + 1}, what the caller wrote to {name}", tensor, before)
 
@@ -131,19 +131,21 @@ def _write(trial: Trial, what: str, run: Run, tensors: list[Tensor], numbers: li
     trial.checker.alike(what, run.held(), before)
 
 
-def _is_the_object(trial: Trial, what: str, value: Any, name: str, tensors: list[Tensor]) -> None:
+def _is_the_object(trial: Trial, what: str, optimizer: Any, group: int, name: str, tensors: list[Tensor]) -> None:
     """What was given is in the group; betas with a dimension stand there without, in the same memory."""
-    for mine, given in zip([value] if name == "lr" else value, tensors, strict=True):
+    value = optimizer.param_groups[group][name]
+    for at, (mine, given) in enumerate(zip([value] if name == "lr" else value, tensors, strict=True)):
+        place = f"{trial.name(optimizer)}.param_groups[{group}]['{name}']" + f"[{at}]" * (name != "lr")
         bare = name != "lr" and given.dim() > 0
         same = mine.dim() == 0 and mine.data_ptr() == given.data_ptr() if bare else mine is given
         found = type(mine).__name__
-        trial.checker.true(f"{what}, the group holds the tensor that was given as {name}", same, f"not this {found}")
+        trial.checker.true(f"{what}, the group holds the tensor that was given as {name}", same, f"not this {found}",
+                           f"{place} is {trial.name(given)}" if name == "lr" else
+                           f"{place}.data_ptr() == {trial.name(given)}.data_ptr()")  # fmt: skip
 
 
 def _groups(trial: Trial, make: Callable[[float], Tensor], one: bool) -> None:
     """Two groups and one that joins, each beside a run of its own; the first group's tensor is written to."""
-    import copy
-
     from optbench.trials.beside import Beside
 
     options = {name: value for name, value in trial.case.options.items() if name != "lr"}
@@ -167,10 +169,12 @@ def _groups(trial: Trial, make: Callable[[float], Tensor], one: bool) -> None:
         trial.advance(optimizer)
         for number, (beside, tensor) in enumerate(zip(besides, tensors, strict=True)):
             beside.compare(f"step {k + 1}, group {number}")
-            _is_the_object(trial, f"step {k + 1}, group {number}", optimizer.param_groups[number]["lr"], "lr", [tensor])
-        copied = copy.deepcopy(optimizer)
+            _is_the_object(trial, f"step {k + 1}, group {number}", optimizer, number, "lr", [tensor])
+        copied = trial.copied(optimizer, "deepcopy")
         first.fill_(_RATE / 2)
         for number, (beside, tensor) in enumerate(zip(besides, tensors, strict=True)):
             beside.plain.optimizer.param_groups[0]["lr"] = float(tensor)
             mine = copied.param_groups[number]["lr"]
-            trial.checker.true(f"a copy's group {number} has a rate of its own", mine.data_ptr() != tensor.data_ptr())
+            trial.checker.true(f"a copy's group {number} has a rate of its own", mine.data_ptr() != tensor.data_ptr(),
+                               shown=f"{trial.name(copied)}.param_groups[{number}]['lr'].data_ptr() != "
+                               f"{trial.name(tensor)}.data_ptr()")  # fmt: skip

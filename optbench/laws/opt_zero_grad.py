@@ -55,7 +55,8 @@ def _to_none(trial: Trial, run: Run) -> None:
         run.give(1)
         run.optimizer.zero_grad(**arguments)
         for i, param in enumerate(run.params):
-            trial.checker.true(f"zero_grad({_told(arguments)}) drops the gradient of parameter {i}", param.grad is None)
+            trial.checker.true(f"zero_grad({_told(arguments)}) drops the gradient of parameter {i}", param.grad is None,
+                               shown=f"{trial.name(param)}.grad is None")  # fmt: skip
 
 
 def _to_zero(trial: Trial, run: Run) -> None:
@@ -117,16 +118,22 @@ def _sparse(trial: Trial, run: Run) -> None:
 
 def _zeroed(trial: Trial, run: Run, grads: list[Any]) -> None:
     """Each gradient is the tensor it was, all zeros, and detached."""
+    trial.known_as(grads, f"[param.grad for param in {trial.name(run.params)}]")
     run.optimizer.zero_grad(set_to_none=False)
     for i, (param, grad) in enumerate(zip(run.params, grads, strict=True)):
-        trial.checker.true(f"the gradient of parameter {i} is the object that it was", param.grad is grad)
+        its = f"{trial.name(param)}.grad"
+        trial.checker.true(f"the gradient of parameter {i} is the object that it was", param.grad is grad,
+                           shown=f"{its} is {trial.name(grads)}[{i}]")  # fmt: skip
         if grad is None:
             continue
         values = grad.to_dense() if grad.is_sparse else grad
-        trial.checker.true(f"the gradient of parameter {i} is zero", not bool(values.detach().any()))
+        trial.checker.true(f"the gradient of parameter {i} is zero", not bool(values.detach().any()),
+                           shown=f"not bool({its}.to_dense().any())")  # fmt: skip
         told = f"it has {type(grad.grad_fn).__name__}"
-        trial.checker.true(f"the gradient of parameter {i} holds no graph", grad.grad_fn is None, told)
-        trial.checker.true(f"the gradient of parameter {i} needs no gradient", not grad.requires_grad)
+        trial.checker.true(f"the gradient of parameter {i} holds no graph", grad.grad_fn is None, told,
+                           f"{its}.grad_fn is None")  # fmt: skip
+        trial.checker.true(f"the gradient of parameter {i} needs no gradient", not grad.requires_grad,
+                           shown=f"not {its}.requires_grad")  # fmt: skip
 
 
 _VARIANTS: dict[str, Callable[[Trial, Run], None]] = {

@@ -47,15 +47,16 @@ class Beside:
             if mine.shape == theirs.shape and torch.equal(mine, theirs):
                 checker.equal(f"{what}, {name}", mine, theirs.to(mine.dtype))
             else:
-                self._close(f"{what}, {name}", mine, exact(theirs), name)
+                self._close(f"{what}, {name}", mine, theirs, name)
 
-    def _close(self, what: str, actual: Tensor, expected: Tensor, name: str) -> None:
+    def _close(self, what: str, actual: Tensor, plain: Tensor, name: str) -> None:
+        expected = exact(plain)
         size = self._sizes.get(name)
         if self.trial.subject.sees == "all":
             # A difference of two gradients is as far off as these are.
             size = torch.full_like(expected, max(float(each.max()) for each in self._sizes.values() if each.numel()))
         judged = quantity(expected, torch.zeros_like(expected), None if size is None else exact(size), self.trial.dtype)
-        self.trial.checker.close(what, actual, judged, self.trial.dtype)
+        self.trial.checker.close(what, actual, judged, self.trial.dtype, plain)
 
 
 def _leaves(run: Run) -> dict[str, object]:

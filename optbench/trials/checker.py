@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,13 +21,27 @@ RATE_TOLERANCE = 1e-12
 
 
 @dataclass(frozen=True)
+class Entry:
+    """What a mapping has, or lacks, under a name."""
+
+    of: Mapping[str, Any] = field(repr=False)
+    name: str
+
+    @property
+    def value(self) -> Any:
+        """What it has."""
+        return self.of.get(self.name)
+
+
+@dataclass(frozen=True)
 class Failure:
     """A comparison that failed.
 
     Args:
         what: names the quantity, "step 2, exp_avg of parameter 0".
         message: what is wrong with it.
-        actual: the tensor that was compared, where it was one.
+        actual: what was compared, where that was a tensor, or has a name in a mapping.
+        against: what it was compared with, where that is such a thing too.
         index: where in it.
         got, want: the numbers there.
         error: by how much, scaled.
@@ -35,17 +50,23 @@ class Failure:
             memory, `memory` and `around`, which is true for what lies around them; in laws about schedulers and
             averages over what their trial made or kept last, `refused`, what the last call raised or None, and
             `told`, the warnings.
+        since: of a call that had to raise, or must not: how much was done before it.
+        refused, names: the error that it had to raise, and what its message has to contain; empty: none.
     """
 
     what: str
     message: str
-    actual: Tensor | None = None
+    actual: Tensor | Entry | None = None
     index: tuple[int, ...] | None = None
     got: float | None = None
     want: float | None = None
     error: float | None = None
     allowed: float | None = None
     shown: str = ""
+    against: Tensor | Entry | None = None
+    since: int | None = None
+    refused: str = ""
+    names: str = ""
 
     @property
     def finding(self) -> Finding:
@@ -73,6 +94,10 @@ class Checker:
         self.first: Failure | None = None
         # Called at the first failure.
         self.noticed: Callable[[], None] | None = None
+        # Tells how much was done so far, where somebody keeps that.
+        self.done: Callable[[], int] | None = None
+        # What ended the law.
+        self.raised: Exception | None = None
         self.imprecise: list[str] = []
 
     @property
@@ -93,9 +118,7 @@ class Checker:
 
     def true(self, what: str, fact: bool, detail: str = "", shown: str = "") -> None:
         """A fact that has to hold; `shown` is the same fact as an expression of plain Python."""
-        self.comparisons += 1
-        if not fact:
-            self._fail(Failure(what, f"{what}: {detail}" if detail else what, shown=shown))
+        self._holds(fact, Failure(what, "", shown=shown), detail)
 
     def raises(self, what: str, error: type[Exception] | str, doing: Callable[[], object], names: str = "") -> None:
         """A call that has to raise.
@@ -112,6 +135,8 @@ class Checker:
         from optbench.trials.base import Unsupported
 
         wanted = error if isinstance(error, str) else error.__name__
+        shown = f"type(refused).__name__ == {wanted!r}"
+        call = Failure(what, "", shown=shown, since=self.done() if self.done else None, refused=wanted, names=names)
         try:
             doing()
         except Unsupported:
@@ -120,20 +145,51 @@ class Checker:
             kind = type(raised)
             same = kind.__name__ == error and kind.__module__ == "builtins" if isinstance(error, str) else kind is error
             told = f"{kind.__name__}: {raised}"
-            self.true(f"{what} raises {wanted}", same, told, f"type(refused).__name__ == {wanted!r}")
-            shown = f"{names!r} in str(refused)"
-            self.true(f"{what}: the message names {names!r}", names in str(raised), str(raised), shown)
+            self._holds(same, replace(call, what=f"{what} raises {wanted}"), told)
+            named = replace(call, what=f"{what}: the message names {names!r}", shown=f"{names!r} in str(refused)")
+            self._holds(names in str(raised), named, str(raised))
         else:
-            shown = f"type(refused).__name__ == {wanted!r}"
-            self.true(f"{what} is refused with {wanted}", False, "it was accepted", shown)
+            self._holds(False, replace(call, what=f"{what} is refused with {wanted}"), "it was accepted")
 
-    def same(self, what: str, actual: object, expected: object, *, shown: str = "") -> None:
-        """Two plain values that have to be equal; `shown` as for `true`."""
+    def passes(self, what: str, doing: Callable[[], object]) -> bool:
+        """A call that must not raise; whether it did not.
+
+        Raises:
+            Unsupported: as `raises`.
+        """
+        from optbench.trials.base import Unsupported
+
+        call = Failure(what, "", since=self.done() if self.done else None)
+        detail = ""
+        try:
+            doing()
+        except Unsupported:
+            raise
+        except Exception as raised:
+            detail = f"{type(raised).__name__}: {raised}"
+        self._holds(not detail, call, detail)
+        return not detail
+
+    def _holds(self, fact: bool, failure: Failure, detail: str) -> None:
+        self.comparisons += 1
+        if not fact:
+            self._fail(replace(failure, message=f"{failure.what}: {detail}" if detail else failure.what))
+
+    def same(
+        self,
+        what: str,
+        actual: object,
+        expected: object,
+        *,
+        shown: str = "",
+        entries: tuple[Entry | None, Entry | None] = (None, None),
+    ) -> None:
+        """Two plain values that have to be equal; `shown` as for `true`, `entries` where both are from."""
         self.comparisons += 1
         if actual != expected:
             got, want = (float(value) if isinstance(value, (int, float)) else None for value in (actual, expected))
             message = f"{what}: got {actual!r}, want {expected!r}{rounding(got, want)}"
-            self._fail(Failure(what, message, got=got, want=want, shown=shown))
+            self._fail(Failure(what, message, entries[0], got=got, want=want, shown=shown, against=entries[1]))
 
     def equal(self, what: str, actual: Tensor, expected: Tensor, *, shown: str = "") -> None:
         """Two tensors that have to be equal to the last bit, with the same dtype and shape; NaN equals NaN.
@@ -142,7 +198,8 @@ class Checker:
         """
         if actual.shape != expected.shape or actual.dtype != expected.dtype:
             self.comparisons += 1
-            self._fail(Failure(what, f"{what}: got {_kind(actual)}, want {_kind(expected)}", actual, shown=shown))
+            form = f"{what}: got {_kind(actual)}, want {_kind(expected)}"
+            self._fail(Failure(what, form, actual, shown=shown, against=expected))
             return
         self.comparisons += max(1, actual.numel())
         dense, wanted = (tensor.detach().to_dense() for tensor in (actual, expected))
@@ -153,20 +210,24 @@ class Checker:
             got, want = a[at].item(), b[at].item()
             message = (f"{what}: {int(wrong.sum())} of {wrong.numel()} elements differ, the first at {list(at)}: "
                        f"got {got:.9g}, want {want:.9g}")  # fmt: skip
-            self._fail(Failure(what, message, actual, at, float(got), float(want), shown=shown))
+            numbers = (float(got), float(want))
+            self._fail(Failure(what, message, actual, at, *numbers, shown=shown, against=expected))
 
     def alike(self, what: str, actual: Mapping[str, object], expected: Mapping[str, object]) -> None:
         """Quantities of the same names, each equal to the last bit."""
         changed = next((name for name in [*expected, *actual] if (name in actual) != (name in expected)), "")
-        self.true(f"{what}, what is kept", not changed, f"{changed} is {'new' if changed in actual else 'gone'}")
+        kept = Failure(f"{what}, what is kept", "", Entry(actual, changed), against=Entry(expected, changed))
+        self._holds(not changed, kept, f"{changed} is {'new' if changed in actual else 'gone'}")
         for name in (each for each in expected if each in actual):
             ours, theirs = actual[name], expected[name]
             if isinstance(ours, Tensor) and isinstance(theirs, Tensor):
                 self.equal(f"{what}, {name}", ours, theirs)
             else:
-                self.same(f"{what}, {name}", ours, theirs)
+                self.same(f"{what}, {name}", ours, theirs, entries=(Entry(actual, name), Entry(expected, name)))
 
-    def close(self, what: str, actual: Tensor, quantity: Quantity, dtype: torch.dtype) -> None:
+    def close(
+        self, what: str, actual: Tensor, quantity: Quantity, dtype: torch.dtype, against: Tensor | None = None
+    ) -> None:
         """A tensor within the cap of the scaled error of the oracle's.
 
         Args:
@@ -174,12 +235,13 @@ class Checker:
             actual: the result under test.
             quantity: the oracle's value and what rounding may do to it.
             dtype: the tested real storage dtype.
+            against: what the oracle's value was taken from, where that is another run.
         """
         value = real(actual.detach()).cpu()
         if value.shape != quantity.expected.shape:
             self.comparisons += 1
             shapes = f"shape {list(value.shape)}, want {list(quantity.expected.shape)}"
-            self._fail(Failure(what, f"{what}: {shapes}", actual))
+            self._fail(Failure(what, f"{what}: {shapes}", actual, against=against))
             return
         self.comparisons += max(1, value.numel())
         error = scaled(value, quantity)
@@ -189,7 +251,7 @@ class Checker:
         if quantity.cap < largest <= CANCELLATION_LIMIT and dtype is torch.float64:
             self.imprecise.append(_worst(what, actual, value, error, quantity).message)
         elif largest > quantity.cap:
-            self._fail(_worst(what, actual, value, error, quantity))
+            self._fail(replace(_worst(what, actual, value, error, quantity), against=against))
         elif largest > PRECISION_LIMIT:
             self.imprecise.append(
                 f"{what}: scaled error {largest:.3g}, where the reference in {dtype} has {quantity.honest:.3g}"

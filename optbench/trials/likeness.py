@@ -54,7 +54,7 @@ def agree(trial: Trial, plain: Callable[[Trial], Outcome], actual: Outcome, what
         start = real(trial.problem.start[int(name.split()[-1])])
         old = start if name.startswith("parameter") and start.shape == value.shape else None
         judged = quantity(value.to(torch.float64), reach, old, trial.dtype)
-        trial.checker.close(f"{told}{name}", actual[name], judged, trial.dtype)
+        trial.checker.close(f"{told}{name}", actual[name], judged, trial.dtype, value)
 
 
 def remade(trial: Trial, kind: Callable[[Problem], Problem]) -> dict[str, Tensor]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -14,6 +16,7 @@ from torch import Tensor
 from optbench import registry
 from optbench.case import Case
 from optbench.failures import scene
+from optbench.failures.places import Held, Place, of_param
 from optbench.failures.tape import Tape
 from optbench.registry import Implementation
 from optbench.subjects import load
@@ -86,8 +89,23 @@ class Run:
             for name, entry in self.state(i).items():
                 found |= {f"{name}{path} of parameter {i}": leaf for path, leaf in nested.leaves(entry)}
         found |= {f"parameter {i}": param for i, param in enumerate(self.params)}
-        values: dict[str, Any] = nested.copied(found)
+        values = Held(nested.copied(found))
+        if self.trial.tape is not None:
+            self.trial.tape.hold(values, self._places())
         return values
+
+    def _places(self) -> dict[str, Place]:
+        """Where everything is that is held, by name."""
+        assert self.trial.tape is not None
+        alias, found = self.trial.state_alias, dict[str, Place]()
+        for i, param in enumerate(self.params):
+            place = of_param(self.trial.tape, self.optimizer, param)
+            for key, entry in self.optimizer.state.get(param, {}).items():
+                for path, _ in nested.leaves(entry):
+                    name = f"{alias.get(key, key)}{path} of parameter {i}"
+                    found[name] = replace(place, kind="state", key=key, path=path)
+            found[f"parameter {i}"] = place
+        return found
 
     def before(self, i: int, k: int) -> Before:
         """Parameter `i` as it now stands and its gradient of step `k`, as the oracle's input.
@@ -123,7 +141,7 @@ class Run:
                     if name in state:
                         state[name].copy_(values)
         if self.trial.tape is not None:
-            self.trial.tape.left(self.optimizer)
+            self.trial.tape.settled()
 
     def reload(self) -> None:
         """Go on in a new optimizer that loaded this one's state_dict."""
@@ -175,10 +193,36 @@ class Trial(TrialBase):
             options = {**usual, **options}
         if chosen.factory and {"foreach", "fused"} & set(options):
             raise Unsupported("foreach and fused are what makes this path")
-        optimizer = registry.build(chosen, self.subject.class_name, params, options)
-        if self.tape is not None and chosen is self.implementation:
-            self.tape.built(optimizer, params, options)
-        return optimizer
+
+        def make() -> Any:
+            return registry.build(chosen, self.subject.class_name, params, options)
+
+        return make() if self.tape is None else self.tape.build(make, chosen, params, options)
+
+    def copied(self, optimizer: Any, way: str) -> Any:
+        """A copy of an optimizer: by "deepcopy" or by "pickle"."""
+        copies: dict[str, tuple[Callable[[], Any], str]] = {
+            "deepcopy": (lambda: copy.deepcopy(optimizer), "copy.deepcopy({})"),
+            "pickle": (lambda: pickle.loads(pickle.dumps(optimizer)), "pickle.loads(pickle.dumps({}))"),
+        }
+        make, text = copies[way]
+        return make() if self.tape is None else self.tape.copy(make, optimizer, text)
+
+    def name(self, thing: Any) -> str:
+        """What stands for an optimizer, a parameter, a list of them or what was named in the `shown` of a fact."""
+        return "" if self.tape is None else self.tape.name(thing)
+
+    def known_as(self, thing: Any, text: str) -> Any:
+        """The thing, which gets a name: `text` is Python, about what has one, that makes it."""
+        if self.tape is not None:
+            self.tape.call(thing, text)
+        return thing
+
+    def beside(self, case: Case) -> Trial:
+        """A trial of another case beside this one, told to the same checker."""
+        other = replace(self, case=case)
+        other.tape = self.tape
+        return other
 
     def run(self, options: Mapping[str, Any] | None = None, start: Sequence[Tensor] | None = None) -> Run:
         """A new run of the implementation under test."""
@@ -288,16 +332,10 @@ class Trial(TrialBase):
 
     def advance(self, optimizer: Any, closure: Callable[[], Tensor] | None = None) -> None:
         """A step of any optimizer of the subject, with a closure where it needs one."""
-        if self.tape is not None:
-            self.tape.stepped(optimizer)
-            if self.tape.dry:
-                return
         if self.subject.closure:
             optimizer.step(closure or (lambda: torch.ones(())))
         else:
             optimizer.step()
-        if self.tape is not None:
-            self.tape.left(optimizer)
 
     def _follow_whole(self, run: Run) -> None:
         for k in range(self.case.steps):
