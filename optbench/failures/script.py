@@ -11,10 +11,11 @@ import io
 import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from optbench import deviations
+from optbench import deviations, registry
 from optbench.failures import literals, script_averages, script_facts
 from optbench.failures.events import Track
 from optbench.failures.finding import told
@@ -22,6 +23,7 @@ from optbench.failures.script_facts import Claim
 from optbench.failures.script_steps import Style, Unwritable, Writer
 from optbench.failures.tape import Tape
 from optbench.runs.results import Result
+from optbench.trials import oracle
 from optbench.trials.checker import Failure
 
 # More numbers than this are drawn by a seed rather than written down.
@@ -111,7 +113,28 @@ def _of_tape(trial: Any, failure: Failure | None) -> str:
         return ""
     # Numbers that are drawn take the place of those that would be too many to be written down, or the other way round.
     ways = [(_many(tape), False), (not _many(tape), False), (_many(tape), True)]
-    return _tried(_body(trial, failure, end, *way) for way in ways)
+    return next((text for text in (_proven(trial, failure, end, *way) for way in ways) if text), "")
+
+
+def _proven(trial: Any, failure: Failure, end: int, draw: bool, whole: bool) -> str:
+    """A script that fails; with other numbers than the law's it must not with a tier of ours; "" where it is none."""
+    text = _tried([_body(trial, failure, end, draw, whole)])
+    honest = _honest(trial)
+    if not text or honest is None or not (draw or re.search(r"^want = [-\d]", text, re.M)):
+        return text
+    same = "\n".join(_body(trial, failure, end, draw, whole, honest))
+    for own, declared in trial.state_alias.items():
+        same = same.replace(f']["{own}"]', f']["{declared}"]')
+    return "" if fails(same) else text
+
+
+def _honest(trial: Any) -> Style | None:
+    """How the same is written with a tier of ours; None where none has the formula."""
+    if trial.oracle is not None:
+        return None
+    other = oracle.FOREACH if trial.implementation.name == oracle.REFERENCE else oracle.REFERENCE
+    item, name = registry.IMPLEMENTATIONS[other], trial.subject.class_name
+    return Style(lambda track: ([f"from {item.module} import {name}"], name, {}), plain=True)
 
 
 def _tried(bodies: Iterable[list[str]]) -> str:
@@ -136,14 +159,17 @@ def _many(tape: Tape) -> bool:
     return any(start.held.numel() > _MANY for listed in tape.lists for start in listed.starts)
 
 
-def _body(trial: Any, failure: Failure, end: int, draw: bool, whole: bool = False) -> list[str]:
+def _body(
+    trial: Any, failure: Failure, end: int, draw: bool, whole: bool = False, style: Style | None = None
+) -> list[str]:
     tape: Tape = trial.tape
     try:
         claimed = script_facts.claim(trial, failure, end, draw)
         if claimed is None:
             return []
         texts = [*claimed.lines, *claimed.first, *claimed.wanted, *(line for _, line in claimed.copies)]
-        writer = Writer(tape, Style(partial(_class, trial), draw), texts, end, whole)
+        style = replace(style, draw=draw) if style else Style(partial(_class, trial), draw)
+        writer = Writer(tape, style, texts, end, whole)
         lines = list(_lines(writer, claimed, end))
     except Unwritable:
         return []
