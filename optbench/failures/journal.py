@@ -10,49 +10,20 @@ import functools
 import re
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from textwrap import indent
 from typing import Any, TypeVar
 
 from optbench.failures.folding import folded
+from optbench.failures.lines import NAME, Line, recorded, refused, sliced, suppressed
 
 T = TypeVar("T")
-# What a line begins with: the name of what it makes or changes.
-_NAME = re.compile(r"\b[a-z]+_\d+\b")
 # A word in a fact that stands for what the law did something to last.
 _WORD = re.compile(r"(?<![\w.'\"])([a-z]+)\b(?![\w'\"]|\s*=[^=])")
 _MODULES = ("contextlib", "copy", "gc", "io", "json", "math", "operator", "pickle", "warnings", "weakref")
-_IN = "    "
 # What a state_dict is called.
 _STATE = "saved"
 # Methods that change nothing.
 _READS = ("get_last_lr", "lr_at")
-
-
-@dataclass
-class Line:
-    """A call, as Python; or several lines.
-
-    Args:
-        text: the call, in which every object has a name with a number.
-        reads: whether it changes nothing.
-        raised: whether it raised.
-    """
-
-    text: str
-    reads: bool = False
-    raised: bool = False
-
-    @property
-    def target(self) -> str:
-        """What it makes or changes."""
-        found = _NAME.search(self.text)
-        return found[0] if found else ""
-
-    @property
-    def names(self) -> set[str]:
-        return set(_NAME.findall(self.text))
 
 
 class Journal:
@@ -67,6 +38,7 @@ class Journal:
         self.calls, self.literal = calls, literal
         self.lines: list[Line] = []
         self.marked: int | None = None
+        self.imports: set[str] = set()
         self._named: dict[int, tuple[Callable[[], Any], str]] = {}
         self._counts: dict[str, int] = {}
         # What else changes when something does: what it was made of, or shares memory with.
@@ -81,7 +53,7 @@ class Journal:
         self._settle()
         name = self._new(word)
         if word in self.calls:
-            self._of[name] = set().union(*({each, *self._of.get(each, ())} for each in _NAME.findall(text)))
+            self._of[name] = set().union(*({each, *self._of.get(each, ())} for each in NAME.findall(text)))
         made = self.call(f"{name} = {text}", build)
         self._name(made, name)
         if word in self.calls:
@@ -107,10 +79,14 @@ class Journal:
             self._leave()
 
     def keep(self, word: str, value: T, text: str = "") -> T:
-        """Give a value a name of this word; the text says how it came about, its words are the latest of their kind."""
+        """Give a value a name of this word; the text says how it came about, its words are the latest of their kind.
+
+        Of several lines the last one is the value.
+        """
         self._settle()
         name = self._new(word)
-        self.lines.append(Line(f"{name} = {self.resolved(text) if text else self.text(value)}"))
+        *before, last = (self.resolved(text) if text else self.text(value)).split("\n")
+        self.lines.append(Line("\n".join([*before, f"{name} = {last}"])))
         self._name(value, name)
         parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, tuple) else ()
         for key, part in parts:
@@ -129,31 +105,31 @@ class Journal:
 
     def text(self, value: Any) -> str:
         """A value as an expression: by its name, as a copy of what has one, or written down."""
-        known = self._name_of(value)
+        known = self.name_of(value)
         if known or not isinstance(value, dict):
             return known or self.literal(value, self.text)
-        held = [(held(), name) for held, name in reversed(self._named.values())]
-        equal = next((name for other, name in held if isinstance(other, dict) and _same(other, value)), "")
+        equal = next((name for name, other in self.objects() if isinstance(other, dict) and _same(other, value)), "")
         return f"copy.deepcopy({equal})" if equal else self.literal(value, self.text)
 
-    def script(self, shown: str, said: str) -> list[str]:
+    def script(self, shown: str, said: str, among: Callable[[Line], bool] = bool) -> list[str]:
         """The lines that a fact depends on, and the assertion of it; the fact may be the last of several lines.
 
         In it `refused` is what the last line raised, or None, and `told` are the warnings.
         """
-        lines = self.lines[: self.marked]
+        lines = list(filter(among, self.lines[: self.marked]))
         *before, fact = self.resolved(shown).split("\n")
-        needed = {name for text in (*before, fact) for name in _NAME.findall(text)}
+        needed = {name for text in (*before, fact) for name in NAME.findall(text)}
         if "refused" in shown:
-            needed |= lines[-1].names
-        last = _refused(lines.pop().text) if "refused" in shown else []
+            needed |= set(lines[-1].names)
+        last = refused(lines.pop().text) if "refused" in shown else []
         if "told" not in shown:
-            lines = _sliced(lines, needed, self._of)
-        did = [*folded([_suppressed(line) for line in lines if not line.reads]), *last, *before]
-        did = [*(_recorded(did) if "told" in shown else did), "", f"assert {fact}, {self.resolved(said)}"]
+            lines = sliced(lines, needed, self._of)
+        did = [*folded([suppressed(line) for line in lines if not line.reads]), *last, *before]
+        did = [*(recorded(did) if "told" in shown else did), "", f"assert {fact}, {self.resolved(said)}"]
         text = self._renamed("\n".join(did))
         imports = [f"import {module}" for module in _MODULES if re.search(rf"\b{module}\.", text)]
-        return [*imports, *([""] if imports else []), "import torch", text]
+        own = sorted(each for each in self.imports if each.split()[-1] in text)
+        return [*imports, *([""] if imports else []), "import torch", *own, "", text]
 
     def _renamed(self, text: str) -> str:
         """The first of a kind has no number, and the numbers of others leave no gaps."""
@@ -167,7 +143,7 @@ class Journal:
                 names[found[0]] = word if counts[word] == 1 else f"{word}{counts[word]}"
             return names.get(found[0], found[0])
 
-        return _NAME.sub(other, text)
+        return NAME.sub(other, text)
 
     def _new(self, word: str) -> str:
         self._counts[word] = self._counts.get(word, 0) + 1
@@ -181,15 +157,20 @@ class Journal:
             held = partial(_itself, value)
         self._named[id(value)] = (held, name)
 
-    def _name_of(self, value: Any) -> str:
+    def name_of(self, value: Any) -> str:
         held, name = self._named.get(id(value), (None, ""))
         return name if held and held() is value else ""
+
+    def objects(self) -> list[tuple[str, Any]]:
+        """Whatever has a name and is still there, the latest first."""
+        return [(name, held()) for held, name in reversed(self._named.values()) if held() is not None]
 
     def resolved(self, text: str) -> str:
         """The words of a text as names: the latest of each kind."""
         latest: dict[str, str] = {}
         for line in self.lines[: self.marked]:
-            for name in (*self._of.get(line.target, ()), *reversed(_NAME.findall(line.text))):
+            made_of = [each for name in line.names[:1] for each in self._of.get(name, ())]
+            for name in (*made_of, *reversed(line.names)):
                 latest[name.rpartition("_")[0]] = name
         return _WORD.sub(lambda found: latest.get(found[1], found[1]), text)
 
@@ -198,12 +179,13 @@ class Journal:
         cls = type(made)
         methods = {name: _watched(self, cls, name) for name in self.calls.get(word, ()) if hasattr(cls, name)}
         if methods:
+            methods["__reduce_ex__"] = _reduced(cls)
             made.__class__ = type(cls.__name__, (cls,), {**methods, "__module__": cls.__module__})
 
     def called(self, cls: type[Any], method: str, made: Any, args: tuple[Any, ...], given: dict[str, Any]) -> Any:
         """Call a method of what was made, and write it down."""
         doing = partial(getattr(cls, method), made, *args, **given)
-        name = self._name_of(made)
+        name = self.name_of(made)
         if not name or self._busy:
             return doing()
         told = [*map(self.text, args), *(f"{option}={self.text(value)}" for option, value in given.items())]
@@ -211,7 +193,7 @@ class Journal:
         if method == "state_dict":
             return self.make(_STATE, text, doing)
         if method == "load_state_dict":
-            for other in _NAME.findall(", ".join(told)):
+            for other in NAME.findall(", ".join(told)):
                 self._of.setdefault(other, set()).add(name)
                 self._of[name].add(other)
         return self.call(text, doing, method in _READS)
@@ -227,8 +209,7 @@ class Journal:
         self._left = {name: self._written(made) for name, made in self._alive()}
 
     def _alive(self) -> list[tuple[str, Any]]:
-        found = [(name, held()) for held, name in list(self._named.values())]
-        return [(name, made) for name, made in found if made is not None and name in self._left]
+        return [(name, made) for name, made in self.objects() if name in self._left]
 
     def _written(self, made: Any) -> dict[str, str]:
         """What anybody may write into: options of groups, else numbers and lists of them."""
@@ -250,6 +231,18 @@ def _watched(journal: Journal, cls: type[Any], method: str) -> Any:
     return functools.wraps(getattr(cls, method))(called)
 
 
+def _reduced(cls: type[Any]) -> Any:
+    """What copies and pickles take: the object's own class."""
+
+    def reduced(self: Any, protocol: Any) -> Any:
+        reduce: Any = cls.__reduce_ex__
+        maker, given, *rest = reduce(self, protocol)
+        given = tuple(cls if each is type(self) else each for each in given)
+        return (cls if maker is type(self) else maker, given, *rest)
+
+    return reduced
+
+
 def _plain(value: Any) -> bool:
     return isinstance(value, (bool, int, float)) or (isinstance(value, list) and all(map(_plain, value)))
 
@@ -260,28 +253,3 @@ def _same(a: Any, b: Any) -> bool:
     except (RuntimeError, ValueError):
         # Tensors of several elements.
         return False
-
-
-def _sliced(lines: list[Line], needed: set[str], of: dict[str, set[str]]) -> list[Line]:
-    """The lines that anything of what is needed comes from."""
-    kept: list[Line] = []
-    for line in reversed(lines):
-        needed = needed.union(*(of.get(name, set()) for name in needed))
-        if needed & ({line.target} | of.get(line.target, set())):
-            needed |= line.names
-            kept.insert(0, line)
-    return kept
-
-
-def _suppressed(line: Line) -> str:
-    return f"with contextlib.suppress(Exception):\n{indent(line.text, _IN)}" if line.raised else line.text
-
-
-def _refused(text: str) -> list[str]:
-    return ["refused = None", f"try:\n{indent(text, _IN)}\nexcept Exception as error:\n{_IN}refused = error"]
-
-
-def _recorded(lines: list[str]) -> list[str]:
-    """The lines with their warnings in a list."""
-    return ["with warnings.catch_warnings(record=True) as told:", f'{_IN}warnings.simplefilter("always")',
-            *(indent(line, _IN) for line in lines)]  # fmt: skip

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 
 from optbench import deviations, registry
-from optbench.failures import literals, script_averages, script_facts
+from optbench.failures import literals, script_facts
 from optbench.failures.events import Track
 from optbench.failures.finding import told
 from optbench.failures.script_facts import Claim
@@ -94,9 +94,7 @@ def written(trial: Any) -> str:
     failure = trial.checker.first if trial else None
     if getattr(trial, "tape", None) is not None:
         return _of_tape(trial, failure)
-    if getattr(trial, "journal", None):
-        return _tried([trial.journal.body(failure)])
-    return _tried(script_averages.bodies(trial, failure)) if failure else ""
+    return _tried(trial.journal.bodies(failure)) if getattr(trial, "journal", None) else ""
 
 
 def _of_tape(trial: Any, failure: Failure | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -24,12 +24,11 @@ _RATES = '[group["lr"] for group in optimizer.param_groups]'
 
 
 class ScheduleJournal(Journal):
-    """What a law does with optimizers and schedulers, and what has to be imported to do it again."""
+    """What a law does with optimizers and schedulers."""
 
     def __init__(self, trial: Any) -> None:
         super().__init__(_CALLS, literal)
         self.trial = trial
-        self.imports: set[str] = set()
 
     def optimizer(self, kind: type[Any], groups: list[dict[str, Any]], options: dict[str, Any]) -> str:
         """The call that makes an optimizer of torch."""
@@ -64,18 +63,17 @@ class ScheduleJournal(Journal):
             first.insert(0, texts.pop("schedulers"))
         return f"{name}({', '.join([*first, *(f'{option}={text}' for option, text in texts.items())])})"
 
-    def body(self, failure: Failure | None) -> list[str]:
+    def bodies(self, failure: Failure | None) -> Iterator[list[str]]:
         """Lines of plain torch; none where the fact that fails has no text."""
         shown = failure.shown if failure else "refused is None"
         if not shown or not self.lines:
-            return []
+            return
         said = repr(failure.what if failure else "")
         if "refused" in shown:
             said = "repr(refused)"
         elif "'lr'" in shown:
             said = _RATES
-        *imports, text = self.script(shown, said)
-        return [*imports, *sorted(each for each in self.imports if each.split()[-1] in text), "", text]
+        yield self.script(shown, said)
 
 
 def literal(value: Any, text: Callable[[Any], str]) -> str:

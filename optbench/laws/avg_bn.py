@@ -27,6 +27,38 @@ _FORMS = ("tensor", "tuple", "list", "mapping", "on a device", "mixed modes")
 _RAISES = ("the loader raises", "the loader raises at once", "the model raises")
 _SIZES = (4, 9, 2, 6)
 _MOMENTA = (0.1, None, 0.37)
+# The same in scripts, where a division by zero stands for what is raised.
+_SECOND = "        1 / (2 - len(self.seen_grad))\n"
+_BATCHES = (
+    "[(torch.randn(size, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) * "
+    "torch.tensor([0.5, 1.0, 3.0]) + k).to(torch.{0}) for k, (size, seed) in enumerate({1})]"
+)
+_DEVICE = ", next(net.buffers()).device"
+_LOADERS = {
+    "tuple": "[(batch, 0) for batch in batches]",
+    "list": "[[batch, 0] for batch in batches]",
+    "on a device": "[(batch, 0) for batch in batches]",
+    "empty loader": "[]",
+    "the loader raises": "(batch if k < 2 else 1 / 0 for k, batch in enumerate(batches))",
+    "the loader raises at once": "(1 / 0 for batch in batches)",
+}
+_NET = """\
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.seen_grad, self.plain = [], {0}
+        self.norms = torch.nn.ModuleList([torch.nn.BatchNorm1d(3, momentum=each) for each in {1}])
+
+    def forward(self, x):
+        self.seen_grad.append(torch.is_grad_enabled())
+{2}        for i, norm in enumerate(self.norms):
+            norm((i + 1) * x - i)
+        return x
+
+
+Net().to({3!r}, torch.{4})"""
+_PREPARING = "for norm in net.norms:\n    norm(batches[0].to({!r}))\nnet.train({})"
+_MIXED = "\nnet.norms[1].train()\nnet.plain.train()"
 
 
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
@@ -42,32 +74,41 @@ def check(trial: Trial) -> None:
 
     variant, checker = trial.case.variant, trial.checker
     update_bn = trial.load("update_bn")
+    called = trial.journal.imported("update_bn", trial.implementation) if trial.journal else "update_bn"
     net = _net(trial)
     norms: list[Any] = [module for module in net.modules() if isinstance(module, torch.nn.BatchNorm1d)]
     flags = [module.training for module in net.modules()]
     before = {name: buffer.clone() for name, buffer in net.named_buffers()}
+    trial.keep("before", before, "{name: buffer.clone() for name, buffer in net.named_buffers()}")
     with torch.enable_grad():
         update = (_batches(trial, variant), net, trial.case.device) if variant == "on a device" else (
             _batches(trial, variant), net)  # fmt: skip
+        text = f"{called}({_LOADERS.get(variant, 'batches')}, net{_DEVICE * (variant == 'on a device')})"
         if variant in _RAISES:
             try:
-                update_bn(*update)
-                checker.true("what was raised is raised", False, "it was swallowed")
+                trial.tell(text, lambda: update_bn(*update))
+                checker.true("what was raised is raised", False, "it was swallowed", "refused is not None")
             except _Broken:
                 checker.true("what was raised is raised", True)
         else:
-            update_bn(*update)
-        checker.true("gradients are enabled as before", torch.is_grad_enabled())
-    checker.same("momenta", tuple(norm.momentum for norm in norms), _MOMENTA if norms else ())
-    checker.same("modules in training", [module.training for module in net.modules()], flags)
-    checker.true("it ran without gradients", not any(net.seen_grad))
+            trial.tell(text, lambda: update_bn(*update))
+        enabled = torch.is_grad_enabled()
+    checker.true("gradients are enabled as before", enabled, shown="net and torch.is_grad_enabled()")
+    momenta = _MOMENTA if norms else ()
+    checker.same("momenta", tuple(norm.momentum for norm in norms), momenta,
+                 shown=f"tuple(norm.momentum for norm in net.norms) == {momenta}")  # fmt: skip
+    checker.same("modules in training", [module.training for module in net.modules()], flags,
+                 shown=f"[module.training for module in net.modules()] == {flags}")  # fmt: skip
+    checker.true("it ran without gradients", not any(net.seen_grad), shown="not any(net.seen_grad)")
     if variant in _FORMS:
         _statistics(trial, net)
     elif variant == "empty loader":
         for name, buffer in net.named_buffers():
-            checker.equal(f"{name} after no batch at all", buffer, before[name])
+            checker.equal(f"{name} after no batch at all", buffer, before[name],
+                          shown=f"torch.equal(dict(net.named_buffers())[{name!r}], before[{name!r}])")  # fmt: skip
     elif variant == "no batch norm":
-        checker.same("batches that a model without statistics is shown", len(net.seen_grad), 0)
+        checker.same("batches that a model without statistics is shown", len(net.seen_grad), 0,
+                     shown="len(net.seen_grad) == 0")  # fmt: skip
 
 
 class _Broken(Exception):
@@ -88,7 +129,7 @@ def _net(trial: Trial) -> Any:
     """Three batch norms, each of a known linear function of the input, some of them in evaluation mode."""
     import torch
 
-    from optbench.trials.problem import dtype_of
+    from optbench.trials.problem import dtype_of, generator
 
     raises, normed = trial.case.variant == "the model raises", trial.case.variant != "no batch norm"
 
@@ -110,13 +151,23 @@ def _net(trial: Trial) -> Any:
                 norm((i + 1) * x - i)
             return cast("Tensor", x)
 
-    net = Net().to(device=trial.case.device, dtype=dtype_of(trial.case.dtype))
-    for norm in net.norms:
-        norm(_data(trial, 0).to(trial.case.device))
-    net.train(trial.case.variant in ("tensor", "list"))
-    if trial.case.variant in ("mixed modes", *_RAISES):
-        net.norms[1].train()
-        net.plain.train()
+    plain, momenta = ("torch.nn.InstanceNorm1d(3)", _MOMENTA) if normed else ("torch.nn.Identity()", ())
+    made = _NET.format(plain, momenta, _SECOND * raises, trial.case.device, trial.case.dtype)
+    net = trial.keep("net", Net().to(device=trial.case.device, dtype=dtype_of(trial.case.dtype)), made)
+    seeds = [generator(trial.case.seed, "batch", k).initial_seed() for k in range(len(_SIZES))]
+    drawn = _BATCHES.format(trial.case.dtype, [*zip(_SIZES, seeds, strict=True)])
+    trial.keep("batches", [_data(trial, k) for k in range(len(_SIZES))], drawn)
+    mixed, training = trial.case.variant in ("mixed modes", *_RAISES), trial.case.variant in ("tensor", "list")
+
+    def prepare() -> None:
+        for norm in net.norms:
+            norm(_data(trial, 0).to(trial.case.device))
+        net.train(training)
+        if mixed:
+            net.norms[1].train()
+            net.plain.train()
+
+    trial.tell(_PREPARING.format(trial.case.device, training) + _MIXED * mixed, prepare)
     return net
 
 
@@ -168,4 +219,5 @@ def _statistics(trial: Trial, net: Any) -> None:
         for name, found in exact.items():
             wanted = quantity(found[0], (found[1:] - found[0]).abs().amax(0), None, dtype)
             trial.checker.close(f"{name} of batch norm {i}", getattr(norm, name), wanted, dtype)
-        trial.checker.same(f"batches seen by batch norm {i}", int(norm.num_batches_tracked), len(_SIZES))
+        trial.checker.same(f"batches seen by batch norm {i}", int(norm.num_batches_tracked), len(_SIZES),
+                           shown=f"int(net.norms[{i}].num_batches_tracked) == {len(_SIZES)}")  # fmt: skip

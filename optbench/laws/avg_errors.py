@@ -71,13 +71,13 @@ def _unfit(trial: Trial) -> None:
     """It is refused before anything is read from where it has nothing, and the average goes on with what fits."""
     from dataclasses import replace
 
-    from optbench.trials.weights import Source
-
     run = trial.run()
     for k in range(trial.case.steps):
         for shapes in ("4x5", "3x4", "2x5"):
-            update = partial(trial.update, run.averager, Source(replace(trial.case, shapes=shapes), []))
+            other = trial.source(replace(trial.case, shapes=shapes), [])
+            update = partial(trial.update, run.averager, other)
             trial.checker.raises(f"{shapes} at update {k + 1}", "RuntimeError", update, "size")
-        trial.checker.same("n_averaged after the refusals", int(run.averager.n_averaged), k)
+        trial.checker.same("n_averaged after the refusals", int(run.averager.n_averaged), k,
+                           shown=f"int(average.n_averaged) == {k}")  # fmt: skip
         run.update(k)
         run.judge(f"update {k + 1}")

@@ -14,7 +14,8 @@ from optbench.subjects import Subject
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from optbench.trials.averagers import Run, Trial
+    from optbench.trials.averaged import Run
+    from optbench.trials.averagers import Trial
 
 LAW = Law(
     id="avg.oracle",
@@ -29,6 +30,11 @@ _MOMENTS = ("every step", "resumed", "loaded back", "written", "replaced")
 # After this many updates something happens to an average that is not left alone.
 _HAPPENS = 2
 _FORMS = ("multi_avg_fn", "avg_fn")
+# In scripts.
+_CALLERS = {
+    "avg_fn": "averaged + current * counted",
+    "multi_avg_fn": "[each.add_(other * counted) for each, other in zip(averaged, current)]",
+}
 _NOTHING = "a model without tensors"
 _META = "on the meta device"
 _WIDER = "a wider average"
@@ -113,7 +119,8 @@ def _follow(trial: Trial, run: Run) -> None:
         run.update(k)
         run.judge(f"update {k + 1}")
         if not trial.implementation.target:
-            trial.checker.same(f"update {k + 1}, n_averaged", int(run.averager.n_averaged), run.counted)
+            trial.checker.same(f"update {k + 1}, n_averaged", int(run.averager.n_averaged), run.counted,
+                               shown=f"int(average.n_averaged) == {run.counted}")  # fmt: skip
     run.untouched()
 
 
@@ -121,13 +128,15 @@ def _nothing(trial: Trial) -> None:
     """There is nothing to average, and what is counted is counted."""
     from torch import nn
 
-    model = nn.ReLU()
+    model = trial.keep("model", nn.ReLU(), "torch.nn.ReLU()")
     averager = trial.build(model)
     for k in range(trial.case.steps):
         trial.update(averager, model)
         if not trial.implementation.target:
-            trial.checker.same(f"update {k + 1}, n_averaged", int(averager.n_averaged), k + 1)
-    trial.checker.same("tensors of the averaged model", len(trial.module(averager).state_dict()), 0)
+            trial.checker.same(f"update {k + 1}, n_averaged", int(averager.n_averaged), k + 1,
+                               shown=f"int(average.n_averaged) == {k + 1}")  # fmt: skip
+    trial.checker.same("tensors of the averaged model", len(trial.module(averager).state_dict()), 0,
+                       shown=f"len(average.{trial.own('module')}.state_dict()) == 0")  # fmt: skip
 
 
 def _meta(trial: Trial) -> None:
@@ -139,7 +148,8 @@ def _meta(trial: Trial) -> None:
     run = trial.run(arguments={**trial.arguments(""), "device": "meta"})
     tensors = {**run.averaged(), "n_averaged": run.averager.n_averaged}
     elsewhere = [name for name, tensor in tensors.items() if tensor.device.type != "meta"]
-    trial.checker.true("the average is on its device", not elsewhere, f"{elsewhere} are not")
+    trial.checker.true("the average is on its device", not elsewhere, f"{elsewhere} are not",
+                       "all(each.device.type == 'meta' for each in average.state_dict().values())")  # fmt: skip
 
 
 def _wider(trial: Trial) -> None:
@@ -154,7 +164,7 @@ def _wider(trial: Trial) -> None:
         raise Unsupported("in which dtype foreign averages are is their own affair")
     run = trial.run()
     model = run.model
-    trial.module(run.averager).to(torch.float64)
+    trial.tell("average.module.to(torch.float64)", lambda: trial.module(run.averager).to(torch.float64))
     for k in range(trial.case.steps):
         run.model = model
         run.update(k)
@@ -169,7 +179,9 @@ def _mixed(trial: Trial, variant: str) -> Run:
     whose, form = variant.split()[:2]
     torchs = registry.IMPLEMENTATIONS["torch-foreach" if form == "multi_avg_fn" else "torch-forloop"]
     function = trial.function(form, None if whose == "own" else torchs)
-    watched = {"avg_fn": partial(_one, trial, function), "multi_avg_fn": partial(_many, trial, function)}[form]
+    watched = partial(_one if form == "avg_fn" else _many, trial, function)
+    # What watches changes nothing.
+    trial.keep("function", watched, "function")
     return trial.run(arguments={form: watched if whose == "own" else function},
                      implementation=torchs if whose == "own" else None)  # fmt: skip
 
@@ -207,7 +219,8 @@ def _callers(trial: Trial, form: str) -> None:
         for each, other in zip(averaged, current, strict=True):
             each.add_(other * counted)
 
-    functions = {"avg_fn": one, "multi_avg_fn": many}
-    run = trial.run(means.numbered_sum, {form: functions[form]})
+    function: Any = one if form == "avg_fn" else many
+    trial.keep("function", function, f"lambda averaged, current, counted: {_CALLERS[form]}")
+    run = trial.run(means.numbered_sum, {form: function})
     _follow(trial, run)
     trial.checker.same("the numbers it was called with", sorted(set(seen)), list(range(1, trial.case.steps)))

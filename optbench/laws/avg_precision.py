@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from optbench.case import Case
@@ -30,6 +31,8 @@ _QUICK_HALVES, _QUICK_EMA, _QUICK_MEAN = 512, 1024, 4096
 _INTERPRETED = 16
 _ELEMENTS = 16
 _STREAMS = ("constant", "drift")
+# In scripts.
+_FOLLOWING = "for values in shown[{}:{}]:\n    model.weight.detach().copy_(values)\n    average.{}(model)"
 
 
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
@@ -72,6 +75,21 @@ def models(case: Case, updates: int) -> Tensor:
     return found.to(dtype).to(wide(dtype))
 
 
+def _text(case: Case, updates: int) -> str:
+    """The same as Python, less what only a script's reader would do without."""
+    from optbench.trials.problem import dtype_of, generator, wide
+
+    kind = wide(dtype_of(case.dtype))
+    seed = generator(case.seed, "long", case.stream).initial_seed()
+    target = f"(lambda target: target + target / target.abs())(torch.randn({_ELEMENTS}, generator=rng, dtype={kind}))"
+    if case.stream == "constant":
+        found = f"(lambda target: torch.cat([-50 * target[None], target.expand({updates - 1}, -1)]))({target})"
+    else:
+        drift = f"torch.linspace(1, 2, {updates}, dtype=torch.float64)[:, None]"
+        found = f"{target} * {drift} + torch.randn({updates}, {_ELEMENTS}, generator=rng, dtype={kind}) / 4"
+    return f"(lambda rng: {found})(torch.Generator().manual_seed({seed})).to({dtype_of(case.dtype)})"
+
+
 def check(trial: Trial) -> None:
     import torch
 
@@ -81,18 +99,25 @@ def check(trial: Trial) -> None:
     case, dtype = trial.case, dtype_of(trial.case.dtype)
     updates = min(case.steps, _INTERPRETED) if trial.implementation.interpreted_on(case.device) else case.steps
     everything = models(case, updates)
-    shown = everything.to(device=case.device, dtype=dtype)
-    model = torch.nn.Module()
-    model.weight = torch.nn.Parameter(shown[0].clone())
+    shown = trial.keep("shown", everything.to(device=case.device, dtype=dtype), _text(case, updates))
+    model = trial.keep("model", torch.nn.Module(), "torch.nn.Module()")
+    weight = torch.nn.Parameter(shown[0].clone())
+    trial.tell("model.weight = torch.nn.Parameter(shown[0].clone())", partial(setattr, model, "weight", weight))
     default = trial.case.variant == "default" and not trial.implementation.target
     averager = trial.build(model, {} if default else None)
+
+    def follow(some: Tensor) -> None:
+        for values in some:
+            weight.detach().copy_(values)
+            trial.update(averager, model)
+
     judged = (3 * updates // 4, updates)
-    for k in range(updates):
-        model.weight.detach().copy_(shown[k])
-        trial.update(averager, model)
-        if k + 1 in judged:
-            wanted = real(trial.average(everything[1 : k + 1], everything[0], 1))
-            actual = trial.module(averager).get_parameter("weight")
-            trial.checker.close(f"after {k + 1} updates", actual,
-                                quantity(wanted, torch.zeros_like(wanted), None, real_dtype(dtype)), real_dtype(dtype)
-                                )  # fmt: skip
+    for begin, end in zip((0, *judged), judged, strict=False):
+        if begin == end:
+            continue
+        trial.tell(_FOLLOWING.format(begin, end, trial.own("update_parameters")), partial(follow, shown[begin:end]))
+        wanted = real(trial.average(everything[1:end], everything[0], 1))
+        actual = trial.module(averager).get_parameter("weight")
+        trial.checker.close(f"after {end} updates", actual,
+                            quantity(wanted, torch.zeros_like(wanted), None, real_dtype(dtype)), real_dtype(dtype)
+                            )  # fmt: skip

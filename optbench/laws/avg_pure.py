@@ -23,6 +23,10 @@ LAW = Law(
     host=True,
 )
 
+# In scripts.
+_OF_ALL = "{{name: {0} for name, tensor in (*{1}.named_parameters(), *{1}.named_buffers())}}"
+_PICTURE = ("(tensor._version, (tensor.requires_grad, tensor.dtype, tensor.stride()), tensor.detach().clone(), "
+            "tensor.grad, None if tensor.grad is None else tensor.grad.clone())")  # fmt: skip
 _LIVELY = {"decay": 0.9, "use_buffers": True}
 
 
@@ -49,31 +53,42 @@ def check(trial: Trial) -> None:
     checker, model = trial.checker, run.model
     for i, param in enumerate(model.parameters()):
         param.grad = torch.full_like(param, i + 1.0) if param.requires_grad else None
-    model.get_submodule("tail").eval()
-    averaged = run.averaged()
+        if param.requires_grad:
+            trial.write(f"model.weight{i}.grad = torch.full_like(model.weight{i}, {i + 1.0})", f"weight{i}")
+    trial.tell("model.tail.eval()", model.get_submodule("tail").eval)
+    averaged, module = run.averaged(), f"average.{trial.own('module')}"
     kept = {name: (tensor, tensor.data_ptr()) for name, tensor in averaged.items()}
+    trial.keep("kept", kept, _OF_ALL.format("(tensor, tensor.data_ptr())", module))
     _apart(trial, tensors(model), averaged)
     for k in range(trial.case.steps):
         run.put(k)
-        before = _picture(model)
+        before = trial.keep("before", _picture(model), _OF_ALL.format(_PICTURE, "model"))
         versions = {name: tensor._version for name, tensor in averaged.items()}
+        trial.keep("versions", versions, _OF_ALL.format("tensor._version", module))
         trial.update(run.averager, model)
         after = _picture(model)
         for name, (version, flags, values, grad, grad_values) in before.items():
-            label = f"update {k + 1}, {name} of the model"
-            checker.same(f"{label}: version, requires_grad, dtype, strides", after[name][:2], (version, flags))
-            checker.equal(label, after[name][2], values)
-            checker.true(f"{label} has the gradient it had", after[name][3] is grad)
+            label, was = f"update {k + 1}, {name} of the model", f"before[{name!r}]"
+            checker.same(f"{label}: version, requires_grad, dtype, strides", after[name][:2], (version, flags),
+                         shown=f"(lambda tensor: {_PICTURE})(model.{name})[:2] == {was}[:2]")  # fmt: skip
+            checker.equal(label, after[name][2], values, shown=f"torch.equal(model.{name}, {was}[2])")
+            checker.true(f"{label} has the gradient it had", after[name][3] is grad,
+                         shown=f"model.{name}.grad is {was}[3]")  # fmt: skip
             if grad is not None and grad_values is not None:
-                checker.equal(f"{label}, gradient", grad, grad_values)
-        checker.same("modules in training", [module.training for module in model.modules()], [True, False])
+                checker.equal(f"{label}, gradient", grad, grad_values, shown=f"torch.equal({was}[3], {was}[4])")
+        checker.same("modules in training", [module.training for module in model.modules()], [True, False],
+                     shown="[each.training for each in model.modules()] == [True, False]")  # fmt: skip
         for name, tensor in run.averaged().items():
             label = f"update {k + 1}, {name} of the average"
             same = tensor is kept[name][0] and tensor.data_ptr() == kept[name][1]
-            checker.true(f"{label} is the tensor it was", same)
-            checker.true(f"{label} is a leaf", tensor.grad_fn is None and tensor.grad is None)
+            where = f"{module}.{name}"
+            checker.true(f"{label} is the tensor it was", same, shown=f"{where} is kept[{name!r}][0] and "
+                         f"{where}.data_ptr() == kept[{name!r}][1]")  # fmt: skip
+            checker.true(f"{label} is a leaf", tensor.grad_fn is None and tensor.grad is None,
+                         shown=f"{where}.grad_fn is None and {where}.grad is None")  # fmt: skip
             if tensor.numel():
-                checker.true(f"{label}: its version has risen", tensor._version > versions[name])
+                checker.true(f"{label}: its version has risen", tensor._version > versions[name],
+                             shown=f"{where}._version > versions[{name!r}]")  # fmt: skip
     run.untouched()
     _apart(trial, tensors(model), averaged)
 
@@ -94,4 +109,7 @@ def _apart(trial: Trial, ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> 
     memory = {tensor.untyped_storage().data_ptr() for tensor in ours.values() if tensor.numel()}
     shared = [name for name, tensor in theirs.items() if tensor.numel()
               and tensor.untyped_storage().data_ptr() in memory]  # fmt: skip
-    trial.checker.true("the average has memory of its own", not shared, f"{shared} are the model's")
+    there = f"average.{trial.own('module')}.{shared[0]}" if shared else ""
+    trial.checker.true("the average has memory of its own", not shared, f"{shared} are the model's",
+                       f"{there}.untyped_storage().data_ptr() not in [each.untyped_storage().data_ptr() for each in "
+                       "(*model.parameters(), *model.buffers())]")  # fmt: skip

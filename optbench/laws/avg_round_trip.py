@@ -11,7 +11,8 @@ from optbench.subjects import Subject
 
 if TYPE_CHECKING:
     from optbench.registry import Implementation
-    from optbench.trials.averagers import Run, Trial
+    from optbench.trials.averaged import Run
+    from optbench.trials.averagers import Trial
 
 LAW = Law(
     id="avg.round_trip",
@@ -24,6 +25,12 @@ LAW = Law(
 
 _DICTS = ("state_dict", "torch.save")
 _COPIES = ("deepcopy", "pickle")
+# In scripts.
+_PICKLED = "pickle.loads(pickle.dumps(average))"
+_THROUGH_A_FILE = ("(lambda file: (torch.save(saved, file), file.seek(0), torch.load(file, weights_only=True))[2])"
+                   "(io.BytesIO())")  # fmt: skip
+_SHARED = ("twin.state_dict()['{0}'].untyped_storage().data_ptr() != "
+           "average.state_dict()['{0}'].untyped_storage().data_ptr()")  # fmt: skip
 _PARTNERS = ("torch-foreach", "reference", "foreach", "fused")
 
 
@@ -79,7 +86,9 @@ def _loaded(trial: Trial, k: int, writer: Implementation, reader: Implementation
     saved = run.averager.state_dict()
     if not trial.implementation.target:
         _torchs_form(trial, run, saved, where)
-    given = _through_a_file(saved) if trial.case.variant == "torch.save" else saved
+    given = saved
+    if trial.case.variant == "torch.save":
+        given = trial.make("given", lambda: _through_a_file(saved), _THROUGH_A_FILE)
     held = {name: tensor.clone() for name, tensor in given.items()}
     loaded = trial.build(run.model, None, reader)
     loaded.load_state_dict(given)
@@ -101,7 +110,10 @@ def _torchs_form(trial: Trial, run: Run, saved: dict[str, Any], where: str) -> N
     def form(state: dict[str, Any]) -> list[Any]:
         return [(name, tensor.dtype, tuple(tensor.shape)) for name, tensor in state.items()]
 
-    trial.checker.same(f"{where}, entries of state_dict", form(saved), form(AveragedModel(run.model).state_dict()))
+    wanted = form(AveragedModel(run.model).state_dict())
+    entries = "[(name, tensor.dtype, tuple(tensor.shape)) for name, tensor in average.state_dict().items()]"
+    shown = f"{entries} == {wanted!r}"
+    trial.checker.same(f"{where}, entries of state_dict", form(saved), wanted, shown=shown)
 
 
 def _through_a_file(state: Any) -> Any:
@@ -123,7 +135,10 @@ def _copied(trial: Trial, k: int) -> None:
     run = trial.run()
     for i in range(k):
         run.update(i)
-    twin = pickle.loads(pickle.dumps(run.averager)) if trial.case.variant == "pickle" else copy.deepcopy(run.averager)
+    if trial.case.variant == "pickle":
+        twin = trial.make("twin", lambda: pickle.loads(pickle.dumps(run.averager)), _PICKLED)
+    else:
+        twin = trial.make("twin", lambda: copy.deepcopy(run.averager), "copy.deepcopy(average)")
     where = f"copied after {k} updates"
     for i in range(k, trial.case.steps):
         run.update(i)
@@ -133,4 +148,5 @@ def _copied(trial: Trial, k: int) -> None:
     run.judge(f"{where}, the original")
     memory = {tensor.untyped_storage().data_ptr() for tensor in run.averaged().values() if tensor.numel()}
     shared = [name for name, tensor in twin.state_dict().items() if tensor.untyped_storage().data_ptr() in memory]
-    trial.checker.true(f"{where}, the copy has memory of its own", not shared, f"{shared} are the original's")
+    trial.checker.true(f"{where}, the copy has memory of its own", not shared, f"{shared} are the original's",
+                       "".join(_SHARED.format(name) for name in shared[:1]))  # fmt: skip

@@ -60,7 +60,7 @@ def _torch_keeps(trial: Trial) -> bool:
     """Whether torch takes these options and keeps the law with them."""
     from optbench.trials.checker import Checker
 
-    twin = replace(trial, implementation=trial.plain_torch, checker=Checker())
+    twin = replace(trial, implementation=trial.plain_torch, checker=Checker(), journal=None)
     try:
         _follow(twin, twin.run())
     except (ArithmeticError, ValueError):

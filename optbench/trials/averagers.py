@@ -2,168 +2,36 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from optbench import registry
+from optbench.case import Case
 from optbench.errors import NothingToRun
-from optbench.failures.average_mistakes import AverageScene
 from optbench.registry import Implementation
 from optbench.trials import means
-from optbench.trials.base import SCENES, TrialBase, Unsupported
-from optbench.trials.error import Quantity, real, real_dtype
-from optbench.trials.problem import Placed, exact, generator
-from optbench.trials.weights import Source, tensors, value
+from optbench.trials.averaged import Run
+from optbench.trials.base import TrialBase, Unsupported
+from optbench.trials.problem import Placed
+from optbench.trials.weights import Source, drawn
 
 CLASS, MODULE = "AveragedModel", "swa_utils"
 FORMS = ("default", "multi_avg_fn", "avg_fn")
 
 
-class Run:
-    """An average of the implementation under test, and the model it is of.
-
-    Args:
-        trial: the trial it belongs to.
-        average: what the average is; None: the subject's.
-        arguments: of AveragedModel, where the subject's function is not wanted.
-        implementation: who makes it; None: the one under test.
-    """
-
-    def __init__(
-        self,
-        trial: Trial,
-        average: means.Average | None = None,
-        arguments: Mapping[str, Any] | None = None,
-        implementation: Implementation | None = None,
-    ) -> None:
-        self.trial, self.case = trial, trial.case
-        self.average = average or trial.average
-        self.placed: list[Placed] = []
-        self.model: nn.Module = Source(trial.case, self.placed)
-        # torch copies the first model that it is shown; other people start from the one that they were made with.
-        self._first = 0 if trial.implementation.target else -1
-        self.put(self._first)
-        self._make = lambda: trial.build(self.model, arguments, implementation)
-        self.averager = self._make()
-        self.counted = 0
-        self._begun = 0
-        self._starts: dict[str, Tensor] = {}
-        self._models: list[dict[str, Tensor]] = []
-        self._early: dict[str, Any] = {}
-
-    def put(self, k: int) -> None:
-        """Give the model's tensors their values of update `k`."""
-        with torch.no_grad():
-            for name, tensor in tensors(self.model).items():
-                tensor.copy_(value(self.case, name, tensor, k))
-
-    def update(self, k: int) -> None:
-        """Take the model as it is at update `k` into the average."""
-        self.put(k)
-        self._models.append({name: exact(tensor) for name, tensor in tensors(self.model).items()})
-        self.trial.update(self.averager, self.model)
-        self.counted += 1
-        if self.counted == 1 and self.case.moment == "loaded back":
-            self._early = copy.deepcopy(self.averager.state_dict())
-
-    def averaged(self) -> dict[str, Tensor]:
-        """The averaged model's tensors by name."""
-        return tensors(self.trial.module(self.averager))
-
-    def restart(self) -> None:
-        """What the averaged model now holds is what the average goes on from, unless it has met no model yet."""
-        self._starts = {name: exact(tensor) for name, tensor in self.averaged().items()} if self.counted else {}
-        self._begun, self._models = self.counted, []
-
-    def resume(self) -> None:
-        """Go on in a new averager that loaded this one's state_dict."""
-        saved = self.averager.state_dict()
-        self.averager = self._make()
-        self.averager.load_state_dict(saved)
-        self.restart()
-
-    def back(self) -> None:
-        """Load what the averager was after its first update."""
-        self.averager.load_state_dict(self._early)
-        self.counted = 1
-        self.restart()
-
-    def overwrite(self) -> None:
-        """Write other values into the averaged model."""
-        with torch.no_grad():
-            for name, tensor in self.averaged().items():
-                tensor.copy_(value(self.case, f"written {name}", tensor, 0))
-        self.restart()
-
-    def replace(self) -> None:
-        """Move every tensor of both models to other memory, and go on with another object of the model's class."""
-        for tensor in [*tensors(self.model).values(), *self.averaged().values()]:
-            tensor.data = tensor.data.clone()
-        self.model = copy.deepcopy(self.model)
-        self.restart()
-
-    def judge(self, what: str) -> None:
-        """Compare every tensor of the averaged model with what it has to be."""
-        checker, models, averaged = self.trial.checker, tensors(self.model), self.averaged()
-        checker.same(f"{what}, tensors of the averaged model", list(averaged), list(models))
-        checker.same(f"{what}, dtypes", [tensor.dtype for tensor in averaged.values()],
-                     [tensor.dtype for tensor in models.values()])  # fmt: skip
-        parameters = {name for name, _ in self.model.named_parameters()}
-        by_dtype: dict[torch.dtype, list[str]] = {}
-        for name, tensor in averaged.items():
-            if name in parameters or self.trial.averages_buffers:
-                by_dtype.setdefault(tensor.dtype, []).append(name)
-            else:
-                checker.equal(f"{what}, {name}, which is copied", tensor.cpu(), models[name].cpu())
-        for dtype, names in by_dtype.items():
-            if dtype.is_floating_point or dtype.is_complex:
-                for name, wanted in zip(names, self._expected(names, dtype), strict=True):
-                    failed = checker.failed
-                    checker.close(f"{what}, {name}", averaged[name], wanted, real_dtype(dtype))
-                    if checker.failed > failed and len(self.trial.scenes) < SCENES:
-                        self.trial.scenes.append(self._scene(name, averaged[name], wanted))
-                continue
-            for name, wanted in zip(names, self._expected(names, torch.float64), strict=True):
-                off = (exact(averaged[name]) - wanted.expected).abs().max()
-                # Whole numbers may be cut off; of two flags the nearer one tells what the average is.
-                reach, kind = (0.5 + 1e-9, "flags") if dtype is torch.bool else (1, "whole numbers")
-                checker.true(f"{what}, {name}, {kind}", bool(off < reach),
-                             f"{float(off):.3g} from the average, where rounding is below {reach:.1g}")  # fmt: skip
-
-    def _expected(self, names: Sequence[str], dtype: torch.dtype) -> list[Quantity]:
-        """What these tensors of one dtype have to be: an average does not see where one ends and the next begins."""
-
-        def flat(some: Mapping[str, Tensor]) -> Tensor:
-            return torch.cat([some[name].reshape(-1) for name in names])
-
-        shown = torch.stack([flat(model) for model in self._models])
-        start = flat(self._starts) if self._starts else None
-        rng = generator(self.case.seed, "average", dtype, self.counted)
-        whole = means.expected(self.average, shown, start, self._begun, dtype, rng)
-        shapes = [real(self._models[-1][name]).shape for name in names]
-        return whole.split(shapes, torch.zeros_like(whole.expected))
-
-    def _scene(self, name: str, got: Tensor, wanted: Quantity) -> AverageScene:
-        shown = [*([self._starts[name]] if self._starts else []), *(model[name] for model in self._models)]
-        made_of = exact(value(self.case, name, got, self._first))
-        begun = max(self._begun, 1)
-        return AverageScene(self.trial.subject, self.average, name, torch.stack(shown), begun, made_of, got,
-                            got.detach().clone(), wanted)  # fmt: skip
-
-    def untouched(self) -> None:
-        """Check the memory around the model's tensors."""
-        for i, placed in enumerate(self.placed):
-            self.trial.checker.true(f"memory around weight{i} is untouched", placed.untouched())
-
-
 @dataclass
 class Trial(TrialBase):
     """One law's work on one case of one averager, whose averaging function the variant may name: see `arguments`."""
+
+    def listen(self) -> None:
+        """Keep what the law does from now on."""
+        from optbench.failures.script_averages import AverageJournal
+
+        self.journal = AverageJournal(self)
+        self.checker.noticed = self.journal.mark
 
     @property
     def average(self) -> means.Average:
@@ -207,7 +75,13 @@ class Trial(TrialBase):
             implementation: whose; None: the one's under test.
         """
         decay = (self.case.options["decay"],) if "decay" in self.case.options else ()
-        return self.load(self.function_name(form), implementation)(*decay)
+        name = self.function_name(form)
+        maker = self.load(name, implementation)
+        return self.make(
+            "function",
+            lambda: maker(*decay),
+            lambda journal: journal.function(name, implementation or self.implementation, decay),
+        )
 
     def function_name(self, form: str) -> str:
         """What makes the subject's averaging function of this form, in any swa_utils."""
@@ -252,15 +126,33 @@ class Trial(TrialBase):
             missing = sorted(name for name in given if not self.takes(name))
             if missing:
                 raise Unsupported(f"no such option: {', '.join(missing)}")
-            return self.load(CLASS, chosen)(model, **given)
-        given.pop("decay", None)
-        how = self.arguments("", chosen) if arguments is None else arguments
-        return self.load(CLASS, chosen)(model, **{**given, **how})
+        else:
+            given.pop("decay", None)
+            given |= self.arguments("", chosen) if arguments is None else arguments
+        made = self.load(CLASS, chosen)
+        return self.make("average", lambda: made(model, **given), lambda journal: journal.average(chosen, model, given))
 
     def module(self, averager: Any) -> nn.Module:
         """The averaged model."""
         found: nn.Module = getattr(averager, self.own("module"))
         return found
+
+    def source(self, case: Case, placed: list[Placed]) -> nn.Module:
+        """A model whose tensors are placed as the case says."""
+        model: nn.Module = self.make("model", lambda: Source(case, placed), "torch.nn.Module()")
+        if self.journal:
+            self.journal.shape(model)
+        return model
+
+    def write(self, text: str, about: str) -> None:
+        """Let a script do this to the tensor of this path, in the latest model or average."""
+        if self.journal:
+            self.journal.write(self.journal.resolved(text), about)
+
+    def put(self, module: nn.Module, path: str, tensor: Tensor, name: str, k: int) -> None:
+        """Let a script write into a module's tensor what `value` gives by this name."""
+        if self.journal:
+            self.journal.put(self.journal.name_of(module), tensor, path, lambda: drawn(self.case, name, tensor, k))
 
     def update(self, averager: Any, model: nn.Module) -> None:
         """Take the model as it is into the average."""

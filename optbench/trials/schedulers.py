@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import torch
 
@@ -21,10 +21,6 @@ from optbench.trials import formulas
 from optbench.trials.base import SCENES, TrialBase, Unsupported
 from optbench.trials.checker import RATE_TOLERANCE
 
-if TYPE_CHECKING:
-    from optbench.failures.script_schedules import ScheduleJournal
-
-T = TypeVar("T")
 # Two groups of different rates, which no power of two hides roundings of.
 LRS = (0.3, 0.05)
 _TOLD = "[float(lr) for lr in scheduler.get_last_lr()] == [float(group['lr']) for group in optimizer.param_groups]"
@@ -36,31 +32,12 @@ METRICS = (1.0, 0.9, 0.95, 0.9, 0.97, 0.91, 0.93, 0.5, 0.6, 0.55, 0.52, 0.51, 0.
 class Trial(TrialBase):
     """One law's work on one case of one scheduler."""
 
-    def __post_init__(self) -> None:
-        # What the law does, while somebody listens.
-        self.journal: ScheduleJournal | None = None
-
     def listen(self) -> None:
         """Keep what the law does from now on."""
         from optbench.failures.script_schedules import ScheduleJournal
 
         self.journal = ScheduleJournal(self)
         self.checker.noticed = self.journal.mark
-
-    def keep(self, word: str, value: T, text: str = "") -> T:
-        """A value that a script knows by this word; it came about as the text says, "": it is written down."""
-        return self.journal.keep(word, value, text) if self.journal else value
-
-    def tell(self, text: str, doing: Callable[[], T]) -> T:
-        """Do what a script does by this text."""
-        return self.journal.tell(text, doing) if self.journal else doing()
-
-    def make(self, word: str, build: Callable[[], T], text: str | Callable[[ScheduleJournal], str]) -> T:
-        """What is built, known by this word; a text's words are the latest of their kind."""
-        if not self.journal:
-            return build()
-        wrote = self.journal.resolved(text) if isinstance(text, str) else text(self.journal)
-        return self.journal.make(word, wrote, build)
 
     @property
     def plain_torch(self) -> Implementation:

@@ -73,3 +73,10 @@ def value(case: Case, name: str, like: Tensor, k: int) -> Tensor:
         # More digits than float32 has.
         return found * _LARGE if like.dtype is torch.int64 else found
     return torch.randn(like.shape, generator=rng, dtype=wide(like.dtype)).to(like.dtype)
+
+
+def drawn(case: Case, name: str, like: Tensor, k: int) -> str:
+    """The same as `value` of random numbers that are no integers, as Python."""
+    seed = generator(case.seed, "model", name, k).initial_seed()
+    rng = f"generator=torch.Generator().manual_seed({seed})"
+    return f"torch.randn({tuple(like.shape)}, {rng}, dtype={wide(like.dtype)}).to({like.dtype})"

@@ -171,43 +171,6 @@ def test_scripts_about_schedulers(folder: Path) -> None:
     assert script.fails(text) and passes(text.replace("import Late", "import Right as Late"))
 
 
-AVERAGE = """
-import copy
-
-import torch
-
-
-class Right(torch.nn.Module):
-    def __init__(self, model, decay=0.999):
-        super().__init__()
-        self.module, self.decay = copy.deepcopy(model), decay
-
-    def weight(self):
-        return self.decay
-
-    @torch.no_grad()
-    def update_parameters(self, model):
-        for average, current in zip(self.module.parameters(), model.parameters()):
-            average.mul_(self.weight()).add_(current, alpha=1 - self.weight())
-        for average, current in zip(self.module.buffers(), model.buffers()):
-            average.copy_(current)
-
-
-class Swapped(Right):
-    def weight(self):
-        return 1 - self.decay
-"""
-
-
-def test_scripts_about_averages(folder: Path) -> None:
-    (folder / "planted.py").write_text(AVERAGE)
-    result = shown(f"{folder}/planted.py:Swapped", "avg.oracle", Case("ema", {"decay": 0.9}))
-    text = script.whole(result)
-    assert result.finding is not None and result.finding["likely"] == "weights swapped"
-    assert "averager = Swapped(model)" in text and "import optbench" not in text
-    assert script.fails(text) and passes(text.replace("import Swapped", "import Right as Swapped"))
-
-
 def test_large_tensors_are_drawn_and_not_written_down(folder: Path) -> None:
     (folder / "planted.py").write_text(
         CODE + "\n\nclass Large(NoDecay):\n    def grad(self, p, group):\n"
