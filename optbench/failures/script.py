@@ -10,7 +10,7 @@ import contextlib
 import io
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -94,7 +94,7 @@ def written(trial: Any) -> str:
     failure = trial.checker.first if trial else None
     if getattr(trial, "tape", None) is not None:
         return _of_tape(trial, failure)
-    return _tried(trial.journal.bodies(failure)) if getattr(trial, "journal", None) else ""
+    return _tried(trial.journal.bodies(failure), partial(_by_ours, trial)) if getattr(trial, "journal", None) else ""
 
 
 def _of_tape(trial: Any, failure: Failure | None) -> str:
@@ -135,9 +135,24 @@ def _honest(trial: Any) -> Style | None:
     return Style(lambda track: ([f"from {item.module} import {name}"], name, {}), plain=True)
 
 
-def _tried(bodies: Iterable[list[str]]) -> str:
+def _by_ours(trial: Any, text: str) -> str:
+    """The same script about schedulers or averages with a tier of ours."""
+    own = trial.implementation
+    tier = registry.IMPLEMENTATIONS[oracle.FOREACH if own.name == oracle.REFERENCE else oracle.REFERENCE].module
+    if own.target:
+        where, name = literals.imported(own.target)
+        ours = f"from {tier}.{trial.subject.module} import {trial.subject.class_name} as {name}"
+        text = text.replace(f"from {where} import {name}\n", f"{ours}\n")
+    for module in filter(None, ("torch.optim", own.module)):
+        text = re.sub(rf"\b{re.escape(module)}\.(lr_scheduler|swa_utils)\b", rf"{tier}.\1", text)
+    return f"import {tier}.lr_scheduler, {tier}.swa_utils\n{text}"
+
+
+def _tried(bodies: Iterable[list[str]], by_ours: Callable[[str], str] | None = None) -> str:
+    """The first script that fails, and does not with a tier of ours, where that is known."""
     texts = ("\n".join([*body, ""]) for body in bodies if body)
-    return next((text for text in texts if len(text) <= _TOO_LONG and fails(text)), "")
+    short = (text for text in texts if len(text) <= _TOO_LONG)
+    return next((text for text in short if fails(text) and not (by_ours and fails(by_ours(text)))), "")
 
 
 def fails(text: str) -> bool:

@@ -27,6 +27,7 @@ _NO_OPTIMIZER, _NO_INITIAL_LR, _LAST_WITHOUT, _NO_MOMENTUM, _FOREIGN_PART = (
     "no optimizer", "no initial_lr", "no initial_lr in the last group", "no momentum", "a part of another optimizer",
 )  # fmt: skip
 _NO_EPOCH = "an epoch that is not there"
+_GROUPS = "[{name: group[name] for name in group if name != 'params'} for group in optimizer.param_groups]"
 # What is no optimizer, and one without momentum, in scripts.
 _NOT_ONE = (
     'type("_NotAnOptimizer", (), {"param_groups": [{"lr": 0.1, "params": [], "momentum": 0.9}] * 2, '
@@ -108,18 +109,12 @@ def _expect(
     last_epoch: int = -1,
 ) -> None:  # fmt: skip
     legal = {} if "schedulers" in options else trial.case.options
-    before = _groups(optimizer)
+    before = trial.keep("before", _groups(optimizer), _GROUPS)
     what = trial.case.variant.partition(":")[2] or trial.case.variant
     trial.checker.raises(what, error, lambda: trial.build(optimizer, {**legal, **options}, last_epoch), names)
     if "schedulers" not in options:
         # Parts are built before the composite that refuses them.
-        _untouched(trial, optimizer, before)
-
-
-def _untouched(trial: Trial, optimizer: Any, before: list[dict[str, Any]]) -> None:
-    wanted = [{**group, "params": 0} for group in before]
-    shown = f"[{{**group, 'params': 0}} for group in optimizer.param_groups] == {wanted!r}"
-    trial.checker.same("the groups after the refusal", _groups(optimizer), before, shown=shown)
+        trial.checker.same("the groups after the refusal", _groups(optimizer), before, shown=f"{_GROUPS} == before")
 
 
 def _no_epoch(trial: Trial) -> None:
@@ -129,7 +124,7 @@ def _no_epoch(trial: Trial) -> None:
     ends = gone >= trial.last(gone) + 1
     for epoch in range(1, gone + 1):
         run.step(epoch)
-    before = _groups(run.optimizer), run.scheduler.last_epoch
+    before = trial.keep("before", _groups(run.optimizer), _GROUPS), run.scheduler.last_epoch
     told = getattr(run.scheduler, "lr_at", None)
     if ends:
         trial.checker.raises("one step too many", ValueError, lambda: run.step(gone + 1), str(gone + 1))
@@ -146,7 +141,8 @@ def _no_epoch(trial: Trial) -> None:
 
 
 def _stays(trial: Trial, run: Run, before: tuple[list[dict[str, Any]], int]) -> None:
-    _untouched(trial, run.optimizer, before[0])
+    groups = _groups(run.optimizer)
+    trial.checker.same("the groups after the refusal", groups, before[0], shown=f"{_GROUPS} == before")
     if not trial.implementation.target:
         trial.checker.same("last_epoch after the refusal", run.scheduler.last_epoch, before[1],
                            shown=f"scheduler.last_epoch == {before[1]}")  # fmt: skip

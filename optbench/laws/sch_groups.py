@@ -95,13 +95,13 @@ def check(trial: Trial) -> None:
         return
     lrs = _LRS if trial.case.variant == "many" else _LRS[:1]
     run = trial.run(lrs=lrs)
-    last, before = trial.last(_EPOCHS), _others(trial, run)
+    last, before = trial.last(_EPOCHS), trial.keep("before", _others(trial, run), _OTHERS.format(_ours(trial)))
     for epoch in range(last + 1):
         if epoch:
             run.step(epoch)
         trial.judge(trial.case.variant, run, epoch, trial.expected(epoch, lrs))
         trial.checker.same(f"{trial.case.variant}, other options at epoch {epoch}", _others(trial, run), before,
-                           shown=f"{_OTHERS.format(_ours(trial))} == {before!r}")  # fmt: skip
+                           shown=f"{_OTHERS.format(_ours(trial))} == before")  # fmt: skip
 
 
 def _others(trial: Trial, run: Run) -> list[dict[str, Any]]:
