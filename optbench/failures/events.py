@@ -26,8 +26,16 @@ class Many:
 
 
 @dataclass(frozen=True)
-class Opaque:
-    """What cannot be written."""
+class Closure:
+    """What a step was given to call."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a closure did: what it changed, and what it returned or raised."""
+
+    edits: list[Edit]
+    value: Any
 
 
 @dataclass(eq=False)
@@ -79,6 +87,8 @@ class Event:
         arguments, named: what it was given, as it can be written.
         listed: the tensors that are new in it.
         failed: what it raised.
+        calls: what a closure did that it was given.
+        muted: whether no gradients were recorded when it was called.
     """
 
     edits: list[Edit] = field(default_factory=list)
@@ -88,6 +98,8 @@ class Event:
     named: Mapping[str, Any] = field(default_factory=dict)
     listed: list[Listed] = field(default_factory=list)
     failed: Exception | None = None
+    calls: list[Call] = field(default_factory=list)
+    muted: bool = False
 
 
 # What can be looked at without being used up.

@@ -13,6 +13,9 @@ from optbench.case import AsTensor
 from optbench.failures.memory import Memory
 from optbench.trials.error import real_dtype
 
+# More numbers than this are not written down where they are all the same.
+_FEW = 4
+
 
 def imported(target: str) -> tuple[str, str]:
     """Where foreign code is imported from in a folder that holds it, and its name.
@@ -56,6 +59,8 @@ def numbers(values: Tensor, memory: Memory | None = None) -> str:
         return f"{drawn}.to({values.dtype})" if dtype and values.dtype is not torch.complex64 else drawn
     if not values.numel() and values.dim() > 1:
         return f"torch.empty({tuple(values.shape)}{dtype})"
+    if values.numel() > _FEW and not values.is_complex() and bool((values == values.reshape(-1)[0]).all()):
+        return f"torch.full({tuple(values.shape)}, {_short(values.reshape(-1)[0].item(), values.dtype)}{dtype})"
     return f"torch.tensor({_list(values.tolist(), values.dtype)}{dtype})"
 
 

@@ -23,7 +23,7 @@ class Place:
 
     Args:
         optimizer, param: both as Python about the tape.
-        kind: "param", "grad", "state" or "group".
+        kind: "param", "grad", "state", "group", or "value" of what has a name of its own.
         key, path: which entry of the state or group, and what in it.
         start: how the parameter lay at first.
         moment: before which event it is copied; None: it is as it is at last.
@@ -41,7 +41,7 @@ class Place:
 
     def text(self, alias: Mapping[str, str] | None = None) -> str:
         """As Python; `alias` gives entries of the state other names."""
-        if self.kind == "param":
+        if self.kind in ("param", "value"):
             return self.param
         if self.kind == "grad":
             return f"{self.param}.grad"
@@ -75,7 +75,9 @@ def found(tape: Tape, thing: Any) -> Place | None:
         name = next((name for name, value in held.items() if value is thing), None)
         if name is not None:
             return _held(held, name)
-    return _live(tape, thing) if isinstance(thing, Tensor) else None
+    if not isinstance(thing, Tensor):
+        return None
+    return Place("", tape.called(thing), "value") if tape.called(thing) else _live(tape, thing)
 
 
 def _held(held: Mapping[str, Any], name: str) -> Place | None:

@@ -188,7 +188,7 @@ def _body(
         lines = list(_lines(writer, claimed, end))
     except Unwritable:
         return []
-    body = writer.finished([*lines, *claimed.lines], claimed.first)
+    body = writer.pool.finished([*lines, *claimed.lines], claimed.first)
     text = "\n".join(body)
     used = [name for name in ("contextlib", "copy", "pickle") if re.search(rf"\b{name}\.", text)]
     imports = [*(f"import {name}" for name in used), *[""] * bool(used), "import torch", *writer.imports]
@@ -196,14 +196,14 @@ def _body(
 
 
 def _lines(writer: Writer, claimed: Claim, end: int) -> Iterator[str]:
-    called = []
+    called: list[str] = []
     for number, event in enumerate(writer.events):
         yield from (line for moment, line in claimed.copies if moment == number)
         lines = writer.lines(number)
         if claimed.since is not None and number >= claimed.since:
-            called += lines
+            called += filter(None, lines)
         elif event.failed and writer.kept(number):
-            yield from (*lines[:-1], "with contextlib.suppress(Exception):", f"    {lines[-1]}")
+            yield from ("with contextlib.suppress(Exception):", *(f"    {line}" for line in lines))
         else:
             yield from lines
     if claimed.since is None:

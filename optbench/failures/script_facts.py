@@ -225,7 +225,7 @@ def _judged(trial: Any, place: Place, end: int, draw: bool, dtype: torch.dtype) 
     text = place.text(trial.state_alias)
     writer = Writer(trial.tape, style, [text, place.optimizer], end)
     lines = [line for number in range(end) for line in writer.lines(number)]
-    body = "\n".join(writer.finished([*lines, f"found = {text}"], []))
+    body = "\n".join(writer.pool.finished([*lines, f"found = {text}"], []))
     for own, declared in trial.state_alias.items():
         body = body.replace(f']]["{own}"]', f']]["{declared}"]')
     space = {"torch": torch, "copy": copy, "built": built}

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,16 +12,14 @@ from torch import Tensor
 from optbench.case import AsTensor
 from optbench.failures import literals
 from optbench.failures.changes import Edit, Gone, Token
-from optbench.failures.events import BUILT, COPIED, Event, Listed, Many, Opaque, Track
+from optbench.failures.events import BUILT, COPIED, Call, Closure, Event, Listed, Many, Track
 from optbench.failures.memory import Memory
+from optbench.failures.script_pool import Pool, names
 from optbench.failures.tape import Tape
 from optbench.foreign.loading import adapter_of
 
-_WORDS = {"o": "optimizer", "p": "params", "t": "number", "m": "memory", "a": "around", "s": "saved", "l": "kept",
-          "c": "before", "x": "values"}  # fmt: skip
-_NAME = re.compile(r"@([optmaslcx])(\d+)\b")
-# What is shorter stands where it is needed, as often as that is; shorter lists stand in a line.
-_LONG, _LINE = 40, 60
+# Shorter lists stand in a line.
+_LINE = 60
 
 
 class Unwritable(Exception):
@@ -61,10 +58,9 @@ class Writer:
         self.tape, self.style = tape, style
         self.events = tape.events[:end]
         self.imports: dict[str, None] = {}
-        self._seeds: dict[Any, int] = {}
-        self._pool: dict[Any, tuple[str, str]] = {}
+        self.pool = Pool(style.draw, style.dtype)
         moved = {event.track.name for event in self.events if event.track and self._moved(event.track)}
-        self._needed = self._closure(_names(wanted) | (moved if whole else set()))
+        self._needed = self._closure(names(wanted) | (moved if whole else set()))
 
     def lines(self, number: int) -> list[str]:
         """What an event is as Python; nothing where the failure does not need it."""
@@ -74,7 +70,9 @@ class Writer:
         if event.track is None or self.kept(number):
             lines += [self._edit(edit) for edit in event.edits if self._known(edit)]
         if self.kept(number):
-            lines.append(self._called(event, number))
+            lines += self._function(event, number)
+            call = self._called(event, number)
+            lines += ["with torch.no_grad():", f"    {call}"] if event.muted else [call]
         return self._sourced(event, lines)
 
     def kept(self, number: int) -> bool:
@@ -86,28 +84,6 @@ class Writer:
             return f"@s{number}" in self._needed
         return event.track.name in self._needed
 
-    def tensor(self, memory: Memory, draw: bool = False) -> str:
-        """A tensor as a name, which `finished` makes a variable or an expression of."""
-        if draw and self.style.draw and memory.plain and memory.held.numel() > 1 and memory.held.is_floating_point():
-            memory = self.drawn(memory)
-        if self.style.dtype and (memory.held.is_floating_point() or memory.held.is_complex()):
-            wide = self.style.dtype.to_complex() if memory.held.is_complex() else self.style.dtype
-            memory = replace(memory, held=memory.held.to(wide), seed=None)
-        key = memory.key
-        if key not in self._pool:
-            self._pool[key] = (f"@x{len(self._pool)}", literals.tensor(memory))
-        return self._pool[key][0]
-
-    def _literal(self, name: str) -> str:
-        return next((literal for known, literal in self._pool.values() if known == name), name)
-
-    def drawn(self, memory: Memory) -> Memory:
-        """The same with numbers in the place of which a seed can stand."""
-        seed = self._seeds.setdefault(memory.key, len(self._seeds))
-        kind = torch.complex64 if memory.held.is_complex() else torch.float32
-        values = torch.randn(memory.shape, generator=torch.Generator().manual_seed(seed), dtype=kind)
-        return replace(memory, held=values.reshape(-1).to(memory.held.dtype), seed=seed)
-
     def value(self, value: Any) -> str:
         """Anything that the tape keeps, as Python.
 
@@ -117,51 +93,43 @@ class Writer:
         if isinstance(value, Token):
             return value.text
         if isinstance(value, Memory):
-            return self.tensor(value) + value.leaf
+            return self.pool.tensor(value) + value.leaf
         if isinstance(value, Many):
             return value.made.format(f"[{', '.join(map(self.value, value.items))}]")
+        if isinstance(value, Closure):
+            return "closure"
         if isinstance(value, AsTensor):
             return repr(value.value) if self.style.plain else literals.option(value)
-        if isinstance(value, (Opaque, Tensor)) or not isinstance(value, _PLAIN):
+        if isinstance(value, Tensor) or not isinstance(value, _PLAIN):
             raise Unwritable(repr(value))
         return literals.structure(value, self.value)
 
-    def finished(self, lines: list[str], first: Sequence[str]) -> list[str]:
-        """The lines with names in them: those of `first` are the plain ones, all others are numbered."""
-        text = "\n".join(lines)
-        for name, literal in self._pool.values():
-            uses = re.findall(rf"{name}\b", text)
-            if len(uses) > 1 and len(literal) > _LONG:
-                at = text.rfind("\n", 0, re.search(rf"{name}\b", text).start()) + 1  # type: ignore[union-attr]
-                at = _statement(text, at)
-                text = text[:at] + f"{name} = {literal}\n" + re.sub(rf"{name}\b", f"{name}.clone()", text[at:])
-            else:
-                text = re.sub(rf"{name}\b", lambda _, literal=literal: literal, text)  # type: ignore[misc]
-        return renamed(text, first).splitlines()
-
-    def _closure(self, names: set[str]) -> set[str]:
+    def _closure(self, known: set[str]) -> set[str]:
         """All names that those depend on: optimizers that moved a parameter, what was saved, what was copied."""
         while True:
-            more = set(names)
+            more = set(known)
             for number, event in enumerate(self.events):
                 more |= self._told(number, event, more)
                 for listed in event.listed:
                     if listed.name in more:
-                        more |= _names([listed.source])
-            if more == names:
-                return names
-            names = more
+                        more |= names([listed.source])
+            if more == known:
+                return known
+            known = more
 
     def _told(self, number: int, event: Event, known: set[str]) -> set[str]:
         """What an event adds to the names that are known to be needed."""
         if event.track is None:
-            return {name for edit in event.edits if _names([edit.target]) & known
-                    for name in _names(_texts(edit.value))}  # fmt: skip
+            return {name for edit in event.edits if names([edit.target]) & known
+                    for name in names(_texts(edit.value))}  # fmt: skip
         mine = event.track.name
-        told = _names(_texts([event.arguments, event.named, [edit.value for edit in event.edits]]))
+        inside = [edit.value for call in event.calls for edit in call.edits]
+        told = names(_texts([event.arguments, event.named, [edit.value for edit in event.edits], inside]))
+        told |= names(_texts([call.value for call in event.calls]))
         lists = {name for name in told & known if name[1] in "pt"}
         touches = bool(lists) and (event.failed is not None or self._moved(event.track))
-        if not (mine in known or f"@s{number}" in known or touches):
+        results = {f"@{kind}{number}" for kind in "srf"}
+        if not (mine in known or results & known or touches):
             return set()
         unused = event.method == "state_dict" and f"@s{number}" not in known
         return {mine} if unused else {mine} | told
@@ -170,7 +138,7 @@ class Writer:
         return any(event.track is track and event.method not in (BUILT, COPIED, "state_dict") for event in self.events)
 
     def _known(self, edit: Edit) -> bool:
-        own = _names([edit.target or (edit.value.text if isinstance(edit.value, Token) else "")])
+        own = names([edit.target or (edit.value.text if isinstance(edit.value, Token) else "")])
         return own <= self._needed
 
     def _sourced(self, event: Event, lines: list[str]) -> list[str]:
@@ -183,17 +151,17 @@ class Writer:
 
     def _list(self, listed: Listed) -> Iterator[str]:
         if listed.single:
-            yield f"{listed.name} = {self.tensor(listed.starts[0])}{listed.starts[0].leaf}"
+            yield f"{listed.name} = {self.pool.tensor(listed.starts[0])}{listed.starts[0].leaf}"
             return
         views = any(not start.plain and not start.sparse for start in listed.starts)
         if views:
             yield f"@m{listed.number} = ["
-            yield from (f"    {self.tensor(_whole(start))}," for start in listed.starts)
+            yield from (f"    {self.pool.tensor(_whole(start))}," for start in listed.starts)
             yield "]"
-        made = [f"@m{listed.number}[{i}]{literals.view(start)}" if views else self.tensor(start, draw=True)
+        made = [f"@m{listed.number}[{i}]{literals.view(start)}" if views else self.pool.tensor(start, draw=True)
                 for i, start in enumerate(listed.starts)]  # fmt: skip
         texts = [f"{each}{start.leaf}" for each, start in zip(made, listed.starts, strict=True)]
-        if sum(len(self._literal(each)) for each in made) < _LINE:
+        if sum(len(self.pool.literal(each)) for each in made) < _LINE:
             yield f"{listed.name} = [{', '.join(texts)}]"
         else:
             yield from (f"{listed.name} = [", *(f"    {text}," for text in texts), "]")
@@ -204,7 +172,7 @@ class Writer:
         if edit.value is Gone:
             return f"del {edit.target}"
         draws = edit.target.endswith((".grad", ".data")) and isinstance(edit.value, Memory)
-        value = self.tensor(edit.value, draw=True) + edit.value.leaf if draws else self.value(edit.value)
+        value = self.pool.tensor(edit.value, draw=True) + edit.value.leaf if draws else self.value(edit.value)
         return f"{edit.target}.copy_({value})" if edit.within else f"{edit.target} = {value}"
 
     def _called(self, event: Event, number: int) -> str:
@@ -217,7 +185,27 @@ class Writer:
         named = [f"{key}={self.value(value)}" for key, value in event.named.items()]
         given = [self._shorter(self.value(argument)) for argument in event.arguments]
         call = f"{name}.{event.method}({', '.join([*given, *named])})"
-        return f"@s{number} = {call}" if event.method == "state_dict" else call
+        if event.method == "state_dict":
+            return f"@s{number} = {call}"
+        return f"@r{number} = {call}" if f"@r{number}" in self._needed else call
+
+    def _function(self, event: Event, number: int) -> list[str]:
+        """The closure that a step was given, as it was called."""
+        if not any(isinstance(argument, Closure) for argument in (*event.arguments, *event.named.values())):
+            return []
+        calls = f"@f{number}"
+        told = calls in self._needed
+        ways = [self._inside(call) for call in event.calls] or [[]] * told
+        if not ways or any(way != ways[0] for way in ways):
+            raise Unwritable("a closure that is never called, or does not do the same again")
+        body = [f"{calls}.append(torch.is_grad_enabled())"] * told + ways[0]
+        return [f"{calls} = []"] * told + ["", "def closure():", *(f"    {line}" for line in body), ""]
+
+    def _inside(self, call: Call) -> list[str]:
+        lines = [self._edit(edit) for edit in call.edits if self._known(edit)]
+        if isinstance(call.value, Exception):
+            return [*lines, f"raise {call.value!r}"]
+        return [*lines, f"return {self.value(call.value)}"]
 
     def _built(self, event: Event) -> str:
         assert event.track is not None
@@ -228,11 +216,8 @@ class Writer:
         def arguments(options: Mapping[str, Any]) -> dict[str, Any]:
             return adapter.arguments(options) if adapter and not self.style.plain else dict(options)
 
-        params = event.arguments[0]
-        if isinstance(params, list) and all(isinstance(group, dict) for group in params):
-            params = [arguments(group) for group in params]
         named = [f"{key}={self.value(value)}" for key, value in {**flags, **arguments(event.named)}.items()]
-        return f"{called}({', '.join([self._shorter(self.value(params)), *named])})"
+        return f"{called}({', '.join([self._shorter(self.value(event.arguments[0])), *named])})"
 
     def _shorter(self, text: str) -> str:
         """With a list in the place of all of its tensors, and a slice in the place of some."""
@@ -266,26 +251,3 @@ def _texts(value: Any) -> Iterator[str]:
     elif isinstance(value, (list, tuple)):
         for item in value:
             yield from _texts(item)
-
-
-def _names(texts: Iterable[str]) -> set[str]:
-    return {match[0] for text in texts for match in _NAME.finditer(text)}
-
-
-def _statement(text: str, at: int) -> int:
-    """Where the statement begins that a line is part of."""
-    while text[at:].startswith((" ", "]")):
-        at = text.rfind("\n", 0, at - 1) + 1
-    return at
-
-
-def renamed(text: str, first: Sequence[str]) -> str:
-    """Python about the tape with the names that a script has."""
-    names: dict[str, str] = {}
-    count: dict[str, int] = {}
-    for kind, number in [*(_NAME.findall("".join(first))), *_NAME.findall(text)]:
-        token = f"@{kind}{number}"
-        if token not in names:
-            count[kind] = count.get(kind, 0) + 1
-            names[token] = _WORDS[kind] + (f"_{count[kind]}" if count[kind] > 1 else "")
-    return _NAME.sub(lambda match: names[match[0]], text)

@@ -11,10 +11,11 @@ from collections.abc import Callable, Mapping
 from types import MethodType
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from optbench.failures.changes import Edit, Token, edits, kept
-from optbench.failures.events import BUILT, COPIED, MADE, Event, Listed, Many, Opaque, Track, tensors_in
+from optbench.failures.events import BUILT, COPIED, MADE, Call, Closure, Event, Listed, Many, Track, tensors_in
 from optbench.failures.memory import Memory
 from optbench.failures.places import Held, Place
 from optbench.failures.watch import Look
@@ -73,6 +74,10 @@ class Tape:
         same = (name for tensors, name in lists if list(map(id, tensors)) == list(map(id, thing)))
         return next((name for known, name in names if known is thing), None) or next(same, "")
 
+    def called(self, thing: Any) -> str:
+        """The name that something was given; "" where it has none."""
+        return next((name for known, _, name in self._saved if known is thing), "")
+
     def call(self, thing: Any, text: str) -> None:
         """Give something a name; `text` is Python that makes it."""
         name = f"@l{self.look()}"
@@ -126,6 +131,9 @@ class Tape:
             if self._within or track is None:
                 return original(*arguments, **named)
             self._call(track, method, arguments, named)
+            if method == "step":
+                arguments = tuple(self._noted(argument) for argument in arguments)
+                named = {name: self._noted(argument) for name, argument in named.items()}
             if self.dry and method == "step":
                 return None
             result = self._done(lambda: original(*arguments, **named))
@@ -136,9 +144,31 @@ class Tape:
         watched.__name__ = method
         setattr(optimizer, method, MethodType(watched, optimizer))
 
+    def _noted(self, closure: Any) -> Any:
+        """A closure that tells what it does."""
+        if not callable(closure):
+            return closure
+        event = self.events[-1]
+
+        def noted() -> Any:
+            self._look.again()
+            value: Any = None
+            try:
+                value = closure()
+            except Exception as error:
+                value = error
+                raise
+            finally:
+                if isinstance(value, Tensor) and not self.name(value):
+                    self._list(event, [value], single=True)
+                event.calls.append(Call([self._kept(edit) for edit in self._look.edits()], self._frozen(value)))
+            return value
+
+        return noted
+
     def _call(self, track: Track, method: str, arguments: tuple[Any, ...], named: Mapping[str, Any]) -> None:
         self.look()
-        event = Event([], track, method)
+        event = Event([], track, method, muted=not torch.is_grad_enabled())
         self.events.append(event)
         if method in (BUILT, "add_param_group"):
             new = [*tensors_in(arguments, True), *tensors_in(dict(named), False)]
@@ -215,4 +245,4 @@ class Tape:
         made = next((made for kind, made in MADE if isinstance(value, kind)), None)
         if made:
             return Many(made, [self._frozen(item) for item in copy.copy(value)])
-        return Opaque() if callable(value) and not isinstance(value, type) else value
+        return Closure() if callable(value) and not isinstance(value, type) else value

@@ -267,26 +267,36 @@ def _closures(trial: Trial) -> None:
             returned = run.optimizer.step(closure)
             trial.checker.same("grad mode after a step", torch.is_grad_enabled(), mode)
         where = f"called with gradients {'enabled' if mode else 'disabled'}"
-        trial.checker.true(f"step returns what the closure returned, {where}", returned is value, f"{returned!r}")
-        trial.checker.true(f"gradients are enabled in the closure, {where}", all(calls), f"{calls}")
         once = len(calls) == 1 or (trial.subject.closure and bool(calls))
-        trial.checker.true(f"the closure is called once, {where}", once, f"{len(calls)} times")
+        trial.checker.true(f"the closure is called once, {where}", once, f"{len(calls)} times",
+                           f"len({trial.calls}) == 1")  # fmt: skip
+        trial.checker.true(f"step returns what the closure returned, {where}", returned is value, f"{returned!r}",
+                           f"{trial.result} is {trial.name(value)}")  # fmt: skip
+        trial.checker.true(f"gradients are enabled in the closure, {where}", all(calls), f"{calls}",
+                           f"all({trial.calls})")  # fmt: skip
         _step_at(plain, value)
         _same_params(trial, run, plain, f"stepped by a closure, {where}")
         for i, param in enumerate(run.params):
             leaf = param.is_leaf and param.requires_grad and param.grad_fn is None
-            trial.checker.true(f"parameter {i} is still a leaf that needs a gradient, {where}", leaf)
+            trial.checker.true(f"parameter {i} is still a leaf that needs a gradient, {where}", leaf,
+                               shown=f"{trial.name(param)}.is_leaf and {trial.name(param)}.requires_grad")  # fmt: skip
 
 
 def _values(trial: Trial) -> None:
     """Whatever a closure returns is returned, a number too; without one, nothing is."""
     run = trial.run()
-    trial.checker.same("what step returns for a closure's number", _step_at(run, 0.75), 0.75)
+    returned = _step_at(run, 0.75)
+    shown = f"{trial.result} == 0.75"
+    trial.checker.same("what step returns for a closure's number", returned, 0.75, shown=shown)
     if not trial.subject.closure:
         run.give(1)
-        trial.checker.same("what step returns without a closure", run.optimizer.step(), None)
+        returned = run.optimizer.step()
+        shown = f"{trial.result} is None"
+        trial.checker.same("what step returns without a closure", returned, None, shown=shown)
         run.give(2)
-        trial.checker.same("what step returns for a closure without a value", _step_at(run, None), None)
+        returned = _step_at(run, None)
+        shown = f"{trial.result} is None"
+        trial.checker.same("what step returns for a closure without a value", returned, None, shown=shown)
 
 
 def _raised(trial: Trial) -> None:

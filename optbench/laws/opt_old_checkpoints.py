@@ -110,6 +110,8 @@ def _same_group(trial: Trial, aged: Run, today: Run) -> None:
 
 def _age(trial: Trial, saved: dict[str, Any]) -> None:
     """Make a checkpoint what an older release, or one with other names, would have written."""
+    from optbench.trials.base import Unsupported
+
     subject, variant = trial.subject, trial.case.variant
     entries = [entry for entry in saved["state"].values() if isinstance(entry, dict)]
     if variant.startswith(_WITHOUT):
@@ -118,8 +120,11 @@ def _age(trial: Trial, saved: dict[str, Any]) -> None:
             for name in [one] if one in subject.later else subject.later:
                 group.pop(name, None)
     elif variant in _STEPS:
+        own = next((own for own, declared in trial.state_alias.items() if declared == "step"), "step")
         for entry in entries:
-            entry["step"] = _STEPS[variant](entry["step"])
+            if own not in entry:
+                raise Unsupported("nobody knows where it counts its steps")
+            entry[own] = _STEPS[variant](entry[own])
     elif variant == "numbers as floats":
         for entry in entries:
             entry |= {name: float(entry[name]) for name in subject.number_names({})}

@@ -65,12 +65,37 @@ def _outcome(trial: Trial, variant: str) -> dict[str, Tensor]:
         _step(trial, optimizers, leaves, k, variant)
     names = () if trial.subject.closure else trial.subject.tensor_names(trial.case.options)
     kept = [_state(trial, optimizers, leaf) for leaf in leaves]
+    places = [_places(trial, optimizers, leaf) for leaf in leaves]
     found = {}
     for name, values in [*((name, [state.get(name) for state in kept]) for name in names), ("", leaves)]:
         for i, value in enumerate(_whole(trial, values, variant)):
             if value is not None:
-                found[f"{name} of parameter {i}".removeprefix(" of ")] = real(value.detach()).cpu()
+                told = f"{name} of parameter {i}".removeprefix(" of ")
+                whole = found[told] = real(value.detach()).cpu()
+                if variant in ("cut", "joined"):
+                    texts = [place.get(name, "") for place in places]
+                    trial.known_as(whole, _text(trial, texts, i, variant, value.is_complex()))
     return found
+
+
+def _places(trial: Trial, optimizers: list[Any], leaf: Any) -> dict[str, str]:
+    """What a script calls a parameter, under no name, and its state entries."""
+    its = next((each for each in optimizers if leaf in each.state), None)
+    found = {"": trial.name(leaf)}
+    for own in its.state[leaf] if its else ():
+        found[trial.state_alias.get(own, own)] = f"{trial.name(its)}.state[{trial.name(leaf)}][{own!r}]"
+    return found
+
+
+def _text(trial: Trial, pieces: list[str], i: int, variant: str, pairs: bool) -> str:
+    """What `_whole` makes of pieces, for a script."""
+    if variant == "joined":
+        sizes = [start.numel() for start in trial.problem.start]
+        text = f"{pieces[0]}.detach().split({sizes})[{i}]"
+    else:
+        text = f"torch.cat([{pieces[2 * i]}.detach(), {pieces[2 * i + 1]}.detach()])"
+    text = f"{text}.view({tuple(trial.problem.shapes[i])})"
+    return f"torch.view_as_real({text})" if pairs else text
 
 
 def _state(trial: Trial, optimizers: list[Any], leaf: Any) -> dict[str, Any]:

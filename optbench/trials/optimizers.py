@@ -218,6 +218,16 @@ class Trial(TrialBase):
             self.tape.call(thing, text)
         return thing
 
+    @property
+    def result(self) -> str:
+        """What stands for the result of the last call."""
+        return "" if self.tape is None else f"@r{len(self.tape.events) - 1}"
+
+    @property
+    def calls(self) -> str:
+        """What stands for a list of whether gradients were recorded, at each call of the last step's closure."""
+        return "" if self.tape is None else f"@f{len(self.tape.events) - 1}"
+
     def beside(self, case: Case) -> Trial:
         """A trial of another case beside this one, told to the same checker."""
         other = replace(self, case=case)

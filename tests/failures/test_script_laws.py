@@ -50,6 +50,8 @@ class Right(torch.optim.Optimizer):
     def step(self, closure=None):
         if getattr(self, "found_inf", 0) and self.heeds_scaling:
             return
+        with torch.enable_grad():
+            loss = closure() if closure else None
         for group in self.param_groups:
             options = self.options(group)
             for p in group["params"]:
@@ -68,6 +70,7 @@ class Right(torch.optim.Optimizer):
                         state["momentum_buffer"].mul_(options["momentum"]).add_(grad)
                     grad = state["momentum_buffer"]
                 self.move(p, options["lr"] * grad)
+        return loss
 
     _step_supports_amp_scaling = heeds_scaling = True
 
@@ -92,9 +95,7 @@ class Halves(Right):
 
 class Shares(Right):
     def load_state_dict(self, saved):
-        super().load_state_dict(saved)
-        for i, p in enumerate(self.param_groups[0]["params"]):
-            self.state[p].update(saved["state"].get(i, {}))
+        torch.optim.Optimizer.load_state_dict(self, saved)
 
 
 class Writes(Right):
@@ -189,6 +190,34 @@ class Replaces(Right):
             p.grad = None if set_to_none or p.grad is None else torch.zeros_like(p)
 
 
+class Silent(Right):
+    def step(self, closure=None):
+        if closure:
+            closure()
+        super().step()
+
+
+class Muted(Right):
+    @torch.no_grad()
+    def step(self, closure=None):
+        loss = closure() if closure else None
+        super().step()
+        return loss
+
+
+class Deaf(Right):
+    def step(self, closure=None):
+        super().step()
+
+
+class Swallows(Right):
+    def step(self, closure=None):
+        try:
+            return super().step(closure)
+        except ArithmeticError:
+            pass
+
+
 class Stale(Right):
     def __init__(self, params, lr=1e-3, *args, **named):
         super().__init__(params, float(lr), *args, **named)
@@ -238,6 +267,13 @@ def shown(folder: Path, name: str, law: str, case: Case) -> Result:
         ("Remembers", "opt.replaced", "params[0].data = torch.tensor(", {"variant": "p.data = new", "steps": 3}),
         ("Keeps", "opt.replaced", "optimizer.state.clear()", {"variant": "state.clear", "steps": 3}),
         ("Neighbours", "opt.partition", "want = params_2[", {"variant": "reversed", "steps": 2}),
+        ("Neighbours", "opt.partition", "kept = torch.cat([params[0].detach(), ", {"variant": "cut", "steps": 2}),
+        ("Neighbours", "opt.partition", ".detach().split([", {"variant": "joined", "steps": 2}),
+        ("Silent", "opt.hooks", "assert result is number, ", {"variant": "closure"}),
+        ("Silent", "opt.hooks", "assert result == 0.75, ", {"variant": "value of a closure"}),
+        ("Muted", "opt.hooks", "called.append(torch.is_grad_enabled())", {"variant": "closure"}),
+        ("Deaf", "opt.hooks", "assert len(called) == 1, ", {"variant": "closure"}),
+        ("Swallows", "opt.hooks", "raise ArithmeticError(", {"variant": "closure raises"}),
         ("Demands", "opt.old_checkpoints", 'del kept["param_groups"][0]["maximize"]',
          {"variant": "without newer options", "options": {}, "steps": 3}),
         ("Nameless", "opt.old_checkpoints", '["param_names"] = ["layer.0"', {"variant": "names", "steps": 3}),
