@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -20,6 +21,9 @@ _CALLS = {
     "optimizer": ("step", "add_param_group", "state_dict", "load_state_dict"),
     "scheduler": ("step", "state_dict", "load_state_dict", "get_last_lr", "lr_at"),
 }
+# A power as a function, and as an object that has the rate.
+_POWER = re.compile(r"lambda epoch: ([\d.e-]+) \*\* epoch")
+_OBJECT = r'type("Power", (types.SimpleNamespace,), {"__call__": lambda self, epoch: self.rate ** epoch})(rate=\1)'
 _RATES = '[group["lr"] for group in optimizer.param_groups]'
 
 
@@ -36,7 +40,7 @@ class ScheduleJournal(Journal):
         return f"torch.optim.{kind.__name__}({', '.join([self.text(groups), *given])})"
 
     def scheduler(self, part: Part, who: Implementation, optimizer: Any) -> str:
-        """The call that makes a scheduler."""
+        """The call that makes a scheduler; of None, where a composite is not told the optimizer."""
         subject = load(part.subject)
         name, options = subject.class_name, dict(part.options)
         if who.target and part.subject == self.trial.subject.name:
@@ -58,7 +62,7 @@ class ScheduleJournal(Journal):
             return self.text(value)
 
         texts = {option: text(value) for option, value in options.items()}
-        first = [self.text(optimizer)]
+        first = [] if optimizer is None else [self.text(optimizer)]
         if part.subject == "chainedscheduler":
             first.insert(0, texts.pop("schedulers"))
         return f"{name}({', '.join([*first, *(f'{option}={text}' for option, text in texts.items())])})"
@@ -73,7 +77,12 @@ class ScheduleJournal(Journal):
             said = "repr(refused)"
         elif "'lr'" in shown:
             said = _RATES
-        yield self.script(shown, said)
+        lines = self.script(shown, said)
+        yield lines
+        # Functions that are objects, whose attributes a state_dict keeps.
+        if any(map(_POWER.search, lines)):
+            apart = [""] * (lines[0] == "import torch")
+            yield ["import types", *apart, *(_POWER.sub(_OBJECT, line) for line in lines)]
 
 
 def literal(value: Any, text: Callable[[Any], str]) -> str:

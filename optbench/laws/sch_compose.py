@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from optbench.case import Case
@@ -177,8 +178,15 @@ def _untold(trial: Trial) -> None:
     made = trial.implementation.load(trial.subject.class_name, trial.subject.module)
     for parts in ((_B,), (_B, _C)):
         optimizer = trial.optimizer()
-        scheduler = made([trial.of_part(part, optimizer) for part in parts])
+        own = [trial.of_part(part, optimizer) for part in parts]
+        text = partial(_untold_text, trial, Part("chainedscheduler", {"schedulers": tuple(own)}))
+        scheduler = trial.make("scheduler", partial(made, own), text)
         _follow(trial, optimizer, scheduler, Part("chainedscheduler", {"schedulers": parts}))
+
+
+def _untold_text(trial: Trial, part: Part, journal: Any) -> str:
+    text: str = journal.scheduler(part, trial.implementation, None)
+    return text
 
 
 def _in_torchs(trial: Trial) -> None:

@@ -193,7 +193,10 @@ def _resume(trial: Trial, run: Run) -> int:
     run.optimizer.load_state_dict(saved[0])
     run.scheduler.load_state_dict(saved[1])
     for i, group in enumerate(run.optimizer.param_groups):
-        trial.checker.true(f"lr of group {i} is not the saved run's", group["lr"].data_ptr() not in theirs,
+        tensor = isinstance(group["lr"], torch.Tensor)
+        trial.checker.true(f"lr of group {i} is a tensor when it is loaded", tensor,
+                           shown=f"isinstance(optimizer.param_groups[{i}]['lr'], torch.Tensor)")  # fmt: skip
+        trial.checker.true(f"lr of group {i} is not the saved run's", tensor and group["lr"].data_ptr() not in theirs,
                            shown=f"optimizer.param_groups[{i}]['lr'].data_ptr() not in theirs")  # fmt: skip
     return 2
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from optbench.impls.foreach import lr_scheduler as foreach
+from optbench.reference import lr_scheduler as reference
 
 from optbench import laws, registry, subjects
 from optbench.case import Case
@@ -282,6 +285,21 @@ def test_scripts_about_metrics_and_momenta(folder: Path, name: str, law: str, su
     right = "RightPlateau" if name == "Early" else "RightCycle"
     assert says in text and script.fails(text)
     assert passes(text.replace(f"from planted import {name}", f"from planted import {right} as {name}"))
+
+
+class _Forgets(reference.LambdaLR):
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict({**state, "lr_lambdas": [None for _ in state["lr_lambdas"]]})
+
+
+def test_functions_that_a_state_keeps_are_objects(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(foreach, "LambdaLR", _Forgets)
+    options = {"lr_lambda": Power(0.8)}
+    task = Task("sch.round_trip", Case("lambdalr", options, "float64", variant="state_dict"), "foreach", True, "")
+    text = script.of(localise(task, check(task)))
+    assert '"__call__": lambda self, epoch: self.rate ** epoch})(rate=' in text
+    monkeypatch.undo()
+    assert passes(text)
 
 
 def test_a_composite_is_written_with_its_parts() -> None:
