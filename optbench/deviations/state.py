@@ -96,7 +96,7 @@ assert "maximize" not in optimizer.param_groups[0]
 Steps are the same. Every other class of torch puts what is absent into the group, which its own next checkpoint then
 has.
 """,
-        cases=("without_newer_options",),
+        cases=("without_newer_options", "without_maximize"),
         says="is there after loading",
     ),
     Deviation(
