@@ -143,7 +143,7 @@ def _is_the_object(trial: Trial, what: str, optimizer: Any, group: int, name: st
         found = type(mine).__name__
         trial.checker.true(f"{what}, the group holds the tensor that was given as {name}", same, f"not this {found}",
                            f"{place} is {trial.name(given)}" if name == "lr" else
-                           f"{place}.data_ptr() == {trial.name(given)}.data_ptr()")  # fmt: skip
+                           f"{place}.dim() == 0 and {place}.data_ptr() == {trial.name(given)}.data_ptr()")  # fmt: skip
 
 
 def _groups(trial: Trial, make: Callable[[float], Tensor], one: bool) -> None:
