@@ -74,8 +74,16 @@ def edits(target: str, now: Any, then: Any, objects: bool = True) -> Iterator[Ed
     elif isinstance(now, tuple) and isinstance(then, list):
         if len(now) != len(then) or any(True for pair in zip(now, then, strict=True) for _ in edits("", *pair)):
             yield Edit(target, now)
-    elif type(now) is not type(then) or not (now is then or now == then or (now != now and then != then)):
+    elif not _same(now, then):
         yield Edit(target, now)
+
+
+def _same(now: Any, then: Any) -> bool:
+    """Whether two plain values are equal, NaN equal to NaN; what does not compare is another."""
+    try:
+        return now is then or (type(now) is type(then) and bool(now == then or (now != now and then != then)))
+    except Exception:
+        return False
 
 
 def alike(one: Tensor, other: Tensor) -> bool:

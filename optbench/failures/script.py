@@ -91,6 +91,14 @@ def whole(result: Result) -> str:
 
 def written(trial: Any) -> str:
     """The script of a law's first failure, or of what it raised, without its heading; "" where there is none."""
+    try:
+        return _written(trial)
+    except Exception:
+        # What somebody else's code makes of it must not end a run.
+        return ""
+
+
+def _written(trial: Any) -> str:
     failure = trial.checker.first if trial else None
     if getattr(trial, "tape", None) is not None:
         return _of_tape(trial, failure)
@@ -188,11 +196,10 @@ def _body(
         lines = list(_lines(writer, claimed, end))
     except Unwritable:
         return []
-    body = writer.pool.finished([*lines, *claimed.lines], claimed.first)
-    text = "\n".join(body)
+    text = "\n".join(writer.pool.finished([*lines, *claimed.lines], claimed.first)).strip("\n")
     used = [name for name in ("contextlib", "copy", "pickle") if re.search(rf"\b{name}\.", text)]
     imports = [*(f"import {name}" for name in used), *[""] * bool(used), "import torch", *writer.imports]
-    return [*imports, "", *body]
+    return [*imports, "", text]
 
 
 def _lines(writer: Writer, claimed: Claim, end: int) -> Iterator[str]:

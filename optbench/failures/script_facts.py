@@ -74,9 +74,12 @@ def _shown(failure: Failure, tape: Tape, place: Place | None, end: int) -> Claim
     event = event or next((each for each in reversed(tape.events[:end]) if each.track and each.track.optimizer), None)
     if event is None or event.track is None:
         return None
-    told = re.findall(r"@o\d+", failure.shown)
-    name = place.optimizer if place else told[0] if told else event.track.name
-    param = next(iter((*re.findall(r"@p\d+", failure.shown), *_params(tape, name))), "")
+    told = re.findall(r"@[op]\d+", failure.shown)
+    named = [each for each in told if each.startswith("@o")]
+    owners = [track.name for track in tape.tracks if set(told) & set(_params(tape, track.name))]
+    name = place.optimizer if place else [*named, *owners, event.track.name][0]
+    lists = (each for each in told if each.startswith("@p"))
+    param = next(iter([*lists, *_params(tape, name), ""]))
     tokens = {word: f"@{kind}{name[2:] if kind == 'o' else param[2:]}" for word, kind in _SHORT.items()}
     said = re.sub(r"'([^'\"\\]*)'", r'"\1"', failure.shown)
     said = _WORD.sub(lambda match: tokens[match[0]], said)

@@ -238,6 +238,8 @@ class Tape:
         """A value as it now is and can be written later."""
         if isinstance(value, Tensor):
             return Token(self._names[id(value)]) if id(value) in self._names else Memory.of(value)
+        if isinstance(value, (dict, list)) and self.called(value):
+            return Token(self.called(value))
         if isinstance(value, dict):
             return {key: self._frozen(item) for key, item in value.items()}
         if isinstance(value, (list, tuple)):

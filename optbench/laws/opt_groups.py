@@ -74,11 +74,9 @@ def check(trial: Trial) -> None:
 
 def _per_group(trial: Trial) -> None:
     """One optimizer of many groups, and one optimizer a group, from the same start and with the same gradients."""
-    from optbench.registry import materialise
-
     sets = _option_sets(trial)
     singles, many = [trial.run(options) for options in sets], [trial.run(options) for options in sets]
-    groups = [{"params": run.params, **materialise(options)} for run, options in zip(many, sets, strict=True)]
+    groups = [{"params": run.params, **trial.own(options)} for run, options in zip(many, sets, strict=True)]
     optimizer = trial.build(groups, {})
     for run in many:
         run.optimizer = optimizer
@@ -113,15 +111,13 @@ def _mixed_dtypes(trial: Trial) -> None:
 
 def _joins_late(trial: Trial) -> None:
     """A group joins before every step, the first one before the first; each is as if alone from there on."""
-    from optbench.registry import materialise
-
     sets = _option_sets(trial)
     first = trial.run({})
     pairs = [(first, trial.run({}))]
     for k in range(trial.case.steps):
         options = sets[-1 - k % (len(sets) - 1)] if len(sets) > 1 else {}
         late = trial.run(options)
-        first.optimizer.add_param_group({"params": late.params, **materialise(options)})
+        first.optimizer.add_param_group({"params": late.params, **trial.own(options)})
         late.optimizer = first.optimizer
         pairs.append((late, trial.run(options)))
         for run, single in pairs:

@@ -139,7 +139,20 @@ def _alive(plain: Run, turned: Run, begin: int, otherwise: str) -> None:
         for run in (plain, turned):
             _step(run, k)
         seen |= differ(_results(plain), _results(turned))
-    trial.checker.true(f"{otherwise} in {trial.case.steps} steps", seen)
+    pairs = zip(_places(plain), _places(turned), strict=False)
+    shown = " or ".join(f"not torch.equal({one}, {other})" for one, other in pairs)
+    trial.checker.true(f"{otherwise} in {trial.case.steps} steps", seen, shown=shown)
+
+
+def _places(run: Run) -> list[str]:
+    """What a script calls the results; "" where that is not known."""
+    keys = {declared: own for own, declared in run.trial.state_alias.items()}
+    optimizer, places = run.trial.name(run.optimizer), list[str]()
+    for param in map(run.trial.name, run.params):
+        entries = (f"{optimizer}.state[{param}][{keys.get(name, name)!r}]" for name in run.trial.subject.results
+                   if name != "param")  # fmt: skip
+        places += [param, *entries]
+    return places
 
 
 def _results(run: Run) -> dict[str, Any]:

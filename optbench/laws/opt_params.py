@@ -194,9 +194,10 @@ def _empty_group(trial: Trial) -> None:
 def _served(trial: Trial) -> None:
     """The dicts of groups stay the caller's: another optimizer made of them has options of its own."""
     run = trial.run()
-    groups = [{"params": list(run.params)}]
+    groups = trial.known_as([{"params": list(run.params)}], f"[{{'params': list({trial.name(run.params)})}}]")
     first, second = (trial.build(groups, {**trial.case.options, "lr": lr}) for lr in (0.25, 0.5))
-    trial.checker.same("entries of a group that was handed over", sorted(groups[0]), ["params"])
+    trial.checker.same("entries of a group that was handed over", sorted(groups[0]), ["params"],
+                       shown=f"sorted({trial.name(groups)}[0]) == ['params']")  # fmt: skip
     for which, optimizer, lr in (("first", first, 0.25), ("second", second, 0.5)):
         trial.checker.same(f"lr of the {which} of two made of one group", optimizer.param_groups[0]["lr"], lr,
                            shown=f"{trial.name(optimizer)}.param_groups[0]['lr'] == {lr}")  # fmt: skip

@@ -105,7 +105,7 @@ def _new_group(trial: Trial, run: Run) -> None:
     assert values is not None
     extra.grad = trial.problem.place_grad(values).tensor
     rests = trial.subject.rests
-    run.optimizer.add_param_group({"params": [extra], **(rests or {})})
+    run.optimizer.add_param_group({"params": [extra], **trial.own(rests or {})})
     before = extra.detach().clone()
     run.optimizer.step()
     if rests is not None:

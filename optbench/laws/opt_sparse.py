@@ -94,11 +94,9 @@ def _after_another_group(trial: Trial, run: Run) -> None:
     """Let another group come first, of other options and without a gradient: nobody's step may read them."""
     import torch
 
-    from optbench.registry import materialise
-
     first = {"params": [torch.zeros(3, 2, device=trial.case.device, requires_grad=True)], **_others(trial)}
     groups = [first, {"params": run.params, **trial.subject.complete(trial.case.options)}]
-    run.optimizer = trial.build([{**materialise(group)} for group in groups], {})
+    run.optimizer = trial.build([trial.own(group) for group in groups], {})
 
 
 def _others(trial: Trial) -> dict[str, Any]:

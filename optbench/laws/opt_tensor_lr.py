@@ -158,7 +158,7 @@ def _groups(trial: Trial, make: Callable[[float], Tensor], one: bool) -> None:
     groups: list[dict[str, Any]] = [{"params": run.params} for run in runs]
     if not one:
         for group, tensor in zip(groups, tensors, strict=True):
-            group["lr"] = tensor
+            group |= trial.own({"lr": tensor})
     optimizer = trial.build(groups[:2], {**options, "lr": first})
     optimizer.add_param_group(groups[2])
     for run in runs:

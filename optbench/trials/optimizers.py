@@ -18,6 +18,7 @@ from optbench.case import Case
 from optbench.failures import scene
 from optbench.failures.places import Held, Place, of_param
 from optbench.failures.tape import Tape
+from optbench.foreign.loading import adapter_of
 from optbench.registry import Implementation
 from optbench.subjects import load
 from optbench.trials import joint, nested, oracle
@@ -198,6 +199,16 @@ class Trial(TrialBase):
             return registry.build(chosen, self.subject.class_name, params, options)
 
         return make() if self.tape is None else self.tape.build(make, chosen, params, options)
+
+    def own(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Options as groups of the implementation under test name them, of which there has to be a run."""
+        made = registry.materialise(options)
+        if not self.implementation.target:
+            return made
+        # A group may keep an option under the name that the constructor takes, or under torch's.
+        optimizer = self.runs[-1].optimizer
+        names = adapter_of(type(optimizer)).arguments({name: name for name in made})
+        return {own if own in optimizer.param_groups[0] else name: made[name] for own, name in names.items()}
 
     def copied(self, optimizer: Any, way: str) -> Any:
         """A copy of an optimizer: by "deepcopy" or by "pickle"."""
