@@ -88,10 +88,14 @@ def _same_forms(trial: Trial, aged: Run, today: Run) -> None:
     """What is a tensor today is one of today's dtype, however it was kept; foreign code may go on as it was given."""
     import torch
 
-    for name, value in today.held().items():
-        if isinstance(value, torch.Tensor):
-            form = getattr(aged.held().get(name), "dtype", "no tensor")
-            trial.checker.same(f"dtype of {name} after loading", form, value.dtype)
+    for i, (mine, theirs) in enumerate(zip(aged.params, today.params, strict=True)):
+        kept, wanted = aged.optimizer.state.get(mine, {}), today.optimizer.state.get(theirs, {})
+        for name, value in wanted.items():
+            if isinstance(value, torch.Tensor):
+                place = f"{trial.name(aged.optimizer)}.state[{trial.name(mine)}].get({name!r})"
+                form, shown = getattr(kept.get(name), "dtype", "no tensor"), f"getattr({place}, 'dtype', None)"
+                trial.checker.same(f"dtype of {name} of parameter {i} after loading", form, value.dtype,
+                                   shown=f"{shown} is {value.dtype}")  # fmt: skip
 
 
 def _same_group(trial: Trial, aged: Run, today: Run) -> None:
@@ -99,7 +103,8 @@ def _same_group(trial: Trial, aged: Run, today: Run) -> None:
     (group,), (expected,) = aged.optimizer.param_groups, today.optimizer.param_groups
     # Foreign code that leaves an entry out asks for it with a default, or the next step tells.
     for name in () if trial.implementation.target else sorted(expected.keys() - {"params", "param_names"}):
-        trial.checker.true(f"group[{name!r}] is there after loading", name in group)
+        trial.checker.true(f"group[{name!r}] is there after loading", name in group,
+                           shown=f"{name!r} in {trial.name(aged.optimizer)}.param_groups[0]")  # fmt: skip
     for name in sorted(group.keys() - {"params", "param_names"}):
         if name in _PATHS and not group.get(name, True):
             # A named path of torch's is to go on as that path, which no old checkpoint knows.
