@@ -6,6 +6,7 @@ write down that they were called; what a law wrote into options and attributes i
 
 from __future__ import annotations
 
+import copyreg
 import functools
 import re
 import weakref
@@ -238,9 +239,15 @@ def _reduced(cls: type[Any]) -> Any:
         reduce: Any = cls.__reduce_ex__
         maker, given, *rest = reduce(self, protocol)
         given = tuple(cls if each is type(self) else each for each in given)
-        return (cls if maker is type(self) else maker, given, *rest)
+        # Pickle insists that what this makes is of the object's class.
+        maker = _new if maker is copyreg.__newobj__ else cls if maker is type(self) else maker  # type: ignore[attr-defined]
+        return (maker, given, *rest)
 
     return reduced
+
+
+def _new(cls: type[Any], *given: Any) -> Any:
+    return cls.__new__(cls, *given)
 
 
 def _plain(value: Any) -> bool:

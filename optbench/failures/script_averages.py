@@ -70,6 +70,10 @@ class AverageJournal(Journal):
         else:
             name = self.imported("AveragedModel", who)
         options = [f"{option}={self.text(value)}" for option, value in given.items()]
+        if who.factory and not {"avg_fn", "multi_avg_fn"} & given.keys():
+            # One of torch's paths has a form of its own where none is asked for.
+            form = "multi_avg_fn" if who.path == "foreach" else "avg_fn"
+            options.append(f"{form}={self.imported(f'get_swa_{form}', who)}()")
         return f"{name}({', '.join([self.text(model), *options])})"
 
     def imported(self, name: str, who: Implementation) -> str:
@@ -101,6 +105,8 @@ class AverageJournal(Journal):
         if failure:
             yield from bodies(self.trial, failure)
         shown, said = failure.shown if failure else "refused is None", repr(failure.what if failure else "")
+        if "refused" in shown:
+            said = "repr(refused)"
         if failure and not shown and self._wrong and failure.index is not None:
             shown, said = _number(self._wrong, failure), 'f"got {got}, want {want}"'
         if not shown or not self.lines:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from optbench.impls.peers import torch_swa
 from torch.optim import swa_utils
 
 from optbench import laws, subjects
@@ -170,16 +171,26 @@ def test_every_laws_failure_is_shown_by_what_the_law_did(
     assert passes(text.replace(f"from planted import {name}", f"from planted import Right as {name}"))
 
 
+def test_listening_changes_nothing_about_what_is_pickled() -> None:
+    result = shown("torch-foreach", "avg.round_trip", "swa", "pickle")
+    assert result.finding is not None and "local object" in result.finding["message"] == result.message
+    assert "pickle.loads(pickle.dumps(average))" in script.of(result)
+
+
 def test_what_only_torch_has_is_shown_too(monkeypatch: pytest.MonkeyPatch) -> None:
     made, update_bn = swa_utils.get_ema_avg_fn, swa_utils.update_bn
 
-    def planted(loader: Any, model: torch.nn.Module, device: Any = None) -> None:
+    def any_decay(decay: float = 0.999) -> Any:
+        return made(min(max(decay, 0.0), 1.0))
+
+    def leaves_evaluation(loader: Any, model: torch.nn.Module, device: Any = None) -> None:
         update_bn(loader, model, device)
         model.eval()
 
     with monkeypatch.context() as patched:
-        patched.setattr(swa_utils, "get_ema_avg_fn", lambda decay=0.999: made(min(max(decay, 0.0), 1.0)))
-        patched.setattr(swa_utils, "update_bn", planted)
+        for name, planted in (("get_ema_avg_fn", any_decay), ("update_bn", leaves_evaluation)):
+            patched.setattr(swa_utils, name, planted)
+            patched.setitem(torch_swa.AVG_FN, name, planted)
         texts = [script.of(shown("torch-forloop", "avg.errors", "ema", "illegal-0 avg_fn"))]
         texts += [script.of(shown("torch-forloop", "avg.bn", "swa", variant)) for variant in ("tensor", "list")]
         assert all(script.fails(text) for text in texts)

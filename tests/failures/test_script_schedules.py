@@ -243,6 +243,7 @@ def passes(text: str) -> bool:
         ("Again", "sch.resume_anywhere", "last_epoch", "last_epoch="),
         ("Shares", "sch.round_trip", "emptied", "values.clear()"),
         ("IntegerKeys", "sch.round_trip", "json", "json.loads(json.dumps("),
+        ("IntegerKeys", "sch.round_trip", "state_dict", "assert stored == held"),
         ("Function", "sch.round_trip", "pickle", "stored = pickle.loads(pickle.dumps(saved))"),
         ("First", "sch.groups", "many", "optimizer.param_groups[1]['lr']"),
         ("PassesOver", "sch.groups", "group joins late", "optimizer.add_param_group("),
