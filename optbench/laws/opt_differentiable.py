@@ -72,18 +72,30 @@ def check(trial: Trial) -> None:
     at = {"lr": 0.125, "weight_decay": 0.25, "beta1": 0.75, "beta2": 0.875}.get(what, 0.0)
     number = torch.tensor(at, dtype=torch.float64, requires_grad=True)
     with _wide_numbers():
-        outcome = _outcome(trial, what, number)
+        end = _end(trial, what, number)
+        outcome = _weighed(trial, end)
         (derivative,) = torch.autograd.grad(outcome, number, allow_unused=True)
         with torch.no_grad():
-            plain = _outcome(trial, what, number, differentiable=False)
-            above, below = (_outcome(trial, what, number + far) for far in (_APART, -_APART))
+            plain = _weighed(trial, _end(trial, what, number, differentiable=False))
+            above, below = (_weighed(trial, _end(trial, what, number + far)) for far in (_APART, -_APART))
     trial.checker.near("what the parameters come to", outcome.item(), plain.item(), _ROUNDED)
+    want = (above - below).item() / (2 * _APART)
     trial.checker.near(
         f"derivative by {what} after {trial.case.steps} steps",
         0.0 if derivative is None else derivative.item(),
-        (above - below).item() / (2 * _APART),
+        want,
         _RELATIVE,
+        shown=_shown(trial, end, number, want),
     )
+
+
+def _shown(trial: Trial, end: Tensor, number: Tensor, want: float) -> str:
+    """The fact of a script, where the number itself is an option there."""
+    if not trial.name(number):
+        return ""
+    weighed = f"({trial.name(end)} * torch.tensor({_drawn(trial, 'weights', 0).tolist()}, dtype=torch.float64)).sum()"
+    got = f"torch.autograd.grad({weighed}, {trial.name(number)}, materialize_grads=True)[0].item()"
+    return f"abs({got} - ({want!r})) <= {_RELATIVE * abs(want)!r}"
 
 
 def _by_count(trial: Trial) -> None:
@@ -116,8 +128,8 @@ def _wide_numbers() -> Iterator[None]:
         torch.set_default_dtype(before)
 
 
-def _outcome(trial: Trial, what: str, number: Tensor, differentiable: bool = True) -> Tensor:
-    """A weighted sum of the parameters after the case's steps, which depends on the number."""
+def _end(trial: Trial, what: str, number: Tensor, differentiable: bool = True) -> Tensor:
+    """The parameter after the case's steps, which depends on the number."""
     import torch
 
     start, options = trial.problem.start[0], dict(trial.case.options)
@@ -139,6 +151,10 @@ def _outcome(trial: Trial, what: str, number: Tensor, differentiable: bool = Tru
         param.grad = given
         trial.advance(optimizer)
         trial.checker.true(f"step {k + 1} leaves the gradient alone", given._version == 0 and param.grad is given)
+    return param
+
+
+def _weighed(trial: Trial, param: Tensor) -> Tensor:
     return (param * _drawn(trial, "weights", 0)).sum()
 
 

@@ -226,6 +226,28 @@ class Stale(Right):
 class Unscaled(Right):
     heeds_scaling = False
 '''
+DIFFERENTIABLE = """
+import torch
+
+
+class Right(torch.optim.Optimizer):
+    def __init__(self, params, lr=1e-3, differentiable=False):
+        super().__init__(params, {"lr": lr, "differentiable": differentiable})
+
+    def rate(self, lr):
+        return lr
+
+    def step(self, closure=None):
+        for group in self.param_groups:
+            with torch.set_grad_enabled(group["differentiable"]):
+                for p in group["params"]:
+                    p.sub_(p.grad * self.rate(group["lr"]))
+
+
+class Detached(Right):
+    def rate(self, lr):
+        return float(lr)
+"""
 MOMENTUM = {"momentum": 0.9, "lr": 0.1}
 
 
@@ -294,3 +316,14 @@ def test_a_script_fails_for_what_is_broken_and_passes_for_what_is_right(
     assert script.fails(text) and len(text.splitlines()) < 40
     right = text.replace(f"from broken import {name}", f"from broken import Right as {name}")
     exec(compile(right, "script", "exec"), {})
+
+
+def test_a_derivative_by_an_option_is_taken_in_the_script(folder: Path) -> None:
+    (folder / "broken.py").write_text(DIFFERENTIABLE)
+    options = frozenset({"lr", "differentiable"})
+    case = Case("sgd", {}, "float64", shapes="one", variant="derivative by lr", steps=6)
+    task = Task("opt.differentiable", case, f"{folder}/broken.py:Detached", True, "", options=options)
+    text = script.whole(localise(task, check(task)))
+    assert "torch.autograd.grad(" in text and "lr=number, differentiable=True" in text
+    assert script.fails(text)
+    exec(compile(text.replace("import Detached", "import Right as Detached"), "script", "exec"), {})
