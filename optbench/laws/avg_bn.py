@@ -37,6 +37,7 @@ _DEVICE = ", next(net.buffers()).device"
 _LOADERS = {
     "tuple": "[(batch, 0) for batch in batches]",
     "list": "[[batch, 0] for batch in batches]",
+    "mapping": "[{'x': batch} for batch in batches]",
     "on a device": "[(batch, 0) for batch in batches]",
     "empty loader": "[]",
     "the loader raises": "(batch if k < 2 else 1 / 0 for k, batch in enumerate(batches))",
@@ -50,6 +51,7 @@ class Net(torch.nn.Module):
         self.norms = torch.nn.ModuleList([torch.nn.BatchNorm1d(3, momentum=each) for each in {1}])
 
     def forward(self, x):
+        x = x["x"] if isinstance(x, dict) else x
         self.seen_grad.append(torch.is_grad_enabled())
 {2}        for i, norm in enumerate(self.norms):
             norm((i + 1) * x - i)
@@ -157,6 +159,12 @@ def _net(trial: Trial) -> Any:
     seeds = [generator(trial.case.seed, "batch", k).initial_seed() for k in range(len(_SIZES))]
     drawn = _BATCHES.format(trial.case.dtype, [*zip(_SIZES, seeds, strict=True)])
     trial.keep("batches", [_data(trial, k) for k in range(len(_SIZES))], drawn)
+    _prepare(trial, net)
+    return net
+
+
+def _prepare(trial: Trial, net: Any) -> None:
+    """It has seen a batch, and is in training as a whole, in some parts, or not at all."""
     mixed, training = trial.case.variant in ("mixed modes", *_RAISES), trial.case.variant in ("tensor", "list")
 
     def prepare() -> None:
@@ -168,7 +176,6 @@ def _net(trial: Trial) -> Any:
             net.plain.train()
 
     trial.tell(_PREPARING.format(trial.case.device, training) + _MIXED * mixed, prepare)
-    return net
 
 
 def _data(trial: Trial, k: int) -> Tensor:

@@ -76,7 +76,7 @@ def models(case: Case, updates: int) -> Tensor:
 
 
 def _text(case: Case, updates: int) -> str:
-    """The same as Python, less what only a script's reader would do without."""
+    """What `models` gives, as Python."""
     from optbench.trials.problem import dtype_of, generator, wide
 
     kind = wide(dtype_of(case.dtype))

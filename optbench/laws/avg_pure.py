@@ -79,18 +79,24 @@ def check(trial: Trial) -> None:
         checker.same("modules in training", [module.training for module in model.modules()], [True, False],
                      shown="[each.training for each in model.modules()] == [True, False]")  # fmt: skip
         for name, tensor in run.averaged().items():
-            label = f"update {k + 1}, {name} of the average"
-            same = tensor is kept[name][0] and tensor.data_ptr() == kept[name][1]
-            where = f"{module}.{name}"
-            checker.true(f"{label} is the tensor it was", same, shown=f"{where} is kept[{name!r}][0] and "
-                         f"{where}.data_ptr() == kept[{name!r}][1]")  # fmt: skip
-            checker.true(f"{label} is a leaf", tensor.grad_fn is None and tensor.grad is None,
-                         shown=f"{where}.grad_fn is None and {where}.grad is None")  # fmt: skip
-            if tensor.numel():
-                checker.true(f"{label}: its version has risen", tensor._version > versions[name],
-                             shown=f"{where}._version > versions[{name!r}]")  # fmt: skip
+            _written(trial, f"update {k + 1}, {name} of the average", name, tensor, kept[name], versions[name])
     run.untouched()
     _apart(trial, tensors(model), averaged)
+
+
+def _written(
+    trial: Trial, label: str, name: str, tensor: Tensor, kept: tuple[Tensor, int], version: int
+) -> None:  # fmt: skip
+    """An update has written into the tensor of the average that was there."""
+    checker, where = trial.checker, f"average.{trial.own('module')}.{name}"
+    same = tensor is kept[0] and tensor.data_ptr() == kept[1]
+    checker.true(f"{label} is the tensor it was", same, shown=f"{where} is kept[{name!r}][0] and "
+                 f"{where}.data_ptr() == kept[{name!r}][1]")  # fmt: skip
+    checker.true(f"{label} is a leaf", tensor.grad_fn is None and tensor.grad is None,
+                 shown=f"{where}.grad_fn is None and {where}.grad is None")  # fmt: skip
+    if tensor.numel():
+        checker.true(f"{label}: its version has risen", tensor._version > version,
+                     shown=f"{where}._version > versions[{name!r}]")  # fmt: skip
 
 
 def _picture(model: nn.Module) -> dict[str, tuple[Any, ...]]:

@@ -122,8 +122,11 @@ def check(trial: Trial) -> None:
         _one_more(trial)
     if trial.subject.name == "cycliclr" and not trial.implementation.target:
         theirs = trial.build(trial.optimizer(), implementation=trial.plain_torch)
+        mine = trial.run().scheduler
         for x in range(1, 6):
-            trial.checker.near(f"scale_fn({x})", run.scheduler.scale_fn(x), theirs.scale_fn(x))
+            wanted = theirs.scale_fn(x)
+            trial.checker.near(f"scale_fn({x})", mine.scale_fn(x), wanted,
+                               shown=f"math.isclose(scheduler.scale_fn({x}), {wanted!r}, rel_tol=1e-12)")  # fmt: skip
 
 
 def _one_more(trial: Trial) -> None:
@@ -192,7 +195,9 @@ def told_ahead(trial: Trial, run: Run, epochs: Iterable[int]) -> None:
     before = run.lrs
     for epoch in epochs:
         trial.judge_told(run.scheduler.lr_at(epoch), epoch, trial.expected(epoch))
-    trial.checker.same("rates after asking for others", run.lrs, before)
+    trial.checker.same("rates after asking for others", run.lrs, before,
+                       shown=f"scheduler.lr_at(1)\n[group['lr'] for group in optimizer.param_groups] == {before}"
+                       )  # fmt: skip
 
 
 def beyond(trial: Trial, run: Run) -> None:

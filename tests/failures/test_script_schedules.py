@@ -7,22 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from optbench.impls.foreach import lr_scheduler as foreach
 from optbench.reference import lr_scheduler as reference
 
-from optbench import laws, registry, subjects
+from optbench import laws, subjects
 from optbench.case import Case
 from optbench.checking import Task, check
 from optbench.failures import script
-from optbench.failures.folding import folded
 from optbench.failures.localise import localise
 from optbench.foreign.loading import describe
 from optbench.law import Scope
 from optbench.runs.results import Result
-from optbench.subjects._schedule import Each, Part, Power
-from optbench.trials.checker import Checker
-from optbench.trials.schedulers import Trial
+from optbench.subjects._schedule import Power
 
 CODE = """
 import warnings
@@ -301,28 +297,3 @@ def test_functions_that_a_state_keeps_are_objects(monkeypatch: pytest.MonkeyPatc
     assert '"__call__": lambda self, epoch: self.rate ** epoch})(rate=' in text
     monkeypatch.undo()
     assert passes(text)
-
-
-def test_a_composite_is_written_with_its_parts() -> None:
-    cyclic = Part("cycliclr", {"base_lr": 0.1, "max_lr": Each((0.2, 0.3))})
-    parts = (Part("lambdalr", {"lr_lambda": Power(0.5)}), cyclic)
-    trial = Trial(subjects.load("sequentiallr"), registry.find("torch"), Case("sequentiallr", {}), Checker(), {})
-    optimizer = torch.optim.SGD([{"params": [torch.zeros(1)], "lr": lr} for lr in (0.3, 0.05)], lr=0.1, momentum=0.9)
-    trial.listen()
-    assert trial.journal
-    trial.journal.keep("optimizer", optimizer, "…")
-    part = Part("sequentiallr", {"schedulers": parts, "milestones": (4,)})
-    text = trial.journal.scheduler(part, trial.implementation, optimizer).replace("optimizer_1", "optimizer")
-    assert text == (
-        "torch.optim.lr_scheduler.SequentialLR(optimizer, schedulers=["
-        "torch.optim.lr_scheduler.LambdaLR(optimizer, lr_lambda=lambda epoch: 0.5 ** epoch), "
-        "torch.optim.lr_scheduler.CyclicLR(optimizer, base_lr=0.1, max_lr=[0.2, 0.3])], milestones=[4])"
-    )
-    assert eval(text, {"torch": torch, "optimizer": optimizer}).get_last_lr() == [0.3, 0.05]
-
-
-def test_what_is_repeated_is_a_loop() -> None:
-    assert folded(["a.step()", "b.step()"] * 3) == ["for _ in range(3):\n    a.step()\n    b.step()"]
-    assert folded(["a.step()", "b.step()"] * 2) == ["a.step()", "b.step()"] * 2
-    given = [line for value in (1, 2, 4) for line in ("a.step()", f"b.step({value})")]
-    assert folded(["c", *given]) == ["c", "for value in (1, 2, 4):\n    a.step()\n    b.step(value)"]
