@@ -88,6 +88,7 @@ class Event:
         listed: the tensors that are new in it.
         failed: what it raised.
         calls: what a closure did that it was given.
+        terms: what a closure is made of that is the law's own objective: parameter, start, slope and curvature.
         muted: whether no gradients were recorded when it was called.
     """
 
@@ -99,6 +100,7 @@ class Event:
     listed: list[Listed] = field(default_factory=list)
     failed: Exception | None = None
     calls: list[Call] = field(default_factory=list)
+    terms: list[tuple[Any, ...]] = field(default_factory=list)
     muted: bool = False
 
 

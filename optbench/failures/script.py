@@ -20,7 +20,7 @@ from optbench.failures import literals, script_facts
 from optbench.failures.events import Track
 from optbench.failures.finding import told
 from optbench.failures.script_facts import Claim
-from optbench.failures.script_steps import Style, Unwritable, Writer
+from optbench.failures.script_steps import OBJECTIVE, Style, Unwritable, Writer
 from optbench.failures.tape import Tape
 from optbench.runs.results import Result
 from optbench.trials import oracle
@@ -199,7 +199,7 @@ def _body(
     text = "\n".join(writer.pool.finished([*lines, *claimed.lines], claimed.first)).strip("\n")
     used = [name for name in ("contextlib", "copy", "pickle") if re.search(rf"\b{name}\.", text)]
     imports = [*(f"import {name}" for name in used), *[""] * bool(used), "import torch", *writer.imports]
-    return [*imports, "", text]
+    return [*imports, *([OBJECTIVE] if "\nterms = [" in text else [""]), text]
 
 
 def _lines(writer: Writer, claimed: Claim, end: int) -> Iterator[str]:

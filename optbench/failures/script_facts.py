@@ -14,7 +14,7 @@ from torch import Tensor
 from optbench.failures import literals
 from optbench.failures.events import Event
 from optbench.failures.places import Place, found
-from optbench.failures.script_steps import Style, Writer
+from optbench.failures.script_steps import OBJECTIVE, Style, Writer
 from optbench.failures.tape import Tape
 from optbench.trials import oracle
 from optbench.trials.checker import Entry, Failure
@@ -228,7 +228,7 @@ def _judged(trial: Any, place: Place, end: int, draw: bool, dtype: torch.dtype) 
     text = place.text(trial.state_alias)
     writer = Writer(trial.tape, style, [text, place.optimizer], end)
     lines = [line for number in range(end) for line in writer.lines(number)]
-    body = "\n".join(writer.pool.finished([*lines, f"found = {text}"], []))
+    body = OBJECTIVE + "\n".join(writer.pool.finished([*lines, f"found = {text}"], []))
     for own, declared in trial.state_alias.items():
         body = body.replace(f']]["{own}"]', f']]["{declared}"]')
     space = {"torch": torch, "copy": copy, "built": built}

@@ -125,7 +125,7 @@ class Writer:
         mine = event.track.name
         inside = [edit.value for call in event.calls for edit in call.edits]
         told = names(_texts([event.arguments, event.named, [edit.value for edit in event.edits], inside]))
-        told |= names(_texts([call.value for call in event.calls]))
+        told |= names(_texts([event.terms, [call.value for call in event.calls]]))
         lists = {name for name in told & known if name[1] in "pt"}
         touches = bool(lists) and (event.failed is not None or self._moved(event.track))
         results = {f"@{kind}{number}" for kind in "srf"}
@@ -193,6 +193,8 @@ class Writer:
         """The closure that a step was given, as it was called."""
         if not any(isinstance(argument, Closure) for argument in (*event.arguments, *event.named.values())):
             return []
+        if event.terms:
+            return [f"terms = {self.value(event.terms)}"]
         calls = f"@f{number}"
         told = calls in self._needed
         ways = [self._inside(call) for call in event.calls] or [[]] * told
@@ -232,6 +234,16 @@ class Writer:
         return text
 
 
+# A law's own objective, whose terms are other ones at each step.
+OBJECTIVE = """
+def closure():
+    value = 0.0
+    for param, start, slope, curve in terms:
+        offset = param.detach().double() - start
+        param.grad = (slope + curve * offset).to(param.dtype)
+        value += ((slope + curve / 2 * offset) * offset).sum()
+    return value
+"""
 _PLAIN = (dict, list, tuple, bool, int, float, complex, str, type(None), torch.dtype, torch.Size)
 
 

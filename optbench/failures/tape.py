@@ -149,6 +149,9 @@ class Tape:
         if not callable(closure):
             return closure
         event = self.events[-1]
+        if hasattr(closure, "terms"):
+            event.terms = [tuple(map(self._frozen, term)) for term in closure.terms()]
+            return closure
 
         def noted() -> Any:
             self._look.again()

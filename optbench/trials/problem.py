@@ -295,6 +295,12 @@ class Problem:
                 give(i, slope + curved)
             return value
 
+        def terms() -> list[tuple[Tensor, ...]]:
+            slopes = [(i, self.grad(i, k)) for i in range(len(params))]
+            return [(params[i], self.start[i], slope, self._curvature(i)) for i, slope in slopes if slope is not None]
+
+        # What f is made of, for whoever writes it down: parameter, start, slope and curvature.
+        closure.terms = terms  # type: ignore[attr-defined]
         return closure
 
     def _curvature(self, i: int) -> Tensor:

@@ -327,3 +327,16 @@ def test_a_derivative_by_an_option_is_taken_in_the_script(folder: Path) -> None:
     assert "torch.autograd.grad(" in text and "lr=number, differentiable=True" in text
     assert script.fails(text)
     exec(compile(text.replace("import Detached", "import Right as Detached"), "script", "exec"), {})
+
+
+def test_a_step_that_evaluates_anew_is_given_the_whole_objective(folder: Path) -> None:
+    (folder / "broken.py").write_text(
+        "import torch\n\n\nclass Right(torch.optim.LBFGS):\n    far = 1.0\n\n    def step(self, closure):\n"
+        "        loss = super().step(closure)\n        self.param_groups[0]['params'][0].data.mul_(self.far)\n"
+        "        return loss\n\n\nclass Far(Right):\n    far = 1.001\n"
+    )
+    task = Task("opt.oracle", Case("lbfgs", {}, shapes="pair", steps=2), f"{folder}/broken.py:Far", True, "")
+    text = script.whole(localise(task, check(task)))
+    assert "def closure():" in text and "\nterms = [(params[0], " in text
+    assert script.fails(text) and len(text.splitlines()) < 40
+    exec(compile(text.replace("import Far", "import Right as Far"), "script", "exec"), {})
