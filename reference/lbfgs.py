@@ -23,6 +23,7 @@ Where PyTorch departs from book and paper:
 - That the loss rose since the last trial ends the growth from the third trial on, in the book from the second.
 - In the bracket, a minimum within a tenth of an end is moved a tenth inwards if it lies outside, or if the one before
   was as close. The search ends when max|d| times the bracket's length is below 1e-9, whatever tolerance_change is.
+- Where both trials are at the same place, as with a rate of 0, so is the next: PyTorch divides by their distance.
 - A complex parameter is a pair of real ones; a parameter without a gradient has a gradient of zero.
 """
 
@@ -132,6 +133,8 @@ def edges(bracket: list[Trial]) -> tuple[Any, Any]:
 
 def cubic_minimum(first: Trial, second: Trial, least: Any, most: Any) -> Any:
     """Where in [least, most] the cubic through two trials and their slopes is least; without a minimum, the middle."""
+    if first.t == second.t:
+        return least
     left, right = (first, second) if first.t <= second.t else (second, first)
     #   d1 = f'(l) + f'(r) - 3*(f(l) - f(r))/(l - r),  d2 = sqrt(d1*d1 - f'(l)*f'(r))
     d1 = left.slope + right.slope - 3 * (left.loss - right.loss) / (left.t - right.t)
@@ -248,8 +251,7 @@ class LBFGS(ReferenceOptimizer):
             evaluations += made
             state["func_evals"] += made
             if (
-                iteration == group["max_iter"]
-                or evaluations >= group["max_eval"]
+                evaluations >= group["max_eval"]
                 or grad.abs().max() <= group["tolerance_grad"]
                 or d.mul(state["t"]).abs().max() <= tolerance
                 or abs(loss - state["prev_loss"]) < tolerance

@@ -120,7 +120,7 @@ class LBFGS(LBFGSBase):
             copy_(params, origin)
             return Point(t, loss, grad, grad.dot(direction))
 
-        point, count = strong_wolfe(evaluate, start, t, length, max(0, budget), group["tolerance_change"])
+        point, count = strong_wolfe(evaluate, start, t, length, max(0, budget))
         add_(params, pieces, point.t)
         return point, count
 

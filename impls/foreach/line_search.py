@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-# sufficient decrease, and curvature
+# sufficient decrease, and curvature; and the bracket, in units of the parameters, that is not worth dividing
 C1, C2 = 1e-4, 0.9
+SHORTEST = 1e-9
 
 
 class Point(NamedTuple):
@@ -27,7 +28,7 @@ class Point(NamedTuple):
 
 
 def strong_wolfe(
-    evaluate: Callable[[Any], Point], start: Point, t: Any, length: Tensor, max_trials: int, tolerance_change: float
+    evaluate: Callable[[Any], Point], start: Point, t: Any, length: Tensor, max_trials: int
 ) -> tuple[Point, int]:
     """Look for a step that decreases the loss sufficiently and flattens the slope.
 
@@ -37,7 +38,6 @@ def strong_wolfe(
         t: first step size to try.
         length: largest magnitude in the direction.
         max_trials: number of evaluations after the first.
-        tolerance_change: bracket, in units of the parameters, that is not worth dividing.
 
     Returns:
         The best point found, and the number of evaluations.
@@ -46,7 +46,7 @@ def strong_wolfe(
     low = 0 if bracket[0].loss <= bracket[-1].loss else 1
     stuck = False
     while not done and trials < max_trials:
-        if abs(bracket[1].t - bracket[0].t) * length < tolerance_change:
+        if abs(bracket[1].t - bracket[0].t) * length < SHORTEST:
             break
         t, stuck = _next_trial(bracket[0], bracket[1], stuck)
         point = evaluate(t)
@@ -63,9 +63,7 @@ def strong_wolfe(
     return bracket[low], trials + 1
 
 
-def _bracket(
-    evaluate: Callable[[Any], Point], start: Point, t: Any, max_trials: int
-) -> tuple[list[Point], bool, int]:
+def _bracket(evaluate: Callable[[Any], Point], start: Point, t: Any, max_trials: int) -> tuple[list[Point], bool, int]:
     """Lengthen the step until it ends in a point that will do, or beyond one.
 
     Returns:
@@ -107,11 +105,12 @@ def _next_trial(left: Point, right: Point, stuck: bool) -> tuple[Any, bool]:
 
 def _cubic_minimum(left: Point, right: Point, least: Any, most: Any) -> Any:
     """Where the cubic through two points, with their slopes, is least, kept within bounds."""
+    width = abs(right.t - left.t)
+    if width == 0:
+        # a rate of 0 does not get anywhere
+        return least
     if left.t > right.t:
         left, right = right, left
-    width = right.t - left.t
-    if width == 0:
-        return (least + most) / 2.0
     secant = left.slope + right.slope - 3 * (left.loss - right.loss) / (left.t - right.t)
     square = secant**2 - left.slope * right.slope
     if not square >= 0:

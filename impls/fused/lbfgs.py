@@ -104,13 +104,13 @@ class LBFGS(LBFGSBase):
         """Put the direction into the memory, which learns the last move; the slope along it."""
         if state["n_iter"] == 1:
             memory |= {"d": -grad, "old_dirs": [], "old_stps": [], "ro": [], "H_diag": 1}
-            memory["prev_flat_grad"] = grad.clone()
+            memory["prev_flat_grad"] = grad
             return float(torch.dot(grad, memory["d"]))
         self._learn(grad, group["history_size"], memory)
         al = state.setdefault("al", [None] * group["history_size"])
         pairs = len(memory["old_dirs"])
         if not pairs:
-            memory["d"] = -grad * memory["H_diag"]
+            memory["d"] = -grad
             return float(torch.dot(grad, memory["d"]))
         multiples = list(grad.new_empty(pairs).unbind())
         al[:pairs] = multiples

@@ -89,7 +89,7 @@ def _zoom(
             low = 0 if bracket[0].loss <= bracket[1].loss else 1
             continue
         done = _flat_enough(point, start)
-        if not done and point.slope * (bracket[high].t - bracket[low].t) >= 0:
+        if point.slope * (bracket[high].t - bracket[low].t) >= 0:
             bracket[high] = bracket[low]
         bracket[low] = point
         if done:
@@ -113,14 +113,15 @@ def _cubic_minimum(first: Point, second: Point, bounds: tuple[float, float] | No
     left, right = sorted((first, second), key=lambda point: point.t)
     low, high = bounds or (left.t, right.t)
     if left.t == right.t:
-        return (low + high) / 2.0
+        # with a rate of 0
+        return low
     bend = left.slope + right.slope - 3.0 * (left.loss - right.loss) / (left.t - right.t)
     square = bend * bend - left.slope * right.slope
     # also where the losses are no numbers
     if not square >= 0.0:
         return (low + high) / 2.0
     root = math.sqrt(square)
-    width = right.slope - left.slope + 2.0 * root
-    if width == 0.0:
-        return (low + high) / 2.0
-    return min(max(right.t - (right.t - left.t) * ((right.slope + root - bend) / width), low), high)
+    width, shift = right.slope - left.slope + 2.0 * root, right.slope + root - bend
+    # straight from one to the other it is lowest beyond an end
+    share = shift / width if width else math.copysign(math.inf, shift)
+    return min(max(right.t - (right.t - left.t) * share, low), high)

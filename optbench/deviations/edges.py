@@ -298,7 +298,7 @@ assert "strong_wolfe" in str(refused)
 The documentation of line_search_fn names two values, and the constructor checks lr. Without a history the
 second iteration takes a pair out of an empty list.
 """,
-        cases=("line_search_fn", "history_size"),
+        cases=("line_search_fn=armijo", "history_size=0"),
     ),
     Deviation(
         "D-087",
@@ -394,5 +394,31 @@ the first parameter, and asks for it first of all.
 """,
         cases=("an_empty_group",),
         upstream="pytorch#191666",
+    ),
+    Deviation(
+        "D-108",
+        "lbfgs",
+        "opt.errors",
+        "torch-forloop",
+        "LBFGS with a line search and a rate of 0 raises ZeroDivisionError in its second step",
+        "the parameters stay where they are, as without a line search",
+        """\
+import torch
+p = torch.ones(1, requires_grad=True)
+p.grad = torch.tensor([2.0])
+optimizer = torch.optim.LBFGS([p], lr=0.0, line_search_fn="strong_wolfe")
+optimizer.step(lambda: 1.0)
+try: optimizer.step(lambda: 1.0)
+except ZeroDivisionError as error: refused = error
+assert "division by zero" in str(refused)
+""",
+        effect="raises",
+        says="ZeroDivisionError",
+        proof="""\
+A rate of 0 is legal, and schedules that warm up begin with it. The search begins at t = 0, which is where the start
+is, and interpolates between the two: it divides by their distance. The first step's t is a tensor, whose division
+gives NaN and is looked after; later ones are Python's numbers.
+""",
+        cases=("lr=0",),
     ),
 )

@@ -30,14 +30,28 @@ _NEAR = 1e-6
 # Of a rate in a tensor of single precision all digits of double have to be left after few multiplications.
 _EXACT = 1e-11
 _START = (-1.25, 1.0, 0.5, -0.75, 2.125, 0.0625)
+_WOLFE: dict[str, Any] = {"line_search_fn": "strong_wolfe", "max_iter": 1, "max_eval": 60}
 # A wave further the function is as steep as at the start, and lower by less than Wolfe asks. From one side of an even
-# bowl to the other it is the same to the last bit.
-_EDGES: dict[str, dict[str, Any]] = {
-    "a wave further": {"line_search_fn": "strong_wolfe", "lr": 1 / (0.2 * math.pi + 5e-6), "max_iter": 8},
-    "a dip": {"line_search_fn": "strong_wolfe", "max_iter": 1, "max_eval": 40},
-    "to and fro": {"lr": 2.0, "tolerance_change": 0.0, "max_iter": 8},
-    "a rate in a tensor": {"line_search_fn": "strong_wolfe", "lr": AsTensor(8.0), "max_iter": 1, "max_eval": 40},
-}
+# bowl to the other it is the same to the last bit, and in bowls whose numbers are powers of two, or on a straight line,
+# a tolerance is met to the last bit.
+_EDGES: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("a wave further", {"line_search_fn": "strong_wolfe", "lr": 1 / (0.2 * math.pi + 5e-6), "max_iter": 8}),
+    ("a dip", {"line_search_fn": "strong_wolfe", "max_iter": 1, "max_eval": 40}),
+    ("a stair", {**_WOLFE, "lr": 0.1}),
+    ("a level", _WOLFE),
+    *(("a ledge", {**_WOLFE, "max_eval": most}) for most in (60, 2)),
+    ("straight", {**_WOLFE, "lr": 0.125, "max_eval": 5}),
+    *(("a kink", {**_WOLFE, "lr": lr, "tolerance_change": change}) for lr, change in ((0.1, 1e-9), (1, 1e-2))),
+    ("to and fro", {"lr": 2.0, "tolerance_change": 0.0, "max_iter": 8}),
+    ("to and fro", {**_WOLFE, "lr": 2.0, "max_eval": 1}),
+    ("to and fro", {"lr": 1, "tolerance_change": 0.0, "tolerance_grad": 0.0, "max_iter": 8}),
+    ("to and fro", {"lr": 1, "tolerance_change": 0.25, "max_iter": 8}),
+    ("a deep bowl", {"lr": 0.125, "tolerance_change": 0.125, "max_iter": 8}),
+    ("a shallow bowl", {"lr": math.sqrt(2.0**30 * 1.0003e-10), "tolerance_change": 0.0, "max_iter": 2}),
+    ("a hill", {"max_iter": 8}),
+    ("valley", {"max_iter": 0}),
+    ("a rate in a tensor", {"line_search_fn": "strong_wolfe", "lr": AsTensor(8.0), "max_iter": 1, "max_eval": 40}),
+)
 _SWELL = tuple(f"swell {number}" for number in range(12))
 _WALL = tuple(f"wall {number}" for number in range(8))
 # Without a line search nothing keeps it from running away, where rounding decides.
@@ -48,7 +62,7 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     if not subject.closure or "float64" not in scope.dtypes:
         return
     factors: dict[str, Any] = {
-        "function": tuple(name for name in _FUNCTIONS if name not in (*_EDGES, *_SWELL, *_WALL)),
+        "function": tuple(_EVERYWHERE),
         "line_search_fn": ("strong_wolfe", None),
         "lr": (1, 8.0, 0.01, 0.1),
         "max_iter": (8, 4, 1),
@@ -65,7 +79,7 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
         options = {"line_search_fn": "strong_wolfe", "lr": (1, 8.0)[number % 2], "max_iter": 2, "max_eval": 60}
         if options.keys() <= subject.defaults.keys():
             yield scope.case(subject, options, "float64", variant=function, steps=_STEPS)
-    for function, options in _EDGES.items():
+    for function, options in _EDGES:
         if options.keys() <= subject.defaults.keys():
             yield scope.case(subject, options, "float64", variant=function, steps=_STEPS)
 
@@ -170,7 +184,27 @@ def _dip(way: Tensor) -> Tensor:
     return -way * (-50 * way).exp() - 5e-6 * (-(((way - 0.33) / 0.2) ** 2)).exp() - 1e-6 * way
 
 
-_FUNCTIONS: dict[str, Callable[[Any], Tensor]] = {
+def _level(way: Tensor) -> Tensor:
+    """Steep at first and nearly level soon."""
+    return -way * (-50 * way).exp() - 1e-6 * way
+
+
+def _ledge(way: Tensor) -> Tensor:
+    """Nearly level soon, lower than the start and too high by Wolfe's rule, up to a wall."""
+    return _level(way) - 9e-6 * way + 1000 * (way - 0.9).clamp(min=0.0) ** 2
+
+
+def _kink(way: Tensor) -> Tensor:
+    """Down to a place where the slope turns at once, so that none is flat enough."""
+    return 1000 * (0.01 * way**2 - way + 1.5 * (way - 2).clamp(min=0.0))
+
+
+def _stair(way: Tensor) -> Tensor:
+    """Down, up a stair at a half, and down as before: a trial is higher than the one before it, and not too high."""
+    return 0.03 * way**2 - way + 0.901 * ((way - 0.5) / 0.03).sigmoid()
+
+
+_EVERYWHERE: dict[str, Callable[[Any], Tensor]] = {
     "valley": _rosenbrock,
     "two wells": lambda x: ((x**2 - 1) ** 2 + 0.1 * x).sum(),
     "flat": lambda x: (x**4).sum(),
@@ -178,11 +212,30 @@ _FUNCTIONS: dict[str, Callable[[Any], Tensor]] = {
     "slope": lambda x: (x.exp() - 1.5 * x).sum(),
     "far": lambda x: (1 + (x - 3) ** 2).sqrt().sum(),
     "edge": lambda x: (x.abs() ** 1.3).sum() + 0.1 * (x**2).sum(),
-    "a wave further": lambda x: _wave(x[0] - _START[0]),
-    "a dip": lambda x: _dip(x[0] - _START[0]),
-    "to and fro": lambda x: (x[0] - _START[0] + 0.5) ** 2 / 2,
-    "a rate in a tensor": _rosenbrock,
     "steep": lambda x: (50 * x**2 + x**3).sum(),
+}
+
+
+def _along(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """Of the way from the start along the first axis."""
+    return lambda x: function(x[0] - _START[0])
+
+
+_FUNCTIONS: dict[str, Callable[[Any], Tensor]] = {
+    **_EVERYWHERE,
+    "a wave further": _along(_wave),
+    "a dip": _along(_dip),
+    "a stair": _along(_stair),
+    "a level": _along(_level),
+    "a ledge": _along(_ledge),
+    "a kink": _along(_kink),
+    "straight": _along(lambda way: -way),
+    "to and fro": _along(lambda way: (way + 0.5) ** 2 / 2),
+    "a deep bowl": _along(lambda way: 32 * (way + 0.5) ** 2),
+    # Its first pair has just the curvature that is asked of it; on the hill the first has none.
+    "a shallow bowl": _along(lambda way: (way + 1) ** 2 / 2**11),
+    "a hill": _along(lambda way: (way + 0.5).cos()),
+    "a rate in a tensor": _rosenbrock,
     **{name: _swell(number) for number, name in enumerate(_SWELL)},
     **{name: _wall(number) for number, name in enumerate(_WALL)},
 }

@@ -23,6 +23,7 @@ LAW = Law(
 
 
 _NO_CLOSURE = "a step without a closure"
+_APPENDED = "a step of a group that was appended"
 _DIFFERENTIABLE_GROUP = "a differentiable group without autograd"
 # What a step refuses that the constructor lets pass, as in torch: the options, the error, and what it names.
 _STEPPING: dict[str, dict[str, tuple[dict[str, Any], type[Exception], str]]] = {
@@ -45,7 +46,7 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
         yield scope.case(subject, {}, scope.dtypes[0], shapes="pair", variant=variant)
     for variant in _TOGETHER if subject.name in _ADAMS else ():
         yield scope.case(subject, {}, scope.dtypes[0], shapes="pair", variant=variant)
-    stepping = (*_STEPPING.get(subject.name, ()), *((_NO_CLOSURE,) if subject.closure else ()))
+    stepping = (*_STEPPING.get(subject.name, ()), *((_NO_CLOSURE, _APPENDED) if subject.closure else ()))
     more = (_DIFFERENTIABLE_GROUP,) if subject.differentiable else ()
     for variant in (*_CONSTRUCTING, *_LOADING, *stepping, *more):
         yield scope.case(subject, subject.fullest, scope.dtypes[0], shapes="pair", variant=variant)
@@ -72,6 +73,10 @@ def check(trial: Trial) -> None:
     elif variant == _NO_CLOSURE:
         trial.checker.raises(variant, TypeError, run.optimizer.step, "closure")
         _still_usable(trial, run)
+    elif variant == _APPENDED:
+        groups = run.optimizer.param_groups
+        groups.append({**groups[0], "params": []})
+        trial.checker.raises(variant, AssertionError, lambda: run.step(0), "param_group")
     elif variant == _DIFFERENTIABLE_GROUP:
         _differentiable_group(trial, run)
     elif variant in _STEPPING.get(trial.subject.name, ()):
@@ -94,11 +99,12 @@ def _illegal(trial: Trial, run: Run, illegal: Illegal) -> None:
 
 
 def _taken(trial: Trial, run: Run, options: Mapping[str, Any]) -> None:
-    """What is just legal is taken, and a step with it goes through."""
+    """What is just legal is taken, and steps with it go through, from a state that one of them made too."""
 
     def take() -> None:
         run.optimizer = trial.build(run.params, options)
-        run.step(0)
+        for k in range(2):
+            run.step(k)
 
     trial.checker.passes("what is just legal is taken", take)
 

@@ -184,11 +184,28 @@ def _empty_group(trial: Trial) -> None:
     trial.checker.same("parameters of an empty group", run.optimizer.param_groups[0]["params"], [],
                        shown=f"{trial.name(run.optimizer)}.param_groups[0]['params'] == []")  # fmt: skip
     trial.advance(run.optimizer)
+    if trial.subject.closure:
+        _evaluated(trial, run.optimizer)
     run.optimizer.param_groups[0]["params"].extend(run.params)
     run.step(0)
     plain.step(0)
     for i, (actual, expected) in enumerate(zip(run.params, plain.params, strict=True)):
         trial.checker.equal(f"parameter {i}, put into an empty group", actual, expected)
+
+
+def _evaluated(trial: Trial, optimizer: Any) -> None:
+    """Without a parameter a step is one call of the closure, with gradients enabled."""
+    import torch
+
+    calls: list[bool] = []
+
+    def closure() -> torch.Tensor:
+        calls.append(torch.is_grad_enabled())
+        return torch.ones(())
+
+    with torch.no_grad():
+        optimizer.step(closure)
+    trial.checker.same("calls of an empty group's closure, and whether gradients are enabled in them", calls, [True])
 
 
 def _served(trial: Trial) -> None:

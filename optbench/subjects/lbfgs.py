@@ -58,7 +58,7 @@ x = x + t*d, with t from a strong-Wolfe line search if line_search_fn""",
         Illegal({"line_search_fn": "armijo"}, "ValueError", "armijo"),
         Illegal({"history_size": 0}, "ValueError", "0"),
     ),
-    edges=({"lr": 0.0}, {"history_size": 1}),
+    edges=({"lr": 0.0}, {"lr": 0.0, "line_search_fn": "strong_wolfe"}, {"history_size": 1}, {"max_iter": 0}),
     sees="all",
     base={"max_iter": 2},
     # In float16 the products of whole vectors overflow.

@@ -17,7 +17,7 @@ FUNCTIONS = {
 }
 
 
-def search(function, t=1.0, max_trials=25, tolerance_change=1e-9):
+def search(function, t=1.0, max_trials=25, length=1.0):
     """The point found, the number of evaluations reported, and all step sizes tried."""
     tried = []
 
@@ -30,7 +30,7 @@ def search(function, t=1.0, max_trials=25, tolerance_change=1e-9):
         return evaluate(t)
 
     start = evaluate(0)
-    found = strong_wolfe(counted, start, t, torch.tensor(1.0), max_trials, tolerance_change)
+    found = strong_wolfe(counted, start, t, torch.tensor(length), max_trials)
     return start, *found, tried
 
 
@@ -58,7 +58,7 @@ def test_a_direction_that_does_not_help_ends_where_it_began():
 
 
 def test_a_small_bracket_ends_the_search():
-    *_, coarse = search(lambda t: (abs(t), 1.0 if t else -1.0), tolerance_change=0.3)
+    *_, coarse = search(lambda t: (abs(t), 1.0 if t else -1.0), length=1e-6)
     *_, fine = search(lambda t: (abs(t), 1.0 if t else -1.0))
     assert len(coarse) < len(fine)
 
