@@ -179,8 +179,10 @@ class Journal:
         """Let the methods of an object write down that they are called."""
         cls = type(made)
         methods = {name: _watched(self, cls, name) for name in self.calls.get(word, ()) if hasattr(cls, name)}
-        if methods:
-            methods["__reduce_ex__"] = _reduced(cls)
+        # A copy may have this from what it is a copy of.
+        if methods and "__class__" not in vars(cls):
+            # Who asks, and who copies or pickles it, meets its own class.
+            methods |= {"__class__": property(lambda self: cls), "__reduce_ex__": _reduced(cls)}
             made.__class__ = type(cls.__name__, (cls,), {**methods, "__module__": cls.__module__})
 
     def called(self, cls: type[Any], method: str, made: Any, args: tuple[Any, ...], given: dict[str, Any]) -> Any:

@@ -91,6 +91,9 @@ def look(task: Task, larger: Case, implementation: Implementation | None = None)
     from optbench.failures import diagnosis, script
 
     result, trial = attempt(task, implementation, script.listen)
+    if result.verdict == "error":
+        # Listening may itself be what raises, in a class that asks what class it is.
+        result = attempt(task, implementation)[0]
     trials = [trial] if larger == task.case else [trial, attempt(replace(task, case=larger), implementation)[1]]
     found = {**(result.finding or {}), "likely": diagnosis.likely(task.law, trials)}
     return {**found, "message": result.message, "script": script.written(trial)}

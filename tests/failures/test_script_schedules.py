@@ -184,6 +184,11 @@ class Divides(Right):
         super().step(*args)
 
 
+class AsksItsClass(First):
+    def step(self, *args):
+        super(self.__class__, self).step(*args)
+
+
 class RightPlateau(ReduceLROnPlateau):
     pass
 
@@ -282,6 +287,12 @@ def test_scripts_about_metrics_and_momenta(folder: Path, name: str, law: str, su
     right = "RightPlateau" if name == "Early" else "RightCycle"
     assert says in text and script.fails(text)
     assert passes(text.replace(f"from planted import {name}", f"from planted import {right} as {name}"))
+
+
+def test_listening_is_no_failure_of_a_class_that_asks_what_class_it_is(folder: Path) -> None:
+    result = shown(f"{folder}/planted.py:AsksItsClass", "sch.groups", "steplr", "many")
+    assert result.finding is not None and "lr of group 1" in result.finding["message"]
+    assert script.fails(script.of(result))
 
 
 class _Forgets(reference.LambdaLR):
