@@ -136,7 +136,8 @@ def _entries(
 
 def _presence(what: str, actual: Entry, place: Place | None, some: Place | None) -> Claim | None:
     """An entry of a state that is there on one side only; `place` is where it is, None: it should be."""
-    param = getattr(actual.of, "places", {}).get(actual.name.rpartition(" of ")[2])
+    places = getattr(actual.of, "places", {})
+    param = places.get(actual.name.rpartition(" of ")[2], places.get(""))
     if some is None or some.kind != "state" or some.path or param is None:
         return None
     wrong = replace(param, kind="state", key=some.key)

@@ -70,7 +70,7 @@ def _same_state(trial: Trial, run: Run, twin: Run, where: str) -> None:
     changed = nested.difference(mine, its)
     trial.checker.true(f"{where}, groups", not changed, changed, _same_groups(trial, twin, run, changed))
     for i in range(len(run.params)):
-        loaded, kept = (dict(nested.leaves(each.optimizer.state.get(each.params[i], {}))) for each in (twin, run))
+        loaded, kept = (trial.entries(each.optimizer, each.params[i]) for each in (twin, run))
         trial.checker.alike(f"{where}, state of parameter {i}", loaded, kept)
         for name in (each for each in kept if hasattr(kept[each], "stride") and each in loaded):
             form = [(value.device, value.stride()) for value in (loaded[name], kept[name])]

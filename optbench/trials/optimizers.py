@@ -219,6 +219,17 @@ class Trial(TrialBase):
         make, text = copies[way]
         return make() if self.tape is None else self.tape.copy(make, optimizer, text)
 
+    def entries(self, optimizer: Any, param: Tensor) -> dict[str, Any]:
+        """What is in the state of a parameter, by its place there."""
+        state = optimizer.state.get(param, {})
+        found = Held(nested.leaves(state))
+        if self.tape is not None:
+            place = of_param(self.tape, optimizer, param)
+            places = {f"[{key!r}]{path}": replace(place, kind="state", key=key, path=path)
+                      for key, entry in state.items() for path, _ in nested.leaves(entry)}  # fmt: skip
+            self.tape.hold(found, {"": place, **places})
+        return found
+
     def name(self, thing: Any) -> str:
         """What stands for an optimizer, a parameter, a list of them or what was named in the `shown` of a fact."""
         return "" if self.tape is None else self.tape.name(thing)

@@ -93,6 +93,27 @@ class Halves(Right):
             entry["momentum_buffer"] = entry["momentum_buffer"].half().float()
 
 
+class Counted(Right):
+    @torch.no_grad()
+    def step(self, closure=None):
+        super().step(closure)
+        for p in self.param_groups[0]["params"]:
+            self.state[p]["count"] = self.state[p].get("count", 0) + 1
+
+
+class Forgets(Counted):
+    def load_state_dict(self, saved):
+        super().load_state_dict(saved)
+        for entry in self.state.values():
+            entry["count"] = 1
+
+
+class Drops(Right):
+    def load_state_dict(self, saved):
+        super().load_state_dict(saved)
+        self.state.clear()
+
+
 class Shares(Right):
     def load_state_dict(self, saved):
         torch.optim.Optimizer.load_state_dict(self, saved)
@@ -275,6 +296,8 @@ def shown(folder: Path, name: str, law: str, case: Case) -> Result:
         ("Hidden", "opt.round_trip", "copy.deepcopy(optimizer_2)", {"variant": "deepcopy", "steps": 4}),
         ("Hidden", "opt.round_trip", "pickle.loads(pickle.dumps(", {"variant": "pickle", "steps": 4}),
         ("Halves", "opt.round_trip", ".load_state_dict(copy.deepcopy(saved", {"variant": "torch.save", "steps": 2}),
+        ("Forgets", "opt.round_trip", '["count"], optimizer_2.state[', {"variant": "torch.save", "steps": 3}),
+        ("Drops", "opt.round_trip", '"momentum_buffer" in optimizer.state.get(', {"variant": "torch.save", "steps": 2}),
         ("Shares", "opt.snapshot", ".data_ptr() !=", {"variant": "loaded", "steps": 3}),
         ("Writes", "opt.snapshot", "kept_2 = copy.deepcopy(kept)", {"variant": "loaded", "steps": 3}),
         ("Copies", "opt.snapshot", '] is optimizer.state[params[0]]["mom', {"variant": "returned", "steps": 2}),
@@ -314,7 +337,8 @@ def test_a_script_fails_for_what_is_broken_and_passes_for_what_is_right(
     text = script.whole(result)
     assert says in text and "import optbench" not in text and "@" not in text, text
     assert script.fails(text) and len(text.splitlines()) < 40
-    right = text.replace(f"from broken import {name}", f"from broken import Right as {name}")
+    honest = "Counted" if name == "Forgets" else "Right"
+    right = text.replace(f"from broken import {name}", f"from broken import {honest} as {name}")
     exec(compile(right, "script", "exec"), {})
 
 
