@@ -30,7 +30,7 @@ MUTANTS = [
     ("sgd", "foreach", "sgd/foreach/fourth-digit@_sgd:1-group['dampening']=>1.00048828125-group['dampening']"),
     ("sgd", "foreach", "sgd/foreach/dead-option@_sgd:ifgroup['maximize']:"),
     ("sgd", "reference", "sgd/reference/dead-check@SGD.__init__:ifvalue<0.0:"),
-    ("steplr", "reference", "lr_scheduler._base/reference/wrong-group@Schedule._closed:self.base_lrs[index]"),
+    ("constantlr", "reference", "lr_scheduler._base/reference/wrong-group@Schedule._closed:self.base_lrs[index]"),
     ("sgd", "reference", "sgd/reference/stale-state@SGD._entries:"),
     ("sgd", "reference", "sgd/reference/shared-storage@load_state_dict"),
     ("sgd", "reference", "sgd/reference/wrong-dtype@param"),

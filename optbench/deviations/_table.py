@@ -17,6 +17,7 @@ from .dropin import ROWS as DROP_IN
 from .edges import ROWS as EDGES
 from .math import ROWS as MATH
 from .optimizers import ROWS as OPTIMIZERS
+from .resuming import ROWS as RESUMING
 from .schedulers import ROWS as SCHEDULERS
 from .state import ROWS as STATE
 
@@ -27,6 +28,7 @@ _ROWS: tuple[Deviation, ...] = (
     *OPTIMIZERS,
     *AVERAGES,
     *SCHEDULERS,
+    *RESUMING,
     *STATE,
     *MATH,
     *DROP_IN,

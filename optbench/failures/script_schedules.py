@@ -114,4 +114,5 @@ FUNCTIONS: dict[str, Any] = {
     "Constant": lambda value: f"lambda epoch: {value.value!r}",
     "Inverse": lambda value: "lambda epoch: 1.0 / (1.0 + epoch)",
     "Builtin": lambda value: "math.exp2",
+    "Table": lambda value: f"lambda epoch: {value.factors!r}[min(int(epoch), {len(value.factors) - 1})]",
 }

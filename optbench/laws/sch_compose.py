@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from optbench.case import Case
 from optbench.law import Law, Scope
 from optbench.subjects import Subject
-from optbench.subjects._schedule import Part
+from optbench.subjects._schedule import Part, Power
 
 if TYPE_CHECKING:
     from optbench.registry import Implementation
@@ -47,6 +47,9 @@ _SCALING = Part(
     "chainedscheduler",
     {"schedulers": (Part("constantlr", {"factor": 0.5}), Part("chainedscheduler", {"schedulers": (_A, _C)}))},
 )
+# What is absolute writes over what stands there.
+_LAMBDA = Part("lambdalr", {"lr_lambda": Power(0.8)})
+_ABSOLUTE = Part("chainedscheduler", {"schedulers": (_LAMBDA,)})
 
 
 Pair = tuple[Part, Part | None]
@@ -73,6 +76,8 @@ _NESTED: dict[str, dict[str, Pair]] = {
         "four": (_FOUR, None),
         "chained second, scaling": (_sequence(_A, _SCALING, at=(3,)), None),
         "one cycle last": (_sequence(_A, _B, Part("onecyclelr", {"max_lr": 1.0, "total_steps": 20}), at=(2, 5)), None),
+        "chained second, absolute": (_sequence(_A, _ABSOLUTE, at=(3,)), None),
+        "absolute alone": (_sequence(_A, _LAMBDA, at=(3,)), None),
         "four in a chain": (Part("chainedscheduler", {"schedulers": (_FOUR,)}), _FOUR),
     },
     "chainedscheduler": {
@@ -86,6 +91,7 @@ _NESTED: dict[str, dict[str, Pair]] = {
         ),
         "nested alone": (Part("chainedscheduler", {"schedulers": (_CHAIN,)}), _CHAIN),
         "chained second": (_sequence(_A, _SCALING, at=(3,)), None),
+        "absolute first": (_ABSOLUTE, None),
     },
 }
 # Its factor at epoch 0 is 1, so that even those that scale what stands begin where they would alone.

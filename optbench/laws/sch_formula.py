@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from collections.abc import Iterable, Sequence
@@ -49,6 +50,8 @@ _ROUNDED: dict[str, tuple[dict[str, Any], ...]] = {
     "cycliclr": tuple({"step_size_up": up, "step_size_down": down} for up, down in ((7, 18), (15, 7), (2, 47))),
 }
 _TOLD = "it is told an epoch"
+_OWN = "a subclass of the user's"
+_CALLS = "calls of its function"
 _NEAR = (0, 1, 298, 299, 300, 301, 399, 400, 698, 699, 700, 998, 999, 1000, 1001, 1199, 1200, 1999, 2000, 2001)
 
 
@@ -81,7 +84,12 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     for options in _ROUNDED.get(subject.name, ()):
         yield scope.case(subject, options, scope.dtypes[0], variant="a share that is rounded")
     if subject.name in _TAKE_AN_EPOCH:
-        yield scope.case(subject, {}, scope.dtypes[0], variant=_TOLD)
+        for chosen in ({}, subject.fullest):
+            yield scope.case(subject, chosen, scope.dtypes[0], variant=_TOLD)
+    if "lr_lambda" in subject.defaults:
+        yield scope.case(subject, {}, scope.dtypes[0], variant=_CALLS)
+    if subject.name == "multiplicativelr":
+        yield scope.case(subject, {}, scope.dtypes[0], variant=_OWN)
     if subject.name in _LONG and set(_LONG[subject.name]) <= set(subject.defaults):
         for moment in combined["moment"]:
             if scope.suite == "full" or moment == BY_EPOCH:
@@ -95,12 +103,12 @@ def space(subject: Subject, scope: Scope) -> Space:
 
 
 def check(trial: Trial) -> None:
+    if trial.case.variant in (_OWN, _CALLS):
+        (_own if trial.case.variant == _OWN else _calls)(trial)
+        return
     run = trial.run()
     if trial.case.variant == _TOLD and run.jumps:
-        # One more step, to whatever rate: the epoch counts from there.
-        run.goto(5)
-        trial.checker.same("last_epoch after step(5)", run.scheduler.last_epoch, 5,
-                           shown="scheduler.last_epoch == 5")  # fmt: skip
+        _one_more(trial, run)
         return
     long = trial.case.variant == _LONG_WAY
     last = trial.last(_NEAR[-1] if long else min(3 * trial.horizon(), _LONGEST))
@@ -118,8 +126,6 @@ def check(trial: Trial) -> None:
         trial.follow("step by step", run, epoch, epoch)
         _within(trial, run, epoch)
     told_ahead(trial, run, range(last + 1))
-    if trial.subject.name == "multiplicativelr" and not trial.implementation.target:
-        _one_more(trial)
     if trial.subject.name == "cycliclr" and not trial.implementation.target:
         theirs = trial.build(trial.optimizer(), implementation=trial.plain_torch)
         mine = trial.run().scheduler
@@ -129,14 +135,61 @@ def check(trial: Trial) -> None:
                                shown=f"math.isclose(scheduler.scale_fn({x}), {wanted!r}, rel_tol=1e-12)")  # fmt: skip
 
 
-def _one_more(trial: Trial) -> None:
-    """Where a rate comes from the one before, step(epoch) is one more step, to that epoch."""
+def _calls(trial: Trial) -> None:
+    """A user's function, which may take its time, is called for a group and an epoch once."""
+    from optbench.trials.schedulers import Run
+
+    seen: list[float] = []
+
+    def factor(epoch: float) -> float:
+        seen.append(epoch)
+        return 0.9
+
+    optimizer = trial.optimizer()
+    run = Run(trial, optimizer, trial.build(optimizer, {"lr_lambda": factor}))
+    for epoch in range(2 * _THERE):
+        if epoch:
+            run.step(epoch)
+        most = len(optimizer.param_groups)
+        trial.checker.true(f"calls at epoch {epoch}", len(seen) <= most, f"{len(seen)} calls for {most} groups")
+        seen.clear()
+
+
+def _own(trial: Trial) -> None:
+    """Whoever writes a schedule as for torch supplies get_lr, and no more."""
+    from optbench.trials.base import Unsupported
+    from optbench.trials.schedulers import Run
+
+    if trial.implementation.target:
+        raise Unsupported("a base for schedules of the user's is asked of our tiers")
+    base: Any = trial.implementation.load("LRScheduler", "lr_scheduler")
+    factor = trial.full()["lr_lambda"]
+
+    class Own(base):  # type: ignore[misc]
+        def get_lr(self) -> list[float]:
+            by = factor(self.last_epoch) if self.last_epoch else 1.0
+            return [group["lr"] * by for group in self.optimizer.param_groups]
+
+    optimizer = trial.optimizer()
+    run = Run(trial, optimizer, Own(optimizer))
+    trial.follow(_OWN, run, 0, _THERE)
+
+
+def _one_more(trial: Trial, run: Run) -> None:
+    """Where a rate comes from the one before, step(epoch) is one more step: to that epoch from the one before it."""
     from optbench.trials.schedulers import LRS
 
-    run, full = trial.run(), trial.full()
-    run.goto(_THERE)
-    expected = [lr * formulas.of_group(full, i)["lr_lambda"](_THERE) for i, lr in enumerate(LRS)]
-    trial.judge("step(epoch)", run, _THERE, expected)
+    full = trial.full()
+    for steps, last in itertools.product(range(3), range(1, _THERE + 3)):
+        run = trial.run()
+        for epoch in range(1, steps + 1):
+            run.step(epoch)
+        standing = run.lrs
+        run.goto(last)
+        expected = [formulas.onwards(trial.subject.name, formulas.of_group(full, i), LRS[i], lr, last - 1, last)
+                    for i, lr in enumerate(standing)]  # fmt: skip
+        trial.judge(f"step({last}) after {steps} steps", run, last, expected)
+        trial.checker.same(f"last_epoch after step({last})", run.scheduler.last_epoch, last)
 
 
 def _within(trial: Trial, run: Run, epoch: int) -> None:
@@ -194,6 +247,9 @@ def told_ahead(trial: Trial, run: Run, epochs: Iterable[int]) -> None:
         return
     before = run.lrs
     for epoch in epochs:
+        trial.judge_told(run.scheduler.lr_at(epoch), epoch, trial.expected(epoch))
+        # The list is the caller's, and nobody else's.
+        trial.tell(f"scheduler.lr_at({epoch}).clear()", run.scheduler.lr_at(epoch).clear)
         trial.judge_told(run.scheduler.lr_at(epoch), epoch, trial.expected(epoch))
     trial.checker.same("rates after asking for others", run.lrs, before,
                        shown=f"scheduler.lr_at(1)\n[group['lr'] for group in optimizer.param_groups] == {before}"

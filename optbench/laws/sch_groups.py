@@ -28,6 +28,7 @@ LAW = Law(
 _LATE = "group joins late"
 _RESUMED = "group joins late, resumed"
 _ALONE = "group joins late, one was there"
+_BETWEEN = "group joins between saving and loading"
 _LISTED = "group joins lists"
 _CALLERS = "lists that the caller goes on with"
 _OWN = "group joins late with bounds of its own"
@@ -58,7 +59,7 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     still = [{"max_lr": 0.0}] if subject.name == "onecyclelr" else []
     for options in ({}, *cycled, *still):
         yield scope.case(subject, options, scope.dtypes[0], variant=_LATE)
-    for variant in (_RESUMED, _ALONE):
+    for variant in (_RESUMED, _ALONE, _BETWEEN):
         yield scope.case(subject, {}, scope.dtypes[0], variant=variant)
     if subject.name in _BOUNDS:
         each = {option.name: next(value for value in option.values if isinstance(value, Each))
@@ -80,7 +81,7 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
 
 
 def check(trial: Trial) -> None:
-    if trial.case.variant in (_LATE, _RESUMED, _ALONE, _OWN):
+    if trial.case.variant in (_LATE, _RESUMED, _ALONE, _OWN, _BETWEEN):
         for joins in range(4):
             _late(trial, joins)
         return
@@ -149,7 +150,10 @@ def _late(trial: Trial, joins: int) -> None:
     run = trial.run(lrs=lrs)
     for epoch in range(1, joins + 1):
         run.step(epoch)
-    _join(trial, run, own)
+    if trial.case.variant == _BETWEEN:
+        run = _between(trial, run)
+    else:
+        _join(trial, run, own)
     full = formulas.of_group(trial.full(), 0) | {name: value for name, value in own.items() if name != "min_lr"}
     for epoch in range(joins + 1, trial.last(_EPOCHS) + 1):
         run.step(epoch)
@@ -237,6 +241,16 @@ def _resume(trial: Trial, run: Run) -> Run:
     saved = run.saved()
     again = trial.run(lrs=[*trial.expected(0), _LATE_LR])
     again.optimizer.load_state_dict(saved[0])
+    again.scheduler.load_state_dict(saved[1])
+    return again
+
+
+def _between(trial: Trial, run: Run) -> Run:
+    """In an optimizer that gets the group before the scheduler's state is loaded, which knows nothing of it."""
+    saved = run.saved()
+    again = trial.run()
+    again.optimizer.load_state_dict(saved[0])
+    _join(trial, again)
     again.scheduler.load_state_dict(saved[1])
     return again
 

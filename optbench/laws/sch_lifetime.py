@@ -83,7 +83,11 @@ def _quietly(trial: Trial) -> None:
     run = trial.run()
     other = trial.run() if trial.case.variant == _QUIET[3] else None
     if other:
+        watched = run.optimizer.step
         other = Run(trial, run.optimizer, trial.build(run.optimizer))
+        if hasattr(watched, "_wrapped_by_lr_sched"):
+            kept = run.optimizer.step is watched
+            trial.checker.true("a step that is watched is watched once", kept, "it is wrapped anew")
     for epoch in range(1, 4):
         run.step(epoch)
         if other and trial.subject.name != "reducelronplateau":

@@ -69,10 +69,38 @@ def check(trial: Trial) -> None:
     if not (trial.implementation.target or trial.composite or trial.subject.name == "reducelronplateau"):
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
-            trial.tell("told.clear()\nscheduler.get_lr()", scheduler.get_lr)
+            trial.tell("told.clear()", lambda: None)
+            rates = _ask_again(trial, scheduler)
         names = ["get_last_lr" in str(warning.message) for warning in told]
         trial.checker.same("warnings that get_lr() is for step() to call, and get_last_lr() to read", names, [True],
                            shown="['get_last_lr' in str(each.message) for each in told] == [True]")  # fmt: skip
+        # What is told is the caller's.
+        trial.tell("rates.clear()", rates.clear)
+        for _ in range(3):
+            trial.tell("scheduler.get_last_lr().clear()", scheduler.get_last_lr().clear)
+            scheduler.step()
+            _move(trial, optimizer, scheduler.last_epoch)
+        epoch = scheduler.last_epoch
+        if hasattr(scheduler, "lr_at"):
+            trial.judge_told(scheduler.lr_at(epoch), epoch, trial.expected(epoch))
+
+
+def _ask_again(trial: Trial, scheduler: Any) -> list[Any]:
+    """The rates that are told out of turn."""
+    from optbench.trials import formulas
+    from optbench.trials.schedulers import LRS
+
+    name, full, epoch = trial.subject.name, trial.full(), scheduler.last_epoch
+    rates = trial.expected(epoch)
+    told: list[Any] = trial.make("rates", scheduler.get_lr, "scheduler.get_lr()")
+    if not trial.subject.absolute:
+        # From the rate that stands there one step on, to the epoch at which it stands.
+        rates = [formulas.onwards(name, formulas.of_group(full, i), base, rate, epoch - 1, epoch)
+                 for i, (base, rate) in enumerate(zip(LRS, rates, strict=True))]  # fmt: skip
+    for i, (lr, rate) in enumerate(zip(told, rates, strict=True)):
+        trial.checker.near(f"get_lr() of group {i} at epoch {epoch}", float(lr), rate,
+                           shown=f"abs(rates[{i}] - {rate!r}) <= {1e-12 * abs(rate)!r}")  # fmt: skip
+    return told
 
 
 def _named(trial: Trial) -> None:
@@ -98,6 +126,7 @@ def _replaced(trial: Trial) -> None:
     if trial.implementation.target:
         raise Unsupported("whether foreign code watches the optimizer is its own affair")
     run = trial.run()
+    run.optimizer.step()
     trial.tell("optimizer.step = type(optimizer).step.__get__(optimizer)", partial(_replace, run.optimizer))
     run.optimizer.step()
     with warnings.catch_warnings(record=True) as told:

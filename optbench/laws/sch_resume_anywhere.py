@@ -50,8 +50,9 @@ _MOVING: dict[str, Any] = {
     "schedulers": (
         Part("onecyclelr", {"max_lr": 1.0, "total_steps": 8}),
         Part("sequentiallr", {"schedulers": (_CYCLES, _CYCLES), "milestones": (4,)}),
+        Part("chainedscheduler", {"schedulers": (_CYCLES,)}),
     ),
-    "milestones": (5,),
+    "milestones": (5, 11),
 }
 _NESTED: dict[str, Any] = {
     "schedulers": (
@@ -80,6 +81,8 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
         for options in (_MOVING, _NESTED, _GOING_ON):
             for variant in (*_ORDERS, _LAST_EPOCH[0], _TWICE):
                 yield scope.case(subject, options, scope.dtypes[0], variant=variant)
+    if "cycle_momentum" in subject.defaults:
+        yield scope.case(subject, {"cycle_momentum": False}, scope.dtypes[0], variant=_ORDERS[0])
     for variant in by_epoch if subject.name in _BOUNDED else ():
         yield scope.case(subject, _BOUNDED[subject.name], scope.dtypes[0], variant=variant)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from optbench.case import Case
 from optbench.law import Law, Scope
 from optbench.subjects import Subject, load
-from optbench.subjects._schedule import Builtin, Each, Part, Plain, Power, Ramp
+from optbench.subjects._schedule import Builtin, Each, Part, Plain, Power, Ramp, Table
 
 if TYPE_CHECKING:
     from optbench.trials.schedulers import Run, Trial
@@ -46,6 +46,7 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     for option in _FUNCTIONS & subject.defaults.keys():
         for function in (Builtin(), Power(0.8), Plain(Power(0.8))):
             yield scope.case(subject, {option: function}, scope.dtypes[0], variant="state_dict")
+        yield scope.case(subject, {option: Table([0.9, 0.5, 0.75])}, scope.dtypes[0], variant=_SPOILED)
 
 
 def check(trial: Trial) -> None:
@@ -92,6 +93,8 @@ def _other(value: Any) -> Any:
         return tuple(map(_other, value))
     if isinstance(value, Each):
         return Each(tuple(map(_other, value.values)))
+    if isinstance(value, Table):
+        return Table([_other(factor) for factor in value.factors])
     if isinstance(value, (Power, Ramp)):
         return replace(value, **{each.name: _other(getattr(value, each.name)) for each in fields(value)})
     if isinstance(value, bool) or not isinstance(value, (int, float)):

@@ -25,6 +25,9 @@ LAW = Law(
 _BY_HAND, _BEFORE, _CONSTANT = "changed by hand", "changed before it was built", "another"
 _LAST_BY_HAND = "last group changed by hand"
 _FROM_ZERO = "set by hand where it is zero"
+_SMALL, _TENSORS = "changed by hand where it is small", "changed by hand, tensors"
+# Attributes of schedules that tell the rates from which they began.
+_BASES = ("base_lrs in place", "base_lrs")
 _FACTORS, _LAST_ONLY = (0.5, 1.75), (1.0, 1.75)
 # At epoch 1 the rates are zero, and with some of them at epoch 0.
 _ZERO: dict[str, tuple[dict[str, Any], ...]] = {
@@ -42,7 +45,7 @@ _EPOCHS = 12
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     # A plateau's bounds would have to be scaled too.
     options: dict[str, Any] = {} if subject.name == "reducelronplateau" else dict(subject.fullest)
-    for variant in (_BY_HAND, _LAST_BY_HAND):
+    for variant in (_BY_HAND, _LAST_BY_HAND, _TENSORS):
         yield scope.case(subject, options, scope.dtypes[0], variant=variant)
     if subject.name in _SHORT:
         yield scope.case(subject, _SHORT[subject.name], scope.dtypes[0], variant=_BY_HAND)
@@ -54,11 +57,21 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
             yield scope.case(subject, {"total_iters": 0}, scope.dtypes[0], variant=_BEFORE)
     for zero in _ZERO.get(subject.name, ()):
         yield scope.case(subject, zero, scope.dtypes[0], variant=_FROM_ZERO)
-    for name in sorted(_CONSTANTS & subject.defaults.keys()) if options else ():
+    constants = _CONSTANTS & subject.defaults.keys()
+    for name in sorted(constants) if options else ():
         yield scope.case(subject, options, scope.dtypes[0], variant=f"{_CONSTANT} {name}")
+    if constants and options and not subject.absolute:
+        for name in _BASES if subject.name != "reducelronplateau" else ():
+            yield scope.case(subject, options, scope.dtypes[0], variant=f"{_CONSTANT} {name}")
+        if "eta_min" not in subject.defaults:
+            yield scope.case(subject, options, scope.dtypes[0], variant=_SMALL)
 
 
 def check(trial: Trial) -> None:
+    import torch
+
+    from optbench.trials.schedulers import LRS
+
     trial.full()
     if trial.case.variant == _BEFORE:
         _before(trial)
@@ -70,14 +83,16 @@ def check(trial: Trial) -> None:
         _constant(trial, trial.case.variant.removeprefix(f"{_CONSTANT} "))
         return
     last = trial.last(_EPOCHS)
+    lrs = [lr * 2.0**-60 for lr in LRS] if trial.case.variant == _SMALL else LRS
+    tensors = trial.case.variant == _TENSORS
     for k in range(last):
-        run = trial.run()
+        run = trial.run(lrs=[torch.tensor(lr, dtype=torch.float64) for lr in lrs] if tensors else lrs)
         for epoch in range(1, k + 1):
             run.step(epoch)
-        changed = _change(run.optimizer, _FACTORS if trial.case.variant == _BY_HAND else _LAST_ONLY)
+        changed = _change(run.optimizer, _LAST_ONLY if trial.case.variant == _LAST_BY_HAND else _FACTORS)
         for epoch in range(k + 1, last + 1):
             run.step(epoch)
-            trial.judge(f"changed after epoch {k}", run, epoch, _rates(trial, changed, k, epoch))
+            trial.judge(f"changed after epoch {k}", run, epoch, _rates(trial, changed, k, epoch, bases=lrs))
 
 
 def _before(trial: Trial) -> None:
@@ -112,17 +127,24 @@ def _from_zero(trial: Trial) -> None:
 
 def _constant(trial: Trial, name: str) -> None:
     """A user sets an attribute of the scheduler: it goes on from where it stands by what that now says."""
+    from optbench.trials.schedulers import LRS
+
     last, full = trial.last(_EPOCHS), trial.full()
-    other = full[name] * 2 if isinstance(full[name], int) else full[name] / 2
+    bases = [lr * 2 for lr in LRS] if name in _BASES else LRS
+    other = None if name in _BASES else full[name] * 2 if isinstance(full[name], int) else full[name] / 2
     for k in range(1, last):
         run = trial.run()
         for epoch in range(1, k + 1):
             run.step(epoch)
-        setattr(run.scheduler, name, other)
+        if name == _BASES[0]:
+            run.scheduler.base_lrs[:] = bases
+        else:
+            setattr(run.scheduler, name, [*bases] if name in _BASES else other)
         standing = run.lrs
         for epoch in range(k + 1, last + 1):
             run.step(epoch)
-            expected = _rates(trial, standing, k, epoch, {**full, name: other})
+            options = full if name in _BASES else {**full, name: other}
+            expected = _rates(trial, standing, k, epoch, options, bases)
             trial.judge(f"{name} changed after epoch {k}", run, epoch, expected)
 
 
@@ -131,13 +153,14 @@ def _change(optimizer: Any, factors: Sequence[float] = _FACTORS) -> list[float]:
     for group, factor in zip(optimizer.param_groups, factors, strict=True):
         if factor != 1.0:
             group["lr"] = group["lr"] * factor
-    return [group["lr"] for group in optimizer.param_groups]
+    return [float(group["lr"]) for group in optimizer.param_groups]
 
 
 def _rates(
-    trial: Trial, changed: list[float], since: int, epoch: int, options: Mapping[str, Any] | None = None
-) -> list[float]:
-    """What the rates are at an epoch that were changed after an earlier one, or whose schedule was."""
+    trial: Trial, changed: list[float], since: int, epoch: int, options: Mapping[str, Any] | None = None,
+    bases: Sequence[float] = (),
+) -> list[float]:  # fmt: skip
+    """What the rates are at an epoch that were changed after an earlier one, or whose schedule or base was."""
     from optbench.trials.schedulers import LRS
 
     if trial.subject.absolute:
@@ -148,5 +171,5 @@ def _rates(
     full = trial.full() if options is None else options
     return [
         formulas.onwards(trial.subject.name, formulas.of_group(full, i), base, rate, since, epoch)
-        for i, (base, rate) in enumerate(zip(LRS, changed, strict=True))
+        for i, (base, rate) in enumerate(zip(bases or LRS, changed, strict=True))
     ]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from optbench.case import Case
 from optbench.law import Law, Scope
 from optbench.subjects import Subject
+from optbench.subjects._schedule import Part
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,7 +27,8 @@ LAW = Law(
     kind="scheduler",
 )
 
-_FORMS = ("tensor-float64", "tensor-float32", "tensor with a dimension")
+_FORMS = ("tensor-float64", "tensor-float32", "tensor with a dimension", "tensor that requires a gradient")
+_ONE = ("one of two groups", "the other of two groups")
 _RESUMED = "tensor, resumed"
 _CONTINUED = "tensor, resumed by last_epoch"
 _JOINED = "tensor, a group joins late"
@@ -34,10 +36,16 @@ _BOUNDS, _LISTED = "tensor bounds, a group joins late", "tensor bounds in lists"
 # Options that bound a schedule, and may be tensors as well.
 _BOUNDING = ("base_lr", "max_lr", "swa_lr", "base_momentum", "max_momentum")
 _EPOCHS = 6
+# A part that is begun for another has records, too.
+_NESTED: dict[str, Any] = {
+    "schedulers": (Part("linearlr", {}), Part("chainedscheduler", {"schedulers": (Part("steplr", {"step_size": 2}),)})),
+    "milestones": (2,),
+}
 _BETAS = "tensor betas"
 _LR = "optimizer.param_groups[{}]['lr']"
-# Roundings of float32, one a step, near the end of a schedule of these lengths.
-_FLOAT32 = 1e-5
+# One rounding of float32, however many steps there were; one a step where a rate comes from the last one only.
+_FLOAT32, _FLOAT32_EPOCHS = 2.0**-23, 30
+_RECURSIVE = ("multiplicativelr",)
 
 
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
@@ -45,7 +53,10 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
         yield scope.case(subject, {}, scope.dtypes[0], variant=variant)
     if subject.name not in ("reducelronplateau", "chainedscheduler"):
         yield scope.case(subject, {}, scope.dtypes[0], variant=_CONTINUED)
-    yield scope.case(subject, subject.fullest, scope.dtypes[0], variant="one of two groups")
+    for variant in _ONE:
+        yield scope.case(subject, subject.fullest, scope.dtypes[0], variant=variant)
+    if subject.name == "sequentiallr":
+        yield scope.case(subject, _NESTED, scope.dtypes[0], variant=_FORMS[0])
     if any(name in subject.defaults for name in _BOUNDING):
         for variant in (_BOUNDS, _LISTED):
             yield scope.case(subject, {}, scope.dtypes[0], variant=variant)
@@ -119,6 +130,12 @@ def _listed(trial: Trial) -> None:
     trial.follow("tensor bounds", run, 0, trial.last(_EPOCHS))
     _apart(trial, [*((f"{name}[{i}] that was given", f"given[{name!r}][{i}]", each) for name, tensors in given.items()
                      for i, each in enumerate(tensors)), *_held(run)])  # fmt: skip
+    optimizer = trial.optimizer()
+    for group in optimizer.param_groups:
+        group["initial_lr"] = group["lr"]
+    run = Run(trial, optimizer, trial.build(optimizer, {**trial.case.options, **given}, last_epoch=1))
+    _apart(trial, [*((f"{name}[{i}] that was given", f"given[{name!r}][{i}]", each) for name, tensors in given.items()
+                     for i, each in enumerate(tensors)), *_held(run)])  # fmt: skip
     for name, tensors in given.items():
         read = [float(each) for each in tensors]
         trial.checker.same(f"{name} that was given, at the end", read, [full[name]] * count,
@@ -144,8 +161,11 @@ def _rates(trial: Trial) -> None:
     dtype = torch.float32 if trial.case.variant == "tensor-float32" else torch.float64
     shape = (1,) if trial.case.variant == _FORMS[2] else ()
     rates: list[Any] = [torch.full(shape, lr, dtype=dtype, device=trial.case.device) for lr in LRS]
-    if trial.case.variant == "one of two groups":
-        rates[1] = LRS[1]
+    for rate in rates if trial.case.variant == _FORMS[3] else ():
+        rate.requires_grad_()
+    if trial.case.variant in _ONE:
+        other = 1 - _ONE.index(trial.case.variant)
+        rates[other] = LRS[other]
     run = trial.run(lrs=rates)
     begun = _resume(trial, run) if trial.case.variant == _RESUMED else 0
     if trial.case.variant == _CONTINUED:
@@ -154,11 +174,15 @@ def _rates(trial: Trial) -> None:
     trial.keep("held", held, "[group['lr'] for group in optimizer.param_groups]")
     records = _records(trial, run)
     _apart(trial, [*records, *_lrs(run)])
+    for what, where, tensor in records:
+        trial.checker.true(f"{what} is part of no graph", tensor.grad_fn is None, repr(tensor),
+                           f"{where}.grad_fn is None")  # fmt: skip
     kept = [tensor.clone() for *_, tensor in records]
-    for epoch in range(begun, trial.last(_EPOCHS) + 1):
+    for epoch in range(begun, trial.last(_FLOAT32_EPOCHS if dtype is torch.float32 else _EPOCHS) + 1):
         if epoch > begun:
             run.step(epoch)
-        _judge(trial, run, held, epoch, _FLOAT32 if dtype is torch.float32 else 1e-12)
+        roundings = max(1, epoch) if trial.subject.name in _RECURSIVE else 1
+        _judge(trial, run, held, epoch, _FLOAT32 * roundings if dtype is torch.float32 else 1e-12)
     for (what, where, tensor), before in zip(records, kept, strict=True):
         trial.checker.equal(f"{what} at the end", tensor, before, shown=f"float({where}) == {float(before)!r}")
     if trial.case.variant == _JOINED:
@@ -221,9 +245,10 @@ def _judge(trial: Trial, run: Run, held: list[Any], epoch: int, tolerance: float
         if isinstance(held[i], torch.Tensor):
             checker.true(f"lr of group {i} is the same tensor at epoch {epoch}", now is held[i], repr(now),
                          f"{_LR.format(i)} is held[{i}]")  # fmt: skip
-            told_tensor = isinstance(told, torch.Tensor) and told is not now and told.data_ptr() != now.data_ptr()
-            checker.true(f"get_last_lr of group {i} is a tensor of its own at epoch {epoch}", told_tensor, repr(told),
-                         f"scheduler.get_last_lr()[{i}].data_ptr() != {_LR.format(i)}.data_ptr()")  # fmt: skip
+            for where, told in [(where, part.get_last_lr()[i]) for where, part in run.due()]:
+                own = isinstance(told, torch.Tensor) and told is not now and told.data_ptr() != now.data_ptr()
+                checker.true(f"get_last_lr of group {i} is a tensor of its own at epoch {epoch}", own, repr(told),
+                             f"{where}.get_last_lr()[{i}].data_ptr() != {_LR.format(i)}.data_ptr()")  # fmt: skip
         else:
             checker.true(f"lr of group {i} is a float at epoch {epoch}", type(now) is float, repr(type(now)),
                          f"type({_LR.format(i)}) is float")  # fmt: skip

@@ -65,6 +65,19 @@ class Inverse:
         return "inverse"
 
 
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Factors in a list, which a state_dict has, of which the last one stays."""
+
+    factors: list[float]
+
+    def __call__(self, epoch: float) -> float:
+        return self.factors[min(int(epoch), len(self.factors) - 1)]
+
+    def __str__(self) -> str:
+        return "table:" + ":".join(f"{factor:g}" for factor in self.factors)
+
+
 @dataclass(frozen=True)
 class Plain:
     """Passed as a plain Python function, which a state_dict leaves out, rather than as an object that can be called."""

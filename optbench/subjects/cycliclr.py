@@ -3,7 +3,7 @@
 import math
 
 from ._declare import REQUIRED, Illegal, Option, Subject
-from ._schedule import CLR, Each, Inverse
+from ._schedule import CLR, Constant, Each, Inverse
 
 SUBJECT = Subject(
     name="cycliclr",
@@ -57,6 +57,6 @@ momentum(t) = max_momentum - (max_momentum - base_momentum) * height * scale""",
     degenerate=(
         {"step_size_up": 0, "step_size_down": 3}, {"step_size_down": 0}, {"step_size_up": 0}, {"step_size_up": 1},
         {"step_size_up": 2.5}, {"step_size_up": 10**9}, {"max_lr": 0.01}, {"mode": "exp_range", "gamma": 0.0},
-        {"mode": "none", "scale_fn": Inverse()},
+        {"mode": "none", "scale_fn": Inverse()}, {"scale_fn": Constant(-0.5)}, {"scale_fn": Constant(1.5)},
     ),
 )  # fmt: skip

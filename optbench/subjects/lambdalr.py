@@ -10,6 +10,7 @@ LR_LAMBDA = Option(
 ILLEGAL = (
     Illegal({"lr_lambda": Each((Power(0.9), Power(0.8), Power(0.7)))}, "ValueError", "3"),
     Illegal({"lr_lambda": 0.5}, "TypeError", "0.5"),
+    Illegal({"lr_lambda": Each((Power(0.9), 0.25))}, "TypeError", "0.25"),
 )
 
 SUBJECT = Subject(

@@ -76,8 +76,11 @@ def _alone(subject: str, options: Options, base: float, epoch: float) -> float:
 
 def momenta(subject: str, options: Options, groups: int, epoch: float) -> list[float] | None:
     """The momentum, or beta1, of every group at an epoch; None where the scheduler leaves it alone."""
-    if subject == "sequentiallr" and all(map(_cycles, options["schedulers"])):
-        due, since = _due(options["schedulers"], options["milestones"], epoch)
+    if "schedulers" in options and all(map(_cycles, options["schedulers"])):
+        # Of parts at once each writes over what the one before has written.
+        due, since = _due(options["schedulers"], options.get("milestones", ()), epoch)
+        if subject == "chainedscheduler":
+            due = options["schedulers"][-1]
         return momenta(due.subject, load(due.subject).complete(due.options), groups, since)
     if subject not in MOMENTA or not options["cycle_momentum"]:
         return None
@@ -86,9 +89,8 @@ def momenta(subject: str, options: Options, groups: int, epoch: float) -> list[f
 
 def _cycles(item: Any) -> bool:
     """Whether a part, and all of its own, move the momentum."""
-    return item.subject in MOMENTA or (
-        item.subject == "sequentiallr" and all(map(_cycles, item.options["schedulers"]))
-    )  # fmt: skip
+    parts = item.options.get("schedulers", ())
+    return item.subject in MOMENTA or (bool(parts) and all(map(_cycles, parts)))
 
 
 def of_group(options: Options, i: int) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ from optbench.trials.checker import RATE_TOLERANCE
 
 # Two groups of different rates, which no power of two hides roundings of.
 LRS = (0.3, 0.05)
-_TOLD = "[float(lr) for lr in scheduler.get_last_lr()] == [float(group['lr']) for group in optimizer.param_groups]"
+_TOLD = "[float(lr) for lr in {}.get_last_lr()] == [float(group['lr']) for group in optimizer.param_groups]"
 # Falls, stands, rises and falls again: what a scheduler that watches a metric is given by laws about all of them.
 METRICS = (1.0, 0.9, 0.95, 0.9, 0.97, 0.91, 0.93, 0.5, 0.6, 0.55, 0.52, 0.51, 0.58, 0.61, 0.4)
 
@@ -133,7 +133,7 @@ class Trial(TrialBase):
         if isinstance(value, tuple):
             return list(value)
         # Loading writes into function objects.
-        return copy.copy(value) if callable(value) else value
+        return copy.deepcopy(value) if callable(value) else value
 
     def each(self, value: Each, optimizer: torch.optim.Optimizer) -> list[Any]:
         """A value for each group of an optimizer."""
@@ -173,8 +173,11 @@ class Trial(TrialBase):
             self.judge_rate(what, i, epoch, got, rate)
             if self.checker.failed > failed and expected is None and len(self.scenes) < SCENES:
                 self.scenes.append(RateScene(self, epoch, i, got))
-        told = [float(lr) for lr in run.scheduler.get_last_lr()]
-        self.checker.same(f"{what}, get_last_lr at epoch {epoch}", told, run.lrs, shown=_TOLD)
+        for depth, (where, part) in enumerate(run.due()):
+            told = [float(lr) for lr in part.get_last_lr()]
+            which = f" of the part whose turn it is, {depth} deep" * bool(depth)
+            self.checker.same(f"{what}, get_last_lr{which} at epoch {epoch}", told, run.lrs,
+                              shown=_TOLD.format(where))  # fmt: skip
         momenta = formulas.momenta(self.subject.name, self.full(), len(wanted), epoch) if expected is None else None
         for i, momentum in enumerate(momenta or ()):
             self.judge_momentum(what, run, i, epoch, momentum)
@@ -219,6 +222,16 @@ class Run:
     @property
     def lrs(self) -> list[float]:
         return [float(group["lr"]) for group in self.optimizer.param_groups]
+
+    def due(self) -> Iterator[tuple[str, Any]]:
+        """The scheduler, its part whose turn it is, or the last one of a chain, and so on, each with its place."""
+        where, found = "scheduler", self.scheduler
+        yield where, found
+        while parts := getattr(found, "_schedulers", ()):
+            milestones = getattr(found, "_milestones", None)
+            begun = len(parts) - 1 if milestones is None else sum(at <= found.last_epoch for at in milestones)
+            where, found = f"{where}._schedulers[{begun}]", parts[begun]
+            yield where, found
 
     @property
     def momenta(self) -> list[float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -22,6 +21,11 @@ class LRScheduler(torch.optim.lr_scheduler.LRScheduler):
     initial_lr; a loaded checkpoint is copied, never shared, and its rates are written to the optimizer, so that one
     scheduler and its optimizer can be built and loaded in any order (of several, load the optimizer last).
     """
+
+    # What it keeps of rates that require gradients is part of no graph.
+    @torch.no_grad()
+    def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
+        super().__init__(optimizer, last_epoch)
 
     def _initial_step(self) -> None:
         self._step_count = 0
@@ -58,9 +62,9 @@ class LRScheduler(torch.optim.lr_scheduler.LRScheduler):
         self._step_count += 1
 
     def _update_lr(self, epoch: int | None = None) -> None:
-        self._adopt_groups()
         self._get_lr_called_within_step = True
         try:
+            self._adopt_groups()
             self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
             closed = None if epoch is None else getattr(self, "_get_closed_form_lr", None)
             values = (closed or self.get_lr)()
@@ -166,11 +170,11 @@ def check_resumed(optimizer: Optimizer, last_epoch: int) -> None:
 
 
 def copied(value: Any) -> Any:
-    """A copy of a tensor, or of a container with all that it holds; anything else as it is."""
+    """A copy of a tensor, or of a list, tuple or dict with all that it holds; anything else as it is."""
     if isinstance(value, Tensor):
         return value.detach().clone()
     if type(value) in (list, tuple):
         return type(value)(map(copied, value))
     if type(value) is dict:
         return {name: copied(item) for name, item in value.items()}
-    return copy.copy(value) if isinstance(value, dict) else value
+    return value

@@ -5,11 +5,10 @@ import math
 
 def power(base: float, exponent: float) -> float:
     """base**exponent, infinite where float64 ends; 0**0 is 1."""
-    base = float(base)
     try:
-        return float(base**exponent)
+        return float(float(base) ** exponent)
     except (OverflowError, ZeroDivisionError):
-        return math.inf if base >= 0 or exponent % 2 == 0 else -math.inf
+        return math.inf
 
 
 def remaining(epoch: float, length: float) -> float:
@@ -22,10 +21,8 @@ def remaining(epoch: float, length: float) -> float:
 def half_cosine(done: float, left: float) -> float:
     """(1 + cos(pi*x))/2 with x = done/(done + left): 1 where nothing is done, 0 where nothing is left.
 
-    The formula as it stands cancels near 0. Both numbers must be 0 or more; with nothing to do, all is done: 0.
+    The formula as it stands cancels near 0. Both numbers must be 0 or more, and one of them more.
     """
-    if left == 0:
-        return 0.0
     # cos(pi*x/2)**2 = sin(pi*(1 - x)/2)**2, each where its argument is the smaller one.
     if done <= left:
         return math.cos(math.pi / 2 * (done / (done + left))) ** 2

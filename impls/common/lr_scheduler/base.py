@@ -130,7 +130,7 @@ class LRSchedulerBase(LRScheduler):
         rates: list[float]
         self._floats, known = (), self._floats
         self._evidence, evidence = None, self._evidence
-        if type(self).get_lr is not LRSchedulerBase.get_lr or (self._is_initial and epoch > 0 and not self.absolute):
+        if type(self).get_lr is not LRSchedulerBase.get_lr or (self._is_initial and epoch > 0):
             rates, count = [], 0
             write(groups, self.get_lr())
         elif self.absolute or (given and self.jumps):
@@ -159,11 +159,8 @@ class LRSchedulerBase(LRScheduler):
             count = exchange(groups, known, rates)
             self._evidence = proof if on_curve else None
         if count < len(groups):
-            found, spacings = read(groups[count:])
-            found[:0] = known[:count]
-            if spacings is not None:
-                spacings[:0] = [2.0**-52] * count
-            # not in place: a tier may keep the list that it gave
+            # those that are done come to nothing; not in place: a tier may keep the list that it gave
+            found, spacings = read(groups)
             rates = [*rates[:count], *self._advance(epoch, found, spacings)[count:]]
             write(groups[count:], rates[count:])
             count = len(groups) if spacings is None else count
@@ -195,7 +192,8 @@ class LRSchedulerBase(LRScheduler):
 def track_steps(optimizer: Optimizer) -> None:
     """Have an optimizer tell that it stepped, as torch's schedulers ask of it, without keeping it alive."""
     function = getattr(optimizer.step, "__func__", None)
-    if function is None or hasattr(optimizer.step, "_wrapped_by_lr_sched"):
+    # no method any more: it tells already, or is its owner's affair
+    if function is None:
         return
     reference = ref(optimizer)
 

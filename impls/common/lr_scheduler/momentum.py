@@ -35,8 +35,6 @@ class MomentumCycleBase(LRSchedulerBase):
                 # a checkpoint of an optimizer that holds no more than its rates
                 group.setdefault("max_momentum", copied(high))
                 group.setdefault("base_momentum", copied(low))
-        if last_epoch == -1:
-            self._write_momenta([float(high) for high in highest])
         return lowest, highest
 
     def _write_momenta(self, momenta: Sequence[Any]) -> None:

@@ -28,10 +28,14 @@ _SHARED: dict[tuple[Kind, str], tuple[str, ...]] = {
 # Further modules of a subject's own.
 _MORE = {("lbfgs", "foreach"): ("line_search",), ("lbfgs", "fused"): ("wolfe",)}
 # Subjects whose options reach most of what is shared, first.
-_TELLING = ("adam", "sgd", "asgd", "adagrad", "muon", "lbfgs", "steplr", "cosineannealinglr", "sequentiallr",
-            "onecyclelr", "multiplicativelr", "cycliclr", "reducelronplateau", "lambdalr", "swa", "ema")  # fmt: skip
+_TELLING = ("adam", "sgd", "asgd", "adagrad", "muon", "lbfgs", "constantlr", "multisteplr", "sequentiallr", "swalr",
+            "cosineannealinglr", "lambdalr", "multiplicativelr", "onecyclelr", "cycliclr", "steplr",
+            "reducelronplateau", "swa", "ema")  # fmt: skip
 # So many subjects are asked of what they share.
-_ASKED = 5
+_ASKED: dict[Kind, int] = {"optimizer": 5, "scheduler": 7, "averager": 2}
+# And these of a module of schedulers: a part that is not due keeps to itself, parts are begun for others, a cycle ends.
+_ALSO = {"momentum": ("sequentiallr",), "composite": ("sequentiallr", "chainedscheduler"),
+         "base": ("onecyclelr", "chainedscheduler")}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,10 +124,13 @@ def _users(kind: Kind, tier: str, stem: str, function: str) -> tuple[str, ...]:
     """The subjects whose own modules in a tier name a function; where it is a method, or named nowhere, its module."""
     everyone = [subject for subject in map(subjects.load, subjects.NAMES) if subject.kind == kind]
     texts = {subject.name: _texts(subject, tier) for subject in everyone}
-    importing = [name for name, text in texts.items() if re.search(rf"\b{stem} import\b", text)] or [*texts]
+    imports = rf"\b{stem} import\b|\bimport {stem}\b"
+    importing = [name for name, text in texts.items() if re.search(imports, text)] or [*texts]
     found = [name for name in importing if re.search(rf"\b{re.escape(function)}\b", texts[name])] or importing
     found.sort(key=lambda subject: _TELLING.index(subject) if subject in _TELLING else len(_TELLING))
-    return tuple(found[:_ASKED])
+    found = found[: _ASKED[kind]]
+    also = _ALSO.get(stem.strip("_"), ()) if kind == "scheduler" else ()
+    return (*found, *(name for name in also if name not in found))
 
 
 def _texts(subject: Subject, tier: str) -> str:
