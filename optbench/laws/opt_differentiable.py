@@ -77,25 +77,33 @@ def check(trial: Trial) -> None:
         (derivative,) = torch.autograd.grad(outcome, number, allow_unused=True)
         with torch.no_grad():
             plain = _weighed(trial, _end(trial, what, number, differentiable=False))
-            above, below = (_weighed(trial, _end(trial, what, number + far)) for far in (_APART, -_APART))
+            slope, finer = (_slope(trial, what, number, apart) for apart in (_APART, _APART / 2))
     trial.checker.near("what the parameters come to", outcome.item(), plain.item(), _ROUNDED)
-    want = (above - below).item() / (2 * _APART)
+    # Of a difference's own error, which falls by four as it is halved; where it does not, as at a gradient whose sign
+    # changes in between, more is not known than the two agree on.
+    noise = 2.0**-50 * float((end.detach() * _drawn(trial, "weights", 0)).abs().sum()) / _APART
+    want, unsure = (4 * finer - slope) / 3, abs(finer - slope) + noise
     trial.checker.near(
         f"derivative by {what} after {trial.case.steps} steps",
         0.0 if derivative is None else derivative.item(),
         want,
-        _RELATIVE,
-        shown=_shown(trial, end, number, want),
+        relative := _RELATIVE + (unsure / abs(want) if want else 0.0),
+        shown=_shown(trial, end, number, want, relative),
     )
 
 
-def _shown(trial: Trial, end: Tensor, number: Tensor, want: float) -> str:
+def _slope(trial: Trial, what: str, number: Tensor, apart: float) -> float:
+    above, below = (_weighed(trial, _end(trial, what, number + far)) for far in (apart, -apart))
+    return (above - below).item() / (2 * apart)
+
+
+def _shown(trial: Trial, end: Tensor, number: Tensor, want: float, relative: float) -> str:
     """The fact of a script, where the number itself is an option there."""
     if not trial.name(number):
         return ""
     weighed = f"({trial.name(end)} * torch.tensor({_drawn(trial, 'weights', 0).tolist()}, dtype=torch.float64)).sum()"
     got = f"torch.autograd.grad({weighed}, {trial.name(number)}, materialize_grads=True)[0].item()"
-    return f"abs({got} - ({want!r})) <= {_RELATIVE * abs(want)!r}"
+    return f"abs({got} - ({want!r})) <= {relative * abs(want)!r}"
 
 
 def _by_count(trial: Trial) -> None:
