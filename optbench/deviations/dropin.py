@@ -235,7 +235,7 @@ float32. Only beta1 is cast, for lerp, before it is taken from 1.
     ),
     Deviation(
         "D-094",
-        "adam adamw",
+        "adamw adam",
         "opt.tensor_lr",
         "torch-forloop",
         "with betas in tensors 1 - beta**t is computed in float32, which loses a hundred units of it at t = 2",
