@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .averaging import _around_update
 from .fault import Fault
 from .wraps import _around_step
 
@@ -14,15 +15,28 @@ from .wraps import _around_step
 _BLOCK = 1 << 26
 
 
-def nesterov_lost_beside_channels_last(cls: type[Any]) -> type[Any]:
+def _channels_last(param: Any) -> bool:
     import torch
 
-    def lies_so(param: Any) -> bool:
-        channels = param.dim() == 4 and param.is_contiguous(memory_format=torch.channels_last)
-        return channels and not param.is_contiguous()
+    lies_so = param.dim() == 4 and param.is_contiguous(memory_format=torch.channels_last)
+    return lies_so and not param.is_contiguous()
 
+
+def channels_last_left_out(cls: type[Any]) -> type[Any]:
+    def update(self: Any, model: Any, original: Any) -> None:
+        kept = [(param, param.detach().clone()) for param in self.module.parameters() if _channels_last(param)]
+        begun = int(self.n_averaged) > 0
+        original(model)
+        for param, values in kept if begun else ():
+            param.detach().copy_(values)
+
+    return _around_update(cls, update)
+
+
+def nesterov_lost_beside_channels_last(cls: type[Any]) -> type[Any]:
     def step(self: Any, original: Any) -> Any:
-        lost = [group for group in self.param_groups if group["nesterov"] and any(map(lies_so, group["params"]))]
+        nesterov = [group for group in self.param_groups if group["nesterov"]]
+        lost = [group for group in nesterov if any(map(_channels_last, group["params"]))]
         for group in lost:
             group["nesterov"] = False
         try:
@@ -86,6 +100,12 @@ def counters_in_float64(cls: type[Any]) -> type[Any]:
 
 
 FAULTS: tuple[Fault, ...] = (
+    Fault(
+        "swa-channels-last-left-out",
+        "the average of a parameter that lies channels last stays the first model's",
+        "swa", "foreach", "avg.oracle", "weight4",
+        wrap=channels_last_left_out,
+    ),
     Fault(
         "sgd-nesterov-lost-beside-channels-last",
         "a group with a tensor that lies channels last is stepped without Nesterov's look ahead",
