@@ -76,9 +76,10 @@ def check(trial: Trial) -> None:
                            shown="['get_last_lr' in str(each.message) for each in told] == [True]")  # fmt: skip
         # What is told is the caller's.
         trial.tell("rates.clear()", rates.clear)
-        for _ in range(3):
-            trial.tell("scheduler.get_last_lr().clear()", scheduler.get_last_lr().clear)
+        for _ in range(2):
             scheduler.step()
+            scheduler.step()
+            trial.tell("scheduler.get_last_lr().clear()", scheduler.get_last_lr().clear)
             _move(trial, optimizer, scheduler.last_epoch)
         epoch = scheduler.last_epoch
         if hasattr(scheduler, "lr_at"):
