@@ -91,10 +91,11 @@ def block_taken_for_zero(cls: type[Any]) -> type[Any]:
     return Faulty
 
 
-def counters_in_float64(cls: type[Any]) -> type[Any]:
+def betas_in_a_list(cls: type[Any]) -> type[Any]:
     class Faulty(cls):  # type: ignore[misc, valid-type]
-        def _scalar(self, param: Any, group: dict[str, Any], value: float) -> Any:
-            return super()._scalar(param, group, value).double()
+        def add_param_group(self, param_group: dict[str, Any]) -> None:
+            super().add_param_group(param_group)
+            self.param_groups[-1]["betas"] = list(self.param_groups[-1]["betas"])
 
     return Faulty
 
@@ -144,10 +145,10 @@ FAULTS: tuple[Fault, ...] = (
         wrap=block_taken_for_zero,
     ),
     Fault(
-        "adam-counters-in-float64",
-        "step counters are float64, which torch's are not",
-        "adam", "foreach", "opt.interchange", "dtype and shape of step",
-        wrap=counters_in_float64,
+        "adam-betas-in-a-list",
+        "groups, and with them checkpoints, hold the betas in a list, where torch's hold a tuple",
+        "adam", "foreach", "opt.interchange", "group['betas']",
+        wrap=betas_in_a_list,
     ),
     Fault(
         "lbfgs-pairs-by-powers-of-two",
