@@ -325,7 +325,7 @@ class _Sitting:
         """Write the first failure as a script, where it is asked for, and say in a line where it is."""
         if self.request.repro is None:
             return
-        from optbench.failures import script
+        from optbench.failures.scripts import script
         from optbench.runs.records import write_text
 
         failure = script.first(self._results())

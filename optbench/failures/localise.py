@@ -88,7 +88,8 @@ def look(task: Task, larger: Case, implementation: Implementation | None = None)
         larger: the case that it was reduced from, whose numbers tell one mistake from another.
         implementation: the implementation itself, where it is not the registry's.
     """
-    from optbench.failures import diagnosis, script
+    from optbench.failures import diagnosis
+    from optbench.failures.scripts import script
 
     result, trial = attempt(task, implementation, script.listen)
     if result.verdict == "error":
@@ -101,7 +102,7 @@ def look(task: Task, larger: Case, implementation: Implementation | None = None)
 
 def look_dry(task: Task) -> str:
     """The script of what ends a process, made without taking the steps that do."""
-    from optbench.failures import script
+    from optbench.failures.scripts import script
 
     return script.written(attempt(task, watch=script.listen_dry)[1])
 

@@ -28,7 +28,7 @@ class Trial(TrialBase):
 
     def listen(self) -> None:
         """Keep what the law does from now on."""
-        from optbench.failures.script_averages import AverageJournal
+        from optbench.failures.scripts.averages import AverageJournal
 
         self.journal = AverageJournal(self)
         self.checker.noticed = self.journal.mark

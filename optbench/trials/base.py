@@ -34,7 +34,7 @@ class TrialBase:
         named: the options that foreign code's constructor names: each is given, because its default may be another.
         oracle: who judges numbers; None: one of ours.
         scenes: what came out wrong, with all that is needed to find out why; see `optbench.failures.diagnosis`.
-        journal: what the law does, while somebody listens; see `optbench.failures.journal`.
+        journal: what the law does, while somebody listens; see `optbench.failures.scripts.journal`.
     """
 
     subject: Subject

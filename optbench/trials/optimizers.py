@@ -16,8 +16,8 @@ from torch import Tensor
 from optbench import registry
 from optbench.case import Case
 from optbench.failures import scene
-from optbench.failures.places import Held, Place, of_param
-from optbench.failures.tape import Tape
+from optbench.failures.scripts.places import Held, Place, of_param
+from optbench.failures.scripts.tape import Tape
 from optbench.foreign.loading import adapter_of
 from optbench.registry import Implementation
 from optbench.subjects import load

@@ -34,7 +34,7 @@ class Trial(TrialBase):
 
     def listen(self) -> None:
         """Keep what the law does from now on."""
-        from optbench.failures.script_schedules import ScheduleJournal
+        from optbench.failures.scripts.schedules import ScheduleJournal
 
         self.journal = ScheduleJournal(self)
         self.checker.noticed = self.journal.mark

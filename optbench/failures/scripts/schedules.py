@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from optbench.failures import literals
-from optbench.failures.journal import Journal
+from optbench.failures.scripts import literals
+from optbench.failures.scripts.journal import Journal
 from optbench.foreign.loading import adapter_of, load_class
 from optbench.registry import Implementation
 from optbench.subjects import load

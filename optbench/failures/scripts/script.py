@@ -16,12 +16,12 @@ from functools import partial
 from typing import Any
 
 from optbench import deviations, registry
-from optbench.failures import literals, script_facts
-from optbench.failures.events import Track
 from optbench.failures.finding import told
-from optbench.failures.script_facts import Claim
-from optbench.failures.script_steps import OBJECTIVE, Style, Unwritable, Writer
-from optbench.failures.tape import Tape
+from optbench.failures.scripts import facts, literals
+from optbench.failures.scripts.events import Track
+from optbench.failures.scripts.facts import Claim
+from optbench.failures.scripts.steps import OBJECTIVE, Style, Unwritable, Writer
+from optbench.failures.scripts.tape import Tape
 from optbench.runs.results import Result
 from optbench.trials import oracle
 from optbench.trials.checker import Failure
@@ -187,7 +187,7 @@ def _body(
 ) -> list[str]:
     tape: Tape = trial.tape
     try:
-        claimed = script_facts.claim(trial, failure, end, draw)
+        claimed = facts.claim(trial, failure, end, draw)
         if claimed is None:
             return []
         texts = [*claimed.lines, *claimed.first, *claimed.wanted, *(line for _, line in claimed.copies)]

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from optbench.failures.memory import Memory
+from optbench.failures.scripts.memory import Memory
 from optbench.trials import nested
 from optbench.trials.checker import Entry
 
 if TYPE_CHECKING:
-    from optbench.failures.tape import Tape
+    from optbench.failures.scripts.tape import Tape
 
 
 @dataclass(frozen=True)

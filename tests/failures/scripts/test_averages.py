@@ -13,8 +13,8 @@ from torch.optim import swa_utils
 
 from optbench import laws, subjects
 from optbench.checking import Task, check
-from optbench.failures import script
 from optbench.failures.localise import localise
+from optbench.failures.scripts import script
 from optbench.foreign.loading import describe
 from optbench.law import Scope
 from optbench.runs.results import Result

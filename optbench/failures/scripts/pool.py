@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from optbench.failures import literals
-from optbench.failures.memory import Memory
+from optbench.failures.scripts import literals
+from optbench.failures.scripts.memory import Memory
 
 _WORDS = {"o": "optimizer", "p": "params", "t": "number", "m": "memory", "a": "around", "s": "saved", "l": "kept",
           "c": "before", "r": "result", "f": "called", "x": "values"}  # fmt: skip

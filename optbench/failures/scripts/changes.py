@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optbench.failures.literals import text
+from optbench.failures.scripts.literals import text
 
 
 class Gone:

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
 
-from optbench.failures.folding import folded
-from optbench.failures.lines import NAME, Line, recorded, refused, sliced, suppressed
+from optbench.failures.scripts.folding import folded
+from optbench.failures.scripts.lines import NAME, Line, recorded, refused, sliced, suppressed
 
 T = TypeVar("T")
 # A word in a fact that stands for what the law did something to last.

@@ -6,8 +6,8 @@ import torch
 
 from optbench import registry, subjects
 from optbench.case import Case
-from optbench.failures.folding import folded
-from optbench.failures.lines import Line, sliced
+from optbench.failures.scripts.folding import folded
+from optbench.failures.scripts.lines import Line, sliced
 from optbench.subjects._schedule import Each, Part, Power
 from optbench.trials.checker import Checker
 from optbench.trials.schedulers import Trial

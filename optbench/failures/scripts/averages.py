@@ -9,10 +9,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from optbench.failures import literals
 from optbench.failures.average_mistakes import AverageScene
-from optbench.failures.journal import Journal, Line
-from optbench.failures.memory import Memory
+from optbench.failures.scripts import literals
+from optbench.failures.scripts.journal import Journal, Line
+from optbench.failures.scripts.memory import Memory
 from optbench.registry import Implementation
 from optbench.trials.checker import Failure
 from optbench.trials.weights import tensors

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from optbench.case import AsTensor
-from optbench.failures import literals
-from optbench.failures.changes import Edit, Gone, Token
-from optbench.failures.events import BUILT, COPIED, Call, Closure, Event, Listed, Many, Track
-from optbench.failures.memory import Memory
-from optbench.failures.script_pool import Pool, names
-from optbench.failures.tape import Tape
+from optbench.failures.scripts import literals
+from optbench.failures.scripts.changes import Edit, Gone, Token
+from optbench.failures.scripts.events import BUILT, COPIED, Call, Closure, Event, Listed, Many, Track
+from optbench.failures.scripts.memory import Memory
+from optbench.failures.scripts.pool import Pool, names
+from optbench.failures.scripts.tape import Tape
 from optbench.foreign.loading import adapter_of
 
 # Shorter lists stand in a line.

@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optbench.failures import literals
-from optbench.failures.events import Event
-from optbench.failures.places import Place, found
-from optbench.failures.script_steps import OBJECTIVE, Style, Writer
-from optbench.failures.tape import Tape
+from optbench.failures.scripts import literals
+from optbench.failures.scripts.events import Event
+from optbench.failures.scripts.places import Place, found
+from optbench.failures.scripts.steps import OBJECTIVE, Style, Writer
+from optbench.failures.scripts.tape import Tape
 from optbench.trials import oracle
 from optbench.trials.checker import Entry, Failure
 from optbench.trials.error import CAP, real, real_dtype, spacing

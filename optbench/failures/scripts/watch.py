@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from optbench.failures.changes import Edit, Token, alike, edits, kept
-from optbench.failures.memory import Memory
+from optbench.failures.scripts.changes import Edit, Token, alike, edits, kept
+from optbench.failures.scripts.memory import Memory
 
 if TYPE_CHECKING:
-    from optbench.failures.events import Track
-    from optbench.failures.tape import Tape
+    from optbench.failures.scripts.events import Track
+    from optbench.failures.scripts.tape import Tape
 
 
 @dataclass(frozen=True)

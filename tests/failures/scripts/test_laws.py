@@ -10,8 +10,8 @@ import pytest
 
 from optbench.case import AsTensor, Case
 from optbench.checking import Task, check
-from optbench.failures import script
 from optbench.failures.localise import localise
+from optbench.failures.scripts import script
 from optbench.runs.results import Result
 
 CODE = '''

@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
-from optbench.failures.changes import Edit
-from optbench.failures.memory import Memory
+from optbench.failures.scripts.changes import Edit
+from optbench.failures.scripts.memory import Memory
 from optbench.registry import Implementation
 
 # What is no call of a method.

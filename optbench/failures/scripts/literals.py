@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from optbench.case import AsTensor
-from optbench.failures.memory import Memory
+from optbench.failures.scripts.memory import Memory
 from optbench.trials.error import real_dtype
 
 # More numbers than this are not written down where they are all the same.

@@ -14,11 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optbench.failures.changes import Edit, Token, edits, kept
-from optbench.failures.events import BUILT, COPIED, MADE, Call, Closure, Event, Listed, Many, Track, tensors_in
-from optbench.failures.memory import Memory
-from optbench.failures.places import Held, Place
-from optbench.failures.watch import Look
+from optbench.failures.scripts.changes import Edit, Token, edits, kept
+from optbench.failures.scripts.events import BUILT, COPIED, MADE, Call, Closure, Event, Listed, Many, Track, tensors_in
+from optbench.failures.scripts.memory import Memory
+from optbench.failures.scripts.places import Held, Place
+from optbench.failures.scripts.watch import Look
 from optbench.registry import Implementation
 
 # What is kept of an optimizer, beside how it was built and copied.

@@ -14,8 +14,8 @@ from optbench import deviations
 from optbench.case import Case
 from optbench.checking import Task, check, check_isolated
 from optbench.cli.app import run
-from optbench.failures import script
 from optbench.failures.localise import localise
+from optbench.failures.scripts import script
 from optbench.runs.results import Result
 from optbench.worker import Worker
 
