@@ -134,8 +134,10 @@ def _arrange(average: Tensor, source: Tensor, digits: Digits) -> Member:
         target = scratch_for(average, strides, dtype) if wide is None else wide
     else:
         target = average
-    # refuses shapes that do not fit; those that are spread lie in other strides, and are copied
-    origin = source = source.expand_as(average)
+    if source.shape != average.shape:
+        # refuses what does not fit; what is spread lies in other strides, and is copied
+        source = source.expand_as(average)
+    origin = source
     if source.device != average.device or not fits(source, strides, dtype):
         origin, loose = _scratch(source.to(average.device), target, strides, dtype), True
     for array in (target, origin):
