@@ -50,7 +50,7 @@ _ROUNDED: dict[str, tuple[dict[str, Any], ...]] = {
     "cycliclr": tuple({"step_size_up": up, "step_size_down": down} for up, down in ((7, 18), (15, 7), (2, 47))),
 }
 _TOLD = "it is told an epoch"
-_OWN = "a subclass of the user's"
+_OWN = "a subclass of a user"
 _CALLS = "calls of its function"
 _NEAR = (0, 1, 298, 299, 300, 301, 399, 400, 698, 699, 700, 998, 999, 1000, 1001, 1199, 1200, 1999, 2000, 2001)
 
