@@ -28,7 +28,8 @@ assert abs(1 - p[0].item() - 0.01) < 1e-6
 Alone in its group the same parameter moves by 0.01, which is 80 times as far. The loop over parameters replaces
 None by an epsilon once, and keeps it; so does the loop over dtypes of foreach.
 """,
-        cases=("scale=0.0001 mixed_dtypes",),
+        cases=("mixed_dtypes",),
+        says="beside other dtypes",
     ),
     Deviation(
         "D-072",
