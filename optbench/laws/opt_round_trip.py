@@ -44,7 +44,8 @@ def check(trial: Trial) -> None:
     run = trial.run()
     if trial.case.variant == _TEXT:
         run.step(0)
-        run.optimizer.state[run.params[0]]["note"] = ["of somebody", {"else": "'s"}]
+        for param in run.params[:1] if trial.subject.sees == "all" else run.params:
+            run.optimizer.state[param]["note"] = ["of somebody", {"else": "'s"}]
         _same_state(trial, run, _torch_save(trial, run), "with a text beside it")
         return
     twins: list[tuple[str, Run]] = []
