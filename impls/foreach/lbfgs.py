@@ -59,7 +59,7 @@ class LBFGS(LBFGSBase):
         if isinstance(lr, Tensor):
             # a tensor, as in torch, but with all digits, or a line search's step sizes had those of its dtype; a copy,
             # because the last one stays in the state
-            lr = lr.detach().squeeze().clone().double()
+            lr = lr.squeeze().clone().double()
         first_loss = closure()
         loss, evaluations = float(first_loss), 1
         state["func_evals"] += 1
