@@ -39,6 +39,7 @@ def test_implementations_that_are_context_have_no_table() -> None:
 def test_what_foreign_code_inherits_from_torch_is_told_though_it_is_not_held_against_it() -> None:
     inherited = row("fail", deviation="D-010", judged=False, backend="foreign")
     assert table(inherited, row("pass"))[-1] == "| opt.pure | (✗) 1/2 |"
+    assert table(inherited | {"level": "torch"}, row("pass"))[-1] == "| opt.pure | ✓ 1 |"
     # What nobody asks of foreign code unless it stands in for torch.optim.
     assert table(inherited | {"deviation": None}, row("pass"))[-1] == "| opt.pure | ✓ 1 |"
 
