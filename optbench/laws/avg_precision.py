@@ -42,7 +42,7 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
             for stream in _STREAMS:
                 yield scope.case(subject, options, dtype, stream=stream, steps=_FULL)
         return
-    for dtype in scope.some("bfloat16", "float16", "float32", "complex64"):
+    for dtype in scope.some("bfloat16", "float16", "float32", "float64", "complex64"):
         stream = "constant" if dtype == "bfloat16" else "drift"
         updates = _QUICK_EMA if options else _QUICK_MEAN
         yield scope.case(subject, options, dtype, stream=stream,
@@ -119,5 +119,5 @@ def check(trial: Trial) -> None:
         wanted = real(trial.average(everything[1:end], everything[0], 1))
         actual = trial.module(averager).get_parameter("weight")
         trial.checker.close(f"after {end} updates", actual,
-                            quantity(wanted, torch.zeros_like(wanted), None, real_dtype(dtype)), real_dtype(dtype)
-                            )  # fmt: skip
+                            quantity(wanted, torch.zeros_like(wanted), None, real_dtype(dtype)), real_dtype(dtype),
+                            cancels=False)  # fmt: skip
