@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +10,9 @@ import torch
 from optbench.impls.peers import torch_swa
 from torch.optim import swa_utils
 
-from optbench import laws, subjects
-from optbench.checking import Task, check
-from optbench.failures.localise import localise
 from optbench.failures.scripts import script
-from optbench.foreign.loading import describe
-from optbench.law import Scope
-from optbench.runs.results import Result
+
+from .planting import passes, plant, shown
 
 CODE = '''
 import copy
@@ -121,27 +116,7 @@ class Halves(Right):
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    sys.modules.pop("planted", None)
-    (tmp_path / "planted.py").write_text(CODE)
-    return tmp_path
-
-
-def shown(target: str, law: str, subject: str, variant: str = "") -> Result:
-    """The first failure of a law's cases of this variant, localised."""
-    about: dict[str, Any] = describe(target) if ":" in target else {"options": None, "named": ()}
-    options = None if about["options"] is None else frozenset(about["options"])
-    for case in laws.entries()[law].cases(subjects.load(subject), Scope("quick")):
-        task = Task(law, case, target, True, "", options=options, named=frozenset(about["named"]))
-        if case.variant.startswith(variant) and check(task).broken:
-            return localise(task, check(task))
-    raise AssertionError(f"{target} keeps {law}")
-
-
-def passes(text: str) -> bool:
-    exec(compile(text, "script", "exec"), {})
-    return True
+    return plant(CODE, tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,8 @@ from optbench.checking import Task, check
 from optbench.failures.localise import localise
 from optbench.failures.scripts import script
 from optbench.runs.results import Result
+
+from .planting import plant
 
 CODE = '''
 import copy
@@ -274,11 +275,7 @@ MOMENTUM = {"momentum": 0.9, "lr": 0.1}
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    sys.modules.pop("broken", None)
-    (tmp_path / "broken.py").write_text(CODE)
-    return tmp_path
+    return plant(CODE, tmp_path, monkeypatch, "broken")
 
 
 def shown(folder: Path, name: str, law: str, case: Case) -> Result:

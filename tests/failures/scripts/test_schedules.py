@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +9,13 @@ import pytest
 from optbench.impls.foreach import lr_scheduler as foreach
 from optbench.reference import lr_scheduler as reference
 
-from optbench import laws, subjects
 from optbench.case import Case
 from optbench.checking import Task, check
 from optbench.failures.localise import localise
 from optbench.failures.scripts import script
-from optbench.foreign.loading import describe
-from optbench.law import Scope
-from optbench.runs.results import Result
 from optbench.subjects._schedule import Power
+
+from .planting import passes, plant, shown
 
 CODE = """
 import warnings
@@ -212,27 +209,7 @@ class Still(RightCycle):
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    sys.modules.pop("planted", None)
-    (tmp_path / "planted.py").write_text(CODE)
-    return tmp_path
-
-
-def shown(target: str, law: str, subject: str, variant: str = "") -> Result:
-    """The first failure of a law's cases of this variant, localised."""
-    about = describe(target)
-    options = None if about["options"] is None else frozenset(about["options"])
-    for case in laws.entries()[law].cases(subjects.load(subject), Scope("quick")):
-        task = Task(law, case, target, True, "", options=options, named=frozenset(about["named"]))
-        if case.variant.startswith(variant) and check(task).broken:
-            return localise(task, check(task))
-    raise AssertionError(f"{target} keeps {law}")
-
-
-def passes(text: str) -> bool:
-    exec(compile(text, "script", "exec"), {})
-    return True
+    return plant(CODE, tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize(

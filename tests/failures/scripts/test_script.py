@@ -19,6 +19,8 @@ from optbench.failures.scripts import script
 from optbench.runs.results import Result
 from optbench.worker import Worker
 
+from .planting import passes, plant
+
 CODE = '''
 import torch
 
@@ -86,11 +88,7 @@ OPTIONS = {"momentum": 0.9, "weight_decay": 0.1, "lr": 0.1}
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    sys.modules.pop("planted", None)
-    (tmp_path / "planted.py").write_text(CODE)
-    return tmp_path
+    return plant(CODE, tmp_path, monkeypatch)
 
 
 def shown(name: str, law: str, case: Case) -> Result:
@@ -98,11 +96,6 @@ def shown(name: str, law: str, case: Case) -> Result:
     result = check(task)
     assert result.broken, name
     return localise(task, result)
-
-
-def passes(text: str) -> bool:
-    exec(compile(text, "script", "exec"), {})
-    return True
 
 
 @pytest.mark.parametrize(
