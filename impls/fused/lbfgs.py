@@ -176,7 +176,7 @@ class LBFGS(LBFGSBase):
         for i, param in enumerate(self._params):
             if param.is_conj():
                 # what stands in memory moves the other way in its imaginary part
-                moves[i] = moves[i] * moves[i].new_tensor([1.0, -1.0])
+                moves[i] = moves[i] * d.new_tensor([1.0, -1.0])
             if param.is_neg():
                 moves[i] = -moves[i]
         torch._foreach_add_(params, moves, alpha=t)

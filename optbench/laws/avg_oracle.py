@@ -38,6 +38,7 @@ _CALLERS = {
 _NOTHING = "a model without tensors"
 _META = "on the meta device"
 _WIDER = "a wider average"
+_LONGER = "longer tensors"
 _SHAPES = ("zero first", "zero last", "zero middle", "all zero", "small odd", "scalars", "many", "blocks")
 
 
@@ -67,7 +68,7 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
             usual = scope.some("float32")[0]
             yield scope.case(subject, {"decay": 0.9999}, usual, layout=layout, shapes=shapes, steps=3)
     devices = ("several devices", "from one device to another")
-    for variant in ("other dtypes", *devices, _META, _WIDER, *(f"caller {form}" for form in _FORMS)):
+    for variant in ("other dtypes", *devices, _META, _WIDER, _LONGER, *(f"caller {form}" for form in _FORMS)):
         yield scope.case(subject, lively, scope.dtypes[0], variant=variant)
     if "use_buffers" in combined:
         yield scope.case(subject, {**lively, "use_buffers": True}, scope.dtypes[0], variant="flags", steps=6)
@@ -103,6 +104,8 @@ def check(trial: Trial) -> None:
         _meta(trial)
     elif variant == _WIDER:
         _wider(trial)
+    elif variant == _LONGER:
+        _longer(trial)
     elif variant.startswith(("own ", "torch ")):
         _follow(trial, _mixed(trial, variant))
     elif trial.form and not trial.implementation.target:
@@ -112,10 +115,12 @@ def check(trial: Trial) -> None:
 
 
 def _follow(trial: Trial, run: Run) -> None:
-    happens = {"resumed": run.resume, "loaded back": run.back, "written": run.overwrite, "replaced": run.replace}
+    happens = {"resumed": run.resume, "loaded back": run.back, "written": run.overwrite, "replaced": run.replace,
+               _LONGER: run.lengthen}  # fmt: skip
+    happening = trial.case.variant if trial.case.variant in happens else trial.case.moment
     for k in range(trial.case.steps):
-        if k == _HAPPENS and trial.case.moment in happens:
-            happens[trial.case.moment]()
+        if k == _HAPPENS and happening in happens:
+            happens[happening]()
         run.update(k)
         run.judge(f"update {k + 1}")
         if not trial.implementation.target:
@@ -170,6 +175,15 @@ def _wider(trial: Trial) -> None:
         run.update(k)
         run.model = copy.deepcopy(model).to(torch.float64)
         run.judge(f"update {k + 1}")
+
+
+def _longer(trial: Trial) -> None:
+    """Tables that grow with a vocabulary, in the model and in the average."""
+    from optbench.trials.base import Unsupported
+
+    if trial.implementation.target:
+        raise Unsupported("which shapes foreign averages go on with is their own affair")
+    _follow(trial, trial.run())
 
 
 def _mixed(trial: Trial, variant: str) -> Run:

@@ -50,6 +50,8 @@ _EDGES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("a shallow bowl", {"lr": math.sqrt(2.0**30 * 1.0003e-10), "tolerance_change": 0.0, "max_iter": 2}),
     ("a hill", {"max_iter": 8}),
     ("valley", {"max_iter": 0}),
+    # Its only slope is 1.
+    *(("straight", {"tolerance_grad": tolerance, "max_iter": 2}) for tolerance in (1 - 2.0**-13, 1.0)),
     ("a rate in a tensor", {"line_search_fn": "strong_wolfe", "lr": AsTensor(8.0), "max_iter": 1, "max_eval": 40}),
 )
 _SWELL = tuple(f"swell {number}" for number in range(12))

@@ -109,6 +109,16 @@ class Run:
         self.model = self.trial.make("model", lambda: copy.deepcopy(self.model), "copy.deepcopy(model)")
         self.restart()
 
+    def lengthen(self) -> None:
+        """Give every tensor of both models twice the rows, as tables grow with a vocabulary, and go on."""
+        for word, some in (("model", tensors(self.model)), (f"average.{self.trial.own('module')}", self.averaged())):
+            for path, tensor in some.items():
+                if tensor.dim():
+                    tensor.data = torch.cat([tensor.data, tensor.data])
+                    at = f"{word}.{path}.data"
+                    self.trial.write(f"{at} = torch.cat([{at}, {at}])", path)
+        self.restart()
+
     def judge(self, what: str) -> None:
         """Compare every tensor of the averaged model with what it has to be."""
         checker, models, averaged = self.trial.checker, tensors(self.model), self.averaged()
