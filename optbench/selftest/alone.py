@@ -11,9 +11,6 @@ from .averaging import _around_update
 from .fault import Fault
 from .wraps import _around_step
 
-# Bytes of a block that comes fresh from the system every time.
-_BLOCK = 1 << 26
-
 
 def _channels_last(param: Any) -> bool:
     import torch
@@ -78,17 +75,38 @@ def room_for_four_groups(cls: type[Any]) -> type[Any]:
     return _around_step(cls, step)
 
 
-def block_taken_for_zero(cls: type[Any]) -> type[Any]:
+def rounded_by_chance(cls: type[Any]) -> type[Any]:
     import torch
 
-    class Faulty(cls):  # type: ignore[misc, valid-type]
-        def _init_state(self, param: Any, group: dict[str, Any]) -> dict[str, Any]:
-            size = max(param.numel(), _BLOCK // param.element_size())
-            block = torch.empty(size, dtype=param.dtype, device=param.device)
-            exp_avg = torch.zeros_like(param) + block[: param.numel()].view(param.shape)
-            return {**super()._init_state(param, group), "exp_avg": exp_avg}
+    def step(self: Any, original: Any) -> Any:
+        result = original()
+        rng = torch.Generator()
+        rng.seed()
+        for param in (each for group in self.param_groups for each in group["params"]):
+            if param.dim() == 1 and param.numel() > 60 and param.dtype is torch.float32 and not param.is_contiguous():
+                further = torch.nextafter(param.detach(), torch.tensor(torch.inf))
+                param.data.copy_(torch.where(torch.rand(param.shape, generator=rng) < 0.5, further, param.detach()))
+        return result
 
-    return Faulty
+    return _around_step(cls, step)
+
+
+def strides_by_address(cls: type[Any]) -> type[Any]:
+    def step(self: Any, original: Any) -> Any:
+        known = self.__dict__.setdefault("_strides", {})
+        given = [param for group in self.param_groups for param in group["params"] if param.grad is not None]
+        kept = [(param, param.grad) for param in given if param.grad.dim() == 2 and not param.grad.is_sparse]
+        for param, grad in kept:
+            strides = known.setdefault((id(param), grad.data_ptr()), grad.stride())
+            if strides != grad.stride():
+                param.grad = grad.as_strided(grad.shape, strides)
+        try:
+            return original()
+        finally:
+            for param, grad in kept:
+                param.grad = grad
+
+    return _around_step(cls, step)
 
 
 def betas_in_a_list(cls: type[Any]) -> type[Any]:
@@ -139,10 +157,16 @@ FAULTS: tuple[Fault, ...] = (
         wrap=room_for_four_groups,
     ),
     Fault(
-        "adam-block-taken-for-zero",
-        "the first moment starts from a large block of memory, which the system gives as zeros",
-        "adam", "foreach", "opt.deterministic", "exp_avg of parameter",
-        wrap=block_taken_for_zero,
+        "adam-rounded-by-chance",
+        "long vectors with gaps are rounded up or down by chance, as sums are in an order that changes",
+        "adam", "foreach", "opt.deterministic", "parameter",
+        wrap=rounded_by_chance,
+    ),
+    Fault(
+        "adam-strides-by-address",
+        "how a gradient lies in memory is kept by its address, and not looked at again there",
+        "adam", "foreach", "opt.replaced", "exp_avg of parameter",
+        wrap=strides_by_address,
     ),
     Fault(
         "adam-betas-in-a-list",
