@@ -14,8 +14,9 @@ import pytest
 from optbench import laws, subjects
 from optbench.errors import OptbenchError, UsageError
 from optbench.selftest import Outcome, asking, equivalents, necessity, report
+from optbench.selftest.by_hand import FAULTS
 from optbench.selftest.equivalents import Equivalent
-from optbench.selftest.faults import FAULTS, Fault
+from optbench.selftest.fault import Fault
 from optbench.selftest.mutate import implementation
 from optbench.selftest.operators import catalogue, sources
 from optbench.selftest.operators.catalogue import Mutant

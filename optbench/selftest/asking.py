@@ -10,7 +10,8 @@ from optbench import laws, registry
 from optbench.checking import Task
 
 from . import equivalents
-from .faults import FAULTS, Fault
+from .by_hand import FAULTS
+from .fault import Fault
 from .judging import Killer, broken_laws, first_broken, ordered, tasks
 from .mutate import implementation, planted, unharmed
 from .operators import catalogue

@@ -18,7 +18,7 @@ from optbench import registry, subjects
 from optbench.errors import OptbenchError
 from optbench.registry import Implementation
 
-from .faults import Fault
+from .fault import Fault
 from .operators import sources
 from .operators.catalogue import Mutant
 

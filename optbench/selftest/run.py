@@ -17,7 +17,7 @@ from optbench.errors import UsageError
 from optbench.worker import Worker, WorkerCrash
 
 from . import asking, equivalents, necessity
-from .faults import FAULTS
+from .by_hand import FAULTS
 from .judging import Killer
 from .operators import catalogue
 from .operators.catalogue import Mutant

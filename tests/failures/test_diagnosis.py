@@ -19,7 +19,7 @@ from optbench.failures.scene import of_step
 from optbench.planning import Plan
 from optbench.registry import Implementation
 from optbench.runs.results import Result
-from optbench.selftest.faults import FAULTS
+from optbench.selftest.by_hand import FAULTS
 from optbench.selftest.mutate import implementation
 from optbench.trials import oracle
 from optbench.trials.checker import Checker

@@ -12,7 +12,7 @@ from typing import Any
 
 from optbench.subjects import Option, StateEntry, Subject
 
-from ..wraps import old_memory
+from ..by_hand.around import old_memory
 from .changes import FOURTH_DIGIT
 
 Wrap = Callable[[type[Any]], type[Any]]

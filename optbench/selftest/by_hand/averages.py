@@ -8,18 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from .fault import Fault
-
-
-def _around_update(cls: type[Any], update: Any) -> type[Any]:
-    """A subclass whose update is `update(averager, model, original update)`."""
-
-    class Faulty(cls):  # type: ignore[misc, valid-type]
-        def update_parameters(self, model: Any) -> None:
-            update(self, model, super().update_parameters)
-
-    Faulty.__name__ = cls.__name__
-    return Faulty
+from ..fault import Fault
+from .around import around_update
 
 
 def count_off_by_one(cls: type[Any]) -> type[Any]:
@@ -29,7 +19,7 @@ def count_off_by_one(cls: type[Any]) -> type[Any]:
         original(model)
         self.n_averaged -= begun
 
-    return _around_update(cls, update)
+    return around_update(cls, update)
 
 
 def first_model_not_copied(cls: type[Any]) -> type[Any]:
@@ -39,7 +29,7 @@ def first_model_not_copied(cls: type[Any]) -> type[Any]:
         original(model)
         self.n_averaged -= early
 
-    return _around_update(cls, update)
+    return around_update(cls, update)
 
 
 def frozen_left_out(cls: type[Any]) -> type[Any]:
@@ -53,7 +43,7 @@ def frozen_left_out(cls: type[Any]) -> type[Any]:
             for param, values in zip(frozen, held, strict=True):
                 param.copy_(values)
 
-    return _around_update(cls, update)
+    return around_update(cls, update)
 
 
 def buffers_never_averaged(cls: type[Any]) -> type[Any]:
@@ -71,7 +61,7 @@ def digits_forgotten(cls: type[Any]) -> type[Any]:
             # Whoever writes to an average makes its own digits the only ones.
             param.detach().mul_(1)
 
-    return _around_update(cls, update)
+    return around_update(cls, update)
 
 
 def memory_shared(cls: type[Any]) -> type[Any]:

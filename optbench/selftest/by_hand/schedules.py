@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from .fault import Fault
+from ..fault import Fault
 
 
 def _after_step(change: Callable[..., None]) -> Callable[[type[Any]], type[Any]]:
@@ -385,5 +385,16 @@ FAULTS: tuple[Fault, ...] = (
         "the way is linear whatever was asked for",
         "swalr", "fused", "sch.formula", "at epoch 1",
         wrap=_with_options(lambda options: {"anneal_strategy": "linear"}),
+    ),
+    Fault(
+        "swalr-shares-above-one",
+        "the shares of the two rates, each rounded, add up to more than 1",
+        "swalr", "foreach", "sch.formula", "is in its bounds",
+        patches=(
+            (
+                "np.clip(start * rest + end * share, np.minimum(start, end), np.maximum(start, end))",
+                "start * rest + end * share",
+            ),
+        ),
     ),
 )  # fmt: skip

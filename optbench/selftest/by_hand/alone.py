@@ -1,4 +1,4 @@
-"""Faults that one law sees and no other, as few cases have what they show in; `needed.toml` says of which law each is.
+"""Faults that one law sees and no other, as few cases have what they show in: `needed.toml` says of which law each is.
 
 torch is imported when a fault is planted, so that faults can be listed without it.
 """
@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .averaging import _around_update
-from .fault import Fault
-from .wraps import _around_step
+from ..fault import Fault
+from .around import around_step, around_update
 
 
 def _channels_last(param: Any) -> bool:
@@ -27,7 +26,7 @@ def channels_last_left_out(cls: type[Any]) -> type[Any]:
         for param, values in kept if begun else ():
             param.detach().copy_(values)
 
-    return _around_update(cls, update)
+    return around_update(cls, update)
 
 
 def nesterov_lost_beside_channels_last(cls: type[Any]) -> type[Any]:
@@ -42,7 +41,7 @@ def nesterov_lost_beside_channels_last(cls: type[Any]) -> type[Any]:
             for group in lost:
                 group["nesterov"] = True
 
-    return _around_step(cls, step)
+    return around_step(cls, step)
 
 
 def state_for_all_once_a_plan_is_kept(cls: type[Any]) -> type[Any]:
@@ -55,7 +54,7 @@ def state_for_all_once_a_plan_is_kept(cls: type[Any]) -> type[Any]:
                     self.state[param].update(self._init_state(param, group))
         return result
 
-    return _around_step(cls, step)
+    return around_step(cls, step)
 
 
 def room_for_four_groups(cls: type[Any]) -> type[Any]:
@@ -72,7 +71,7 @@ def room_for_four_groups(cls: type[Any]) -> type[Any]:
         finally:
             self.param_groups = groups
 
-    return _around_step(cls, step)
+    return around_step(cls, step)
 
 
 def rounded_by_chance(cls: type[Any]) -> type[Any]:
@@ -88,7 +87,7 @@ def rounded_by_chance(cls: type[Any]) -> type[Any]:
                 param.data.copy_(torch.where(torch.rand(param.shape, generator=rng) < 0.5, further, param.detach()))
         return result
 
-    return _around_step(cls, step)
+    return around_step(cls, step)
 
 
 def strides_by_address(cls: type[Any]) -> type[Any]:
@@ -106,7 +105,7 @@ def strides_by_address(cls: type[Any]) -> type[Any]:
             for param, grad in kept:
                 param.grad = grad
 
-    return _around_step(cls, step)
+    return around_step(cls, step)
 
 
 def betas_in_a_list(cls: type[Any]) -> type[Any]:
