@@ -71,6 +71,7 @@ def check(trial: Trial) -> None:
     # What is an option itself; of gradients and start, how far they are moved in some direction.
     at = {"lr": 0.125, "weight_decay": 0.25, "beta1": 0.75, "beta2": 0.875}.get(what, 0.0)
     number = torch.tensor(at, dtype=torch.float64, requires_grad=True)
+    trial.given_as(number, f"torch.tensor({at}, dtype=torch.float64, requires_grad=True)")
     with _wide_numbers():
         end = _end(trial, what, number)
         outcome = _weighed(trial, end)
@@ -101,7 +102,7 @@ def _shown(trial: Trial, end: Tensor, number: Tensor, want: float, relative: flo
     """The fact of a script, where the number itself is an option there."""
     if not trial.name(number):
         return ""
-    weighed = f"({trial.name(end)} * torch.tensor({_drawn(trial, 'weights', 0).tolist()}, dtype=torch.float64)).sum()"
+    weighed = f"({trial.name(end)} * {_text(_drawn(trial, 'weights', 0))}).sum()"
     got = f"torch.autograd.grad({weighed}, {trial.name(number)}, materialize_grads=True)[0].item()"
     return f"abs({got} - ({want!r})) <= {relative * abs(want)!r}"
 
@@ -148,18 +149,33 @@ def _end(trial: Trial, what: str, number: Tensor, differentiable: bool = True) -
     elif what in trial.subject.defaults:
         options[what] = number if differentiable else float(number)
     if what == "start":
-        start = start + number * _drawn(trial, "direction", 0)
+        start = _moved(trial, start, number, 0)
     # A parameter that a network computed: a leaf cannot be written where autograd looks on.
     param = start.clone().requires_grad_() * 1
+    if trial.name(start):
+        trial.given_as(param, f"{trial.name(start)} * 1")
     optimizer = trial.build([param], {**options, **({"differentiable": True} if differentiable else {})})
     for k in range(trial.case.steps):
         grad = trial.problem.grad(0, k)
         assert grad is not None
-        given = grad + number * _drawn(trial, "direction", k) if what == "gradients" else grad.clone()
+        given = _moved(trial, grad, number, k) if what == "gradients" else grad.clone()
         param.grad = given
         trial.advance(optimizer)
         trial.checker.true(f"step {k + 1} leaves the gradient alone", given._version == 0 and param.grad is given)
     return param
+
+
+def _moved(trial: Trial, values: Tensor, number: Tensor, k: int) -> Tensor:
+    """The values, moved by so much in a direction."""
+    direction = _drawn(trial, "direction", k)
+    made = values + number * direction
+    if trial.name(number):
+        trial.given_as(made, f"{_text(values)} + {trial.name(number)} * {_text(direction)}")
+    return made
+
+
+def _text(values: Tensor) -> str:
+    return f"torch.tensor({values.tolist()}, dtype=torch.float64)"
 
 
 def _weighed(trial: Trial, param: Tensor) -> Tensor:

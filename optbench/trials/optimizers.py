@@ -240,6 +240,12 @@ class Trial(TrialBase):
             self.tape.call(thing, text)
         return thing
 
+    def given_as(self, tensor: Tensor, text: str) -> Tensor:
+        """The tensor, for an optimizer to be given, which gets a name: `text` is Python, about what has one."""
+        if self.tape is not None:
+            self.tape.give(tensor, text)
+        return tensor
+
     @property
     def result(self) -> str:
         """What stands for the result of the last call."""

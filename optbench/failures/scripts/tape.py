@@ -84,6 +84,12 @@ class Tape:
         self.events.append(Event([Edit(name, Token(text))]))
         self._saved.append((thing, kept(thing), name))
 
+    def give(self, tensor: Tensor, text: str) -> None:
+        """Give a name to a tensor that optimizers will be given; `text` is Python that makes it."""
+        self.look()
+        self.events.append(Event())
+        self._list(self.events[-1], [tensor], text, single=True)
+
     def like(self, track: Track) -> Any:
         """The optimizer of a track; where it was refused, another of the same implementation."""
         others = (each.optimizer for each in self.tracks if each.implementation is track.implementation)

@@ -70,7 +70,9 @@ class Look:
         if tensor.grad is None and seen.grad is not None:
             yield Edit(f"{name}.grad", None)
         elif tensor.grad is not None and not (tensor.grad is seen.grad and alike(tensor.grad, _there(seen))):
-            yield Edit(f"{name}.grad", self._shared(name, tensor.grad) or Memory.of(tensor.grad))
+            known = self.tape.name(tensor.grad)
+            given = Token(known) if known else self._shared(name, tensor.grad) or Memory.of(tensor.grad)
+            yield Edit(f"{name}.grad", given)
 
     def _shared(self, name: str, grad: Tensor) -> Token | None:
         """The gradient as that of a parameter before this one, where it is the same object."""

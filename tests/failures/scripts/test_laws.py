@@ -259,16 +259,32 @@ class Right(torch.optim.Optimizer):
     def rate(self, lr):
         return lr
 
+    def grad(self, p):
+        return p.grad
+
+    def start(self, p):
+        return p
+
     def step(self, closure=None):
         for group in self.param_groups:
             with torch.set_grad_enabled(group["differentiable"]):
                 for p in group["params"]:
-                    p.sub_(p.grad * self.rate(group["lr"]))
+                    p.copy_(self.start(p) - self.grad(p) * self.rate(group["lr"]))
 
 
 class Detached(Right):
     def rate(self, lr):
         return float(lr)
+
+
+class Ungraded(Right):
+    def grad(self, p):
+        return p.grad.detach()
+
+
+class Begun(Right):
+    def start(self, p):
+        return p.detach()
 """
 MOMENTUM = {"momentum": 0.9, "lr": 0.1}
 
@@ -339,15 +355,23 @@ def test_a_script_fails_for_what_is_broken_and_passes_for_what_is_right(
     exec(compile(right, "script", "exec"), {})
 
 
-def test_a_derivative_by_an_option_is_taken_in_the_script(folder: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "by", "says"),
+    [
+        ("Detached", "lr", "lr=number, differentiable=True"),
+        ("Ungraded", "gradients", ".grad = number_2"),
+        ("Begun", "start", "([number_3], "),
+    ],
+)
+def test_a_derivative_is_taken_in_the_script(folder: Path, name: str, by: str, says: str) -> None:
     (folder / "broken.py").write_text(DIFFERENTIABLE)
     options = frozenset({"lr", "differentiable"})
-    case = Case("sgd", {}, "float64", shapes="one", variant="derivative by lr", steps=6)
-    task = Task("opt.differentiable", case, f"{folder}/broken.py:Detached", True, "", options=options)
+    case = Case("sgd", {}, "float64", shapes="one", variant=f"derivative by {by}", steps=6)
+    task = Task("opt.differentiable", case, f"{folder}/broken.py:{name}", True, "", options=options)
     text = script.whole(localise(task, check(task)))
-    assert "torch.autograd.grad(" in text and "lr=number, differentiable=True" in text
-    assert script.fails(text)
-    exec(compile(text.replace("import Detached", "import Right as Detached"), "script", "exec"), {})
+    assert "torch.autograd.grad(" in text and says in text, text
+    assert script.fails(text) and len(text.splitlines()) < 25
+    exec(compile(text.replace(f"import {name}", f"import Right as {name}"), "script", "exec"), {})
 
 
 def test_a_step_that_evaluates_anew_is_given_the_whole_objective(folder: Path) -> None:
