@@ -23,6 +23,36 @@ LAW = Law(
     formula=False,
 )
 
+# The same in scripts, where what is done comes before the fact.
+_STEP = """\
+log = []
+optimizer.register_step_pre_hook(lambda *_: log.append('before'))
+optimizer.register_step_post_hook(lambda *_: log.append('after'))
+optimizer.step(lambda: torch.ones(()))
+log == ['before', 'after']"""
+_CLOSURE = """\
+optimizer.register_step_pre_hook(lambda _, given, named: ((*given, lambda: 2.5), {}))
+optimizer.step(closure=lambda: torch.ones(())) == 2.5"""
+_SAVING = """\
+log = []
+optimizer.register_state_dict_pre_hook(lambda *_: log.append('before'))
+optimizer.register_state_dict_post_hook(lambda *_: log.append('after'))
+saved = optimizer.state_dict()
+log == ['before', 'after']"""
+_LOADING = """\
+log = []
+optimizer.register_load_state_dict_pre_hook(lambda *_: log.append('before'))
+optimizer.register_load_state_dict_post_hook(lambda *_: log.append('after'))
+optimizer.load_state_dict(optimizer.state_dict())
+log == ['before', 'after']"""
+_COPIED = """\
+log = []
+optimizer.register_state_dict_pre_hook(lambda *_: log.append('the original'))
+optimizer.register_step_pre_hook(lambda *_: log.append('the original'))
+copied = copy.deepcopy(optimizer)
+saved, result = copied.state_dict(), copied.step(lambda: torch.ones(()))
+log == []"""
+
 # Who tells of a call, and whether the parameters had moved by then.
 Log = list[tuple[str, bool]]
 
@@ -46,7 +76,7 @@ def _steps(trial: Trial) -> None:
         handles += [after(run.note(log, f"after {i}")) for i in (1, 2)]
         run.step()
         names = ["before all", "before 1", "before 2", "after 1", "after 2", "after all"]
-        trial.checker.same("hooks of step, and whether parameters had moved", log, _halves(names))
+        trial.checker.same("hooks of step, and whether parameters had moved", log, _halves(names), shown=_STEP)
         log.clear()
         handles[0].remove()
         handles[2].remove()
@@ -122,7 +152,7 @@ def _arguments(trial: Trial) -> None:
     plain = trial.run()
     returned = run.optimizer.step(closure=lambda: torch.tensor(0.0))
     _step_at(plain, value)
-    trial.checker.true("step returns what the exchanged closure returned", returned is value, f"{returned!r}")
+    trial.checker.true("step returns what the exchanged closure returned", returned is value, f"{returned!r}", _CLOSURE)
     trial.checker.same("arguments before and after the exchange", told, [(1, ["closure"]), (2, [])])
     _same_params(trial, run, plain, "stepped by the exchanged closure")
     handle.remove()
@@ -168,7 +198,7 @@ def _state_dicts(trial: Trial) -> None:
     saved = run.optimizer.state_dict()
     expected = ["before 1", "before 2", *(f"after {i} of ['param_groups', 'state']" for i in (1, 2)),
                 "after 3 of ['note', 'param_groups', 'state']"]  # fmt: skip
-    trial.checker.same("hooks of state_dict", log, expected)
+    trial.checker.same("hooks of state_dict", log, expected, shown=_SAVING)
     told = {name: saved.get(name) for name in ("note", "exchanged")}
     trial.checker.same("what hooks of state_dict put in", told, {"note": 7, "exchanged": True})
     for handle in handles:
@@ -210,7 +240,7 @@ def _loads(trial: Trial) -> None:
     handles.append(after(_pre(log, "after 1"), prepend=True))
     run.optimizer.load_state_dict(given)
     told = ["before 1", "before 2", "before 3 of 0 states", "after 1", "after 2, loaded True"]
-    trial.checker.same("hooks of load_state_dict", log, told)
+    trial.checker.same("hooks of load_state_dict", log, told, shown=_LOADING)
     changed = nested.difference(given, held)
     trial.checker.true("what load_state_dict was given is as it was", not changed, changed)
     trial.checker.true("the checkpoint that the hook put in is loaded", _matches(run, other))
@@ -245,7 +275,7 @@ def _copies(trial: Trial) -> None:
         copied.register_state_dict_pre_hook(_pre(log, "of the copy"))
         copied.register_step_pre_hook(_pre(log, "of the copy"))
         copied.state_dict()
-        trial.checker.same("hooks called by a copy", log, ["of the copy"])
+        trial.checker.same("hooks called by a copy", log, ["of the copy"], shown=_COPIED)
         log.clear()
     for handle in handles:
         handle.remove()

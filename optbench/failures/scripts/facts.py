@@ -69,7 +69,7 @@ def claim(trial: Any, failure: Failure, end: int, draw: bool) -> Claim | None:
 
 
 def _shown(failure: Failure, tape: Tape, place: Place | None, end: int) -> Claim | None:
-    """A fact in the law's own words; what they call `optimizer` and `params` is the last that moved."""
+    """A fact in the law's words, the last of their lines; their `optimizer` and `params` are the last that moved."""
     event = next((event for event in reversed(tape.events[:end]) if event.track and event.method == "step"), None)
     event = event or next((each for each in reversed(tape.events[:end]) if each.track and each.track.optimizer), None)
     if event is None or event.track is None:
@@ -86,6 +86,8 @@ def _shown(failure: Failure, tape: Tape, place: Place | None, end: int) -> Claim
     claimed = Claim([""], [name, param])
     if "around" in failure.shown:
         claimed.lines += _around(tape, param, tokens)
+    *before, said = said.split("\n")
+    claimed.lines += before
     claimed.lines.append(said if said.startswith("print(") else f"assert {said}, {literals.text(failure.what)}")
     return claimed
 

@@ -17,6 +17,7 @@ from .planting import plant
 
 CODE = '''
 import copy
+from collections import OrderedDict
 
 import torch
 
@@ -247,6 +248,34 @@ class Stale(Right):
 
 class Unscaled(Right):
     heeds_scaling = False
+
+
+class Hooks(OrderedDict):
+    def move_to_end(self, *given, **named):
+        pass
+
+
+NONE = property(lambda self: Hooks(), lambda self, hooks: None)
+
+
+class Past(Right):
+    _optimizer_step_pre_hooks = NONE
+
+
+class Unasked(Right):
+    _optimizer_state_dict_pre_hooks = NONE
+
+
+class Unheard(Shares):
+    _optimizer_load_state_dict_post_hooks = NONE
+
+
+class Takes(Right):
+    def __deepcopy__(self, memo):
+        made = type(self).__new__(type(self))
+        made.__setstate__(copy.deepcopy(self.__getstate__(), memo))
+        made._optimizer_state_dict_pre_hooks = self._optimizer_state_dict_pre_hooks
+        return made
 '''
 DIFFERENTIABLE = """
 import torch
@@ -332,6 +361,11 @@ def shown(folder: Path, name: str, law: str, case: Case) -> Result:
         ("Muted", "opt.hooks", "called.append(torch.is_grad_enabled())", {"variant": "closure"}),
         ("Deaf", "opt.hooks", "assert len(called) == 1, ", {"variant": "closure"}),
         ("Swallows", "opt.hooks", "raise ArithmeticError(", {"variant": "closure raises"}),
+        ("Past", "opt.hooks", "log.append(", {"variant": "of step"}),
+        ("Past", "opt.hooks", "2.5", {"variant": "new arguments"}),
+        ("Unasked", "opt.hooks", "optimizer.register_state_dict_pre_hook(", {"variant": "of state_dict"}),
+        ("Unheard", "opt.hooks", "optimizer.load_state_dict(", {"variant": "of load_state_dict"}),
+        ("Takes", "opt.hooks", "copied = copy.deepcopy(optimizer)", {"variant": "copies"}),
         ("Demands", "opt.old_checkpoints", 'del kept["param_groups"][0]["maximize"]',
          {"variant": "without newer options", "options": {}, "steps": 3}),
         ("Nameless", "opt.old_checkpoints", '["param_names"] = ["layer.0"', {"variant": "names", "steps": 3}),
@@ -350,7 +384,7 @@ def test_a_script_fails_for_what_is_broken_and_passes_for_what_is_right(
     text = script.whole(result)
     assert says in text and "import optbench" not in text and "@" not in text, text
     assert script.fails(text) and len(text.splitlines()) < 40
-    honest = "Counted" if name == "Forgets" else "Right"
+    honest = {"Forgets": "Counted", "Unheard": "Shares"}.get(name, "Right")
     right = text.replace(f"from broken import {name}", f"from broken import {honest} as {name}")
     exec(compile(right, "script", "exec"), {})
 
