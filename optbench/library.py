@@ -201,10 +201,10 @@ def hold(cls: type[Any]) -> str:
 
     target = loading.target_of(cls)
     if loading.hold(target, cls):
-        from optbench.trials import optimizers
+        from optbench.trials import trajectories
 
-        optimizers.trajectory.cache_clear()
-        optimizers.rollout.cache_clear()
+        trajectories.trajectory.cache_clear()
+        trajectories.rollout.cache_clear()
     return target
 
 

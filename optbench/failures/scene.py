@@ -17,7 +17,8 @@ from optbench.trials.oracle import After, Before
 from optbench.trials.problem import exact
 
 if TYPE_CHECKING:
-    from optbench.trials.optimizers import Run, Trial
+    from optbench.trials.optimizers import Trial
+    from optbench.trials.running import Run
 
 # What some quantities have to be, by name, "param" for the parameter; nothing is said of the others.
 Expectation = Mapping[str, Quantity]

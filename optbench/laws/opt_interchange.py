@@ -13,7 +13,8 @@ from optbench.subjects import NAMES, Subject
 
 if TYPE_CHECKING:
     from optbench.registry import Implementation
-    from optbench.trials.optimizers import Run, Trial
+    from optbench.trials.optimizers import Trial
+    from optbench.trials.running import Run
 
 LAW = Law(
     id="opt.interchange",

@@ -14,7 +14,8 @@ from optbench.subjects import Subject
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from optbench.trials.optimizers import Run, Trial
+    from optbench.trials.optimizers import Trial
+    from optbench.trials.running import Run
 
 LAW = Law(
     id="opt.invariant",
@@ -113,7 +114,7 @@ def _linear(params: Sequence[Any]) -> Tensor:
 
 def _zero_gradient(trial: Trial) -> None:
     """At the start, and again when what drives a parameter on has been taken out of the state."""
-    from optbench.trials.optimizers import StateUnknown
+    from optbench.trials.running import StateUnknown
 
     run = _run(trial)
     options = trial.subject.complete(run.options)

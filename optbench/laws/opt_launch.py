@@ -12,7 +12,8 @@ from optbench.subjects import Subject
 
 if TYPE_CHECKING:
     from optbench.trials.counted import Counted
-    from optbench.trials.optimizers import Run, Trial
+    from optbench.trials.optimizers import Trial
+    from optbench.trials.running import Run
 
 LAW = Law(
     id="opt.launch",

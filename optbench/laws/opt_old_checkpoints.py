@@ -10,7 +10,8 @@ from optbench.law import Law, Scope
 from optbench.subjects import Subject
 
 if TYPE_CHECKING:
-    from optbench.trials.optimizers import Run, Trial
+    from optbench.trials.optimizers import Trial
+    from optbench.trials.running import Run
 
 LAW = Law(
     id="opt.old_checkpoints",

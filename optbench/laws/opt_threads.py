@@ -21,7 +21,8 @@ from optbench.subjects import Subject
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from optbench.trials.optimizers import Run, Trial
+    from optbench.trials.optimizers import Trial
+    from optbench.trials.running import Run
     from optbench.worker import Worker
 
 LAW = Law(

@@ -7,8 +7,9 @@ from torch import Tensor
 
 from optbench.trials import nested
 from optbench.trials.error import quantity, real
-from optbench.trials.optimizers import Run, Trial
+from optbench.trials.optimizers import Trial
 from optbench.trials.problem import exact
+from optbench.trials.running import Run
 
 
 class Beside:

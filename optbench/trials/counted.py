@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optbench.trials.optimizers import Run, Trial
+from optbench.trials.optimizers import Trial
+from optbench.trials.running import Run
 
 # As many as a counted run makes, so that its values go on falling.
 _EVALUATIONS = 48

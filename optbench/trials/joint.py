@@ -162,7 +162,7 @@ def _counts(optimizer: Any) -> Iterator[tuple[str, int]]:
 
 
 def step_from(subject: Subject, run: Any, k: int, judge: str) -> Outcome:
-    """What step `k` has to give from where a run (`optbench.trials.optimizers.Run`) now stands."""
+    """What step `k` has to give from where a run (`optbench.trials.running.Run`) now stands."""
     params = [exact(param) for param in run.params]
     state = copy.deepcopy(run.optimizer.state.get(run.params[0], {}))
     return Crowd(subject, run.options, run.problem, judge, params, state).step(k)

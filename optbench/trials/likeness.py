@@ -16,9 +16,10 @@ from torch import Tensor
 from optbench.trials import nested
 from optbench.trials.checker import Checker
 from optbench.trials.error import quantity, real
-from optbench.trials.optimizers import Run, Trial
+from optbench.trials.optimizers import Trial
 from optbench.trials.oracle import CHANGES
 from optbench.trials.problem import Problem, dtype_of, generator
+from optbench.trials.running import Run
 
 # What a run comes to, by the name of each quantity.
 Outcome = Mapping[str, Tensor]

@@ -7,7 +7,6 @@ import pickle
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -16,139 +15,17 @@ from torch import Tensor
 from optbench import registry
 from optbench.case import Case
 from optbench.failures import scene
-from optbench.failures.scripts.places import Held, Place, of_param
+from optbench.failures.scripts.places import Held, of_param
 from optbench.failures.scripts.tape import Tape
 from optbench.foreign.loading import adapter_of
 from optbench.registry import Implementation
-from optbench.subjects import load
-from optbench.trials import joint, nested, oracle
+from optbench.trials import joint, nested, oracle, trajectories
 from optbench.trials.base import SCENES, TrialBase, Unsupported
 from optbench.trials.error import Quantity, real_dtype
 from optbench.trials.error import quantity as quantity_of
 from optbench.trials.oracle import After, Before
-from optbench.trials.problem import CANARY, RESUME_AFTER, Placed, Problem, exact
-
-
-class StateUnknown(Unsupported):
-    """Foreign code keeps its state under names that nobody declared."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(f"its state has no {name!r}, and no Adapter says what else it is called")
-
-
-class Run:
-    """An optimizer of the implementation under test, with its parameters, at work on a problem.
-
-    Args:
-        trial: the trial it belongs to.
-        options: hyperparameters of its only group; None: the case's.
-        start: values to start from, float64; None: the problem's.
-    """
-
-    def __init__(
-        self, trial: Trial, options: Mapping[str, Any] | None = None, start: Sequence[Tensor] | None = None
-    ) -> None:
-        self.trial = trial
-        self.problem = trial.problem
-        self.options = dict(trial.case.options if options is None else options)
-        self.placed: list[Placed] = [self.problem.place_param(values) for values in start or self.problem.start]
-        self.params = [placed.tensor for placed in self.placed]
-        self.grads: list[Placed | None] = [None] * len(self.params)
-        self.given: list[Tensor | None] = [None] * len(self.params)
-        self._at = 0
-        trial.runs.append(self)
-        self.optimizer = trial.build(self.params, self.options)
-
-    def give(self, k: int) -> None:
-        """Put the gradients of step `k` (from 0) in place, None where the case has none."""
-        self._at = k
-        for i in range(len(self.params)):
-            self._put_grad(i, self.problem.grad(i, k))
-
-    def step(self, k: int | None = None) -> None:
-        """Take a step; with `k`, put that step's gradients in place before."""
-        if k is not None:
-            self.give(k)
-        self.trial.advance(self.optimizer, self.problem.objective(self.params, self._at, self._put_grad))
-
-    def _put_grad(self, i: int, values: Tensor | None) -> None:
-        placed = None if values is None else self.problem.place_grad(values)
-        self.grads[i] = placed
-        self.given[i] = None if placed is None else placed.tensor.clone()
-        self.params[i].grad = None if placed is None else placed.tensor
-
-    def state(self, i: int) -> dict[str, Any]:
-        """The state of parameter `i` under the declared names, without entries that are None."""
-        kept = self.optimizer.state.get(self.params[i], {})
-        alias = self.trial.state_alias
-        return {alias.get(name, name): value for name, value in kept.items() if value is not None}
-
-    def held(self) -> dict[str, Any]:
-        """A copy of all state and all parameters, by name; state first, so that the first wrong quantity is named."""
-        found: dict[str, Any] = {}
-        for i in range(len(self.params)):
-            for name, entry in self.state(i).items():
-                found |= {f"{name}{path} of parameter {i}": leaf for path, leaf in nested.leaves(entry)}
-        found |= {f"parameter {i}": param for i, param in enumerate(self.params)}
-        values = Held(nested.copied(found))
-        if self.trial.tape is not None:
-            self.trial.tape.hold(values, self._places())
-        return values
-
-    def _places(self) -> dict[str, Place]:
-        """Where everything is that is held, by name."""
-        assert self.trial.tape is not None
-        alias, found = self.trial.state_alias, dict[str, Place]()
-        for i, param in enumerate(self.params):
-            place = of_param(self.trial.tape, self.optimizer, param)
-            for key, entry in self.optimizer.state.get(param, {}).items():
-                for path, _ in nested.leaves(entry):
-                    name = f"{alias.get(key, key)}{path} of parameter {i}"
-                    found[name] = replace(place, kind="state", key=key, path=path)
-            found[f"parameter {i}"] = place
-        return found
-
-    def before(self, i: int, k: int) -> Before:
-        """Parameter `i` as it now stands and its gradient of step `k`, as the oracle's input.
-
-        Raises:
-            StateUnknown: of foreign code, which keeps something else or elsewhere.
-        """
-        state = self.state(i)
-        if self.trial.implementation.target and state:
-            self._require_known(state)
-        names = self.trial.subject.tensor_names(self.options)
-        kept = {name: exact(state[name]) for name in names if name in state}
-        counter = self.trial.subject.counter
-        step = int(state[counter.name]) if counter and counter.name in state else int(bool(kept))
-        names = self.trial.subject.number_names(self.options)
-        numbers = {name: state[name].detach().cpu().clone() for name in names if name in state}
-        return Before(exact(self.params[i]), self.problem.grad(i, k), kept, step, numbers)
-
-    def _require_known(self, state: Mapping[str, Any]) -> None:
-        subject = self.trial.subject
-        counter = (subject.counter.name,) if subject.counter else ()
-        for name in (*subject.state_names(self.options), *subject.number_names(self.options), *counter):
-            if name not in state:
-                raise StateUnknown(name)
-
-    def put(self, befores: Sequence[Before]) -> None:
-        """Overwrite parameters and state with these values, in place."""
-        with torch.no_grad():
-            for i, before in enumerate(befores):
-                self.params[i].copy_(before.param)
-                state = self.state(i)
-                for name, values in (before.state | before.numbers).items():
-                    if name in state:
-                        state[name].copy_(values)
-        if self.trial.tape is not None:
-            self.trial.tape.settled()
-
-    def reload(self) -> None:
-        """Go on in a new optimizer that loaded this one's state_dict."""
-        saved = self.optimizer.state_dict()
-        self.optimizer = self.trial.build(self.params, self.options)
-        self.optimizer.load_state_dict(saved)
+from optbench.trials.problem import CANARY, RESUME_AFTER, Problem
+from optbench.trials.running import Run, StateUnknown
 
 
 @dataclass
@@ -275,7 +152,7 @@ class Trial(TrialBase):
             elif self.oracle and not self.oracle.steps:
                 self._follow_unsynchronised(run)
             else:
-                self._follow_steps(run, trajectory(_key(self.case), self.judge))
+                self._follow_steps(run, trajectories.trajectory(trajectories.key(self.case), self.judge))
         except StateUnknown:
             run = self.run()
             self._follow_unsynchronised(run)
@@ -425,7 +302,7 @@ class Trial(TrialBase):
 
     def _follow_unsynchronised(self, run: Run) -> None:
         """Parameters only, in one go: for foreign code whose state nobody can set."""
-        for k, outcomes in enumerate(rollout(_key(self.case), tuple(range(self.case.steps)), self.judge)):
+        for k, outcomes in enumerate(self.rollout(*range(self.case.steps))):
             run.step(k)
             for i, (quantity, _) in enumerate(outcomes):
                 if not quantity:
@@ -439,51 +316,4 @@ class Trial(TrialBase):
 
     def rollout(self, *judged: int) -> list[list[tuple[dict[str, Quantity], dict[str, Tensor]]]]:
         """What parameters and state have to be after these steps (from 0) of one unsynchronised run."""
-        return rollout(_key(self.case), judged, self.judge)
-
-
-@dataclass(frozen=True)
-class _Key:
-    """A case that can be a dictionary key: equal where parameters, gradients and formula are."""
-
-    case: Case
-    text: str
-
-    def __hash__(self) -> int:
-        return hash(self.text)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Key) and self.text == other.text
-
-
-def _key(case: Case) -> _Key:
-    plain = replace(case, device="cpu", variant="")
-    return _Key(plain, f"{plain.subject} {plain.id} {plain.steps} {plain.seed}")
-
-
-# Every implementation follows the same trajectory of a case, and every fault of the self-test too.
-@lru_cache(maxsize=256)
-def trajectory(key: _Key, judge: str) -> list[tuple[list[Before], list[After | None]]]:
-    """Inputs and outputs of each step of a case, the outputs rounded to be the next step's inputs."""
-    problem = Problem(key.case)
-    subject = load(key.case.subject)
-    befores = [Before(values, problem.grad(i, 0)) for i, values in enumerate(problem.start)]
-    steps = []
-    for k in range(key.case.steps):
-        afters = oracle.step(subject, key.case.options, befores, problem.dtype, judge, key.case.seed)
-        steps.append((befores, afters))
-        befores = [
-            replace(before, grad=problem.grad(i, k + 1))
-            if after is None
-            else oracle.rounded(after, problem.grad(i, k + 1), problem.dtype)
-            for i, (before, after) in enumerate(zip(befores, afters, strict=True))
-        ]
-    return steps
-
-
-@lru_cache(maxsize=64)
-def rollout(
-    key: _Key, judged: tuple[int, ...], judge: str
-) -> list[list[tuple[dict[str, Quantity], dict[str, Tensor]]]]:
-    """Quantities and 0-d state of an unsynchronised run after the judged steps."""
-    return list(oracle.rollout(load(key.case.subject), Problem(key.case), judged, judge))
+        return trajectories.rollout(trajectories.key(self.case), judged, self.judge)

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from optbench.trials.error import real
-from optbench.trials.optimizers import StateUnknown, Trial
+from optbench.trials.optimizers import Trial
 from optbench.trials.problem import dtype_of, generator
+from optbench.trials.running import StateUnknown
 
 # Of a vector in float64 the value and the gradient.
 Function = Callable[[Tensor], tuple[Tensor, Tensor]]
