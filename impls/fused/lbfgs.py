@@ -103,8 +103,7 @@ class LBFGS(LBFGSBase):
     ) -> float:
         """Put the direction into the memory, which learns the last move; the slope along it."""
         if state["n_iter"] == 1:
-            memory |= {"d": -grad, "old_dirs": [], "old_stps": [], "ro": [], "H_diag": 1}
-            memory["prev_flat_grad"] = grad
+            memory |= {"d": -grad, "old_dirs": [], "old_stps": [], "ro": [], "H_diag": 1, "prev_flat_grad": grad}
             return float(torch.dot(grad, memory["d"]))
         self._learn(grad, group["history_size"], memory)
         al = state.setdefault("al", [None] * group["history_size"])

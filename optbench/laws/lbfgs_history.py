@@ -61,6 +61,10 @@ def check(trial: Trial) -> None:
                 pairs.append((change, move))
         previous = seen[0]
         _kept(watched, pairs[-size:], f"step {k + 1}")
+        # The first length of all is shorter, and a line search takes another one where its first trial will not do.
+        if k and len(seen) == (1 if watched.group["line_search_fn"] is None else 2):
+            lr, t = watched.group["lr"], watched.state("t")
+            trial.checker.true(f"step {k + 1}, t is lr with all its digits", float(t) == lr, f"{float(t)} for {lr}")
         _direction(watched, seen[0], f"step {k + 1}")
 
 

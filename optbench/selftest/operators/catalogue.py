@@ -26,7 +26,7 @@ _SHARED: dict[tuple[Kind, str], tuple[str, ...]] = {
     ("averager", "fused"): ("averagedmodel", "average"),
 }
 # Further modules of a subject's own.
-_MORE = {("lbfgs", "foreach"): ("line_search",), ("lbfgs", "fused"): ("wolfe",)}
+_MORE = {("lbfgs", "foreach"): ("line_search", "flat"), ("lbfgs", "fused"): ("wolfe",)}
 # Subjects whose options reach most of what is shared, first.
 _TELLING = ("adam", "sgd", "asgd", "adagrad", "muon", "lbfgs", "constantlr", "multisteplr", "sequentiallr", "swalr",
             "cosineannealinglr", "lambdalr", "multiplicativelr", "onecyclelr", "cycliclr", "steplr",

@@ -45,9 +45,11 @@ def wrappers(subject: Subject) -> Iterator[tuple[str, str, Wrap]]:
     yield "wrong-dtype", "param", _stepping(_param_rounded)
     yield "skipped-tail", "elements", _stepping(_tail_kept)
     yield "skipped-tail", "parameters", _stepping(partial(_without_last, False))
-    yield "skipped-tail", "groups", _stepping(partial(_without_last, True))
+    if not subject.closure:
+        # Who calls a closure has one group, and the gradients that it makes.
+        yield "skipped-tail", "groups", _stepping(partial(_without_last, True))
     yield "stale-state", "param.data", _stepping(old_memory)
-    if not subject.sparse:
+    if not subject.sparse and not subject.closure:
         yield "swap-order", "parameters", _stepping(_gradients_exchanged)
     yield "mutated-input", "grad", _stepping(partial(_after, _scale_gradients))
     yield "mutated-input", "group", _stepping(partial(_after, _decay_rates))
