@@ -18,14 +18,17 @@ if TYPE_CHECKING:
 LAW = Law(
     id="opt.precision",
     level="math",
-    statement="as near to the oracle as the dtype allows: in long runs, at a million steps, with hardly any decay",
+    statement="as near to the oracle as the dtype allows: in long runs, up to a million steps, with hardly any decay",
     catches="a counter that stops, scalars in the default dtype or the parameter's, 1 - lr*decay that rounds to 1",
     host=True,
 )
 
 _MILLION = 1_000_000
+# Where corrections that shrink with the steps are still there, to fewer and fewer digits.
+_ON_THE_WAY = (300, 3_000, 30_000)
 # The default dtype, under which steps are taken, and the parameters'.
-_DEFAULTS = {"float16": "float32", "bfloat16": "float64", "float32": "float64", "float64": "float32"}
+_DEFAULTS = (("float16", "float32"), ("bfloat16", "float64"), ("float32", "float64"), ("float64", "float32"),
+             ("float32", "bfloat16"))  # fmt: skip
 _DECAY = 1e-8
 _LONG = {"quick": 60, "full": 2_000}
 # Of algorithms that see whole tensors, whose oracle has each moved copy as a parameter of its own.
@@ -35,7 +38,7 @@ _LONG_OF_TENSORS = {"quick": 30, "full": 300}
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     rows = (dict(subject.fullest), subject.crowd())
     # With a closure a step is many.
-    defaults = list(_DEFAULTS.items())[: 2 if subject.closure and scope.suite == "quick" else None]
+    defaults = _DEFAULTS[: 2 if subject.closure and scope.suite == "quick" else None]
     for number, (default, dtype) in enumerate(defaults):
         for row in rows if scope.suite == "full" else rows[number % 2 :][:1]:
             yield scope.case(subject, row, scope.some(dtype)[0], shapes="pair", steps=4, variant=f"million/{default}")
@@ -79,6 +82,10 @@ def _around(trial: Trial, default: str, during: Callable[[], AbstractContextMana
     with during():
         run = trial.run()
     trial.judge_next(run, 0, f"step 1 under the default dtype {default}", during=during)
+    for count in _ON_THE_WAY:
+        if not _count(run, count - 1, default):
+            return
+        trial.judge_next(run, 1, f"step {count:,} under the default dtype {default}", during=during)
     if not _count(run, _MILLION - 2, default):
         return
     for k in range(1, trial.case.steps):

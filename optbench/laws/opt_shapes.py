@@ -24,8 +24,10 @@ _QUICK = ("zero first", "zero middle", "zero last", "all zero", "scalars", "smal
 _FULL = (*_QUICK, "large")
 # Their sizes mean the same in every dtype.
 _ONCE = ("many", "blocks")
-# Of a length that no power of two is a multiple of, so that what lands elsewhere differs.
-_BEYOND, _PATTERN = "repeated beyond 2^31 elements", "4099"
+# How many elements repeat a pattern, of a length that no power of two is a multiple of: what lands elsewhere differs.
+MILLION, BEYOND = (f"repeated beyond 2^{power} elements" for power in (20, 31))
+_REPEATED = {MILLION: 2**20 + 4097, BEYOND: 2**31 + 4097}
+_PATTERN = "4099"
 
 
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
@@ -34,9 +36,10 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
             if scope.suite == "full" or shapes not in _ONCE or dtype == scope.some("float32")[0]:
                 steps = 1 if shapes == "many" else 2
                 yield scope.case(subject, subject.fullest, dtype, shapes=shapes, steps=steps)
-    if scope.suite == "full" and scope.device != "cpu" and subject.sees == "element" and not subject.sparse:
-        usual = scope.some("bfloat16")[0]
-        yield scope.case(subject, subject.fullest, usual, shapes=_PATTERN, steps=2, variant=_BEYOND)
+    if subject.sees == "element" and not subject.sparse:
+        for variant in (MILLION, BEYOND) if scope.suite == "full" and scope.device != "cpu" else (MILLION,):
+            usual = scope.some("float32" if variant == MILLION else "bfloat16")[0]
+            yield scope.case(subject, subject.fullest, usual, shapes=_PATTERN, steps=2, variant=variant)
 
 
 def space(subject: Subject, scope: Scope) -> Space:
@@ -45,9 +48,9 @@ def space(subject: Subject, scope: Scope) -> Space:
 
 
 def check(trial: Trial) -> None:
-    if trial.case.variant == _BEYOND:
+    if trial.case.variant in _REPEATED:
         from optbench.trials import repeated
 
-        repeated.follow(trial)
+        repeated.follow(trial, _REPEATED[trial.case.variant])
     else:
         trial.follow_oracle()

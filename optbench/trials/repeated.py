@@ -1,4 +1,4 @@
-"""One tensor of more elements than 32 bits count: it repeats a pattern, beside which the oracle's own case is small."""
+"""One large tensor: it repeats a pattern, beside which the oracle's own case is small."""
 
 from __future__ import annotations
 
@@ -13,20 +13,25 @@ from optbench.trials.base import Unsupported
 from optbench.trials.error import Quantity
 from optbench.trials.optimizers import Trial
 
-ELEMENTS = 2**31 + 4097
 # So many patterns are compared at a time.
 _ROWS = 4096
 
 
-def follow(trial: Trial) -> None:
+def follow(trial: Trial, elements: int) -> None:
     """Step the case's one tensor, judged by the oracle, and another that repeats it, judged beside it.
 
+    Args:
+        trial: whose case has the small tensor.
+        elements: of the large one.
+
     Raises:
-        Unsupported: there is not memory enough.
+        Unsupported: there is not memory enough, or every block would be interpreted.
     """
+    if trial.implementation.interpreted_on(trial.case.device):
+        raise Unsupported("Triton's interpreter would take its time")
     run, names = trial.run(), trial.subject.state_names(trial.case.options)
-    _require(trial, 3 + len(names))
-    param = torch.empty(ELEMENTS, dtype=trial.problem.dtype, device=trial.case.device)
+    _require(trial, (3 + len(names)) * elements)
+    param = torch.empty(elements, dtype=trial.problem.dtype, device=trial.case.device)
     _repeat(run.params[0], param)
     optimizer = trial.build([param.requires_grad_()], trial.case.options)
     param.grad = torch.empty_like(param)
@@ -49,8 +54,8 @@ def follow(trial: Trial) -> None:
                     trial.checker.close(what, rows, _of(after.quantities[name], rows), trial.dtype)
 
 
-def _require(trial: Trial, tensors: int) -> None:
-    free, needed = free_bytes(trial.case.device), tensors * ELEMENTS * trial.problem.dtype.itemsize
+def _require(trial: Trial, elements: int) -> None:
+    free, needed = free_bytes(trial.case.device), elements * trial.problem.dtype.itemsize
     if free is not None and free < needed:
         raise Unsupported(f"it takes {needed / 2**30:.0f} GiB of memory, and {free / 2**30:.0f} are free")
 
