@@ -27,6 +27,7 @@ LAW = Law(
 _OF_ALL = "{{name: {0} for name, tensor in (*{1}.named_parameters(), *{1}.named_buffers())}}"
 _PICTURE = ("(tensor._version, (tensor.requires_grad, tensor.dtype, tensor.stride()), tensor.detach().clone(), "
             "tensor.grad, None if tensor.grad is None else tensor.grad.clone())")  # fmt: skip
+_MODES = "[each.training for each in {0}.modules()] + [each.requires_grad for each in {0}.parameters()]"
 _LIVELY = {"decay": 0.9, "use_buffers": True}
 
 
@@ -59,6 +60,7 @@ def check(trial: Trial) -> None:
     averaged, module = run.averaged(), f"average.{trial.own('module')}"
     kept = {name: (tensor, tensor.data_ptr()) for name, tensor in averaged.items()}
     trial.keep("kept", kept, _OF_ALL.format("(tensor, tensor.data_ptr())", module))
+    modes = trial.keep("modes", _modes(trial.module(run.averager)), _MODES.format(module))
     _apart(trial, tensors(model), averaged)
     for k in range(trial.case.steps):
         run.put(k)
@@ -78,6 +80,8 @@ def check(trial: Trial) -> None:
                 checker.equal(f"{label}, gradient", grad, grad_values, shown=f"torch.equal({was}[3], {was}[4])")
         checker.same("modules in training", [module.training for module in model.modules()], [True, False],
                      shown="[each.training for each in model.modules()] == [True, False]")  # fmt: skip
+        checker.same(f"update {k + 1}, modules of the average in training, and its tensors that need gradients",
+                     _modes(trial.module(run.averager)), modes, shown=f"{_MODES.format(module)} == modes")  # fmt: skip
         for name, tensor in run.averaged().items():
             _written(trial, f"update {k + 1}, {name} of the average", name, tensor, kept[name], versions[name])
     run.untouched()
@@ -97,6 +101,11 @@ def _written(
     if tensor.numel():
         checker.true(f"{label}: its version has risen", tensor._version > version,
                      shown=f"{where}._version > versions[{name!r}]")  # fmt: skip
+
+
+def _modes(module: nn.Module) -> list[bool]:
+    """Which modules are in training, and which parameters need gradients."""
+    return [each.training for each in module.modules()] + [each.requires_grad for each in module.parameters()]
 
 
 def _picture(model: nn.Module) -> dict[str, tuple[Any, ...]]:

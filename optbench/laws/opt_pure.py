@@ -57,12 +57,16 @@ def check(trial: Trial) -> None:
     copies = [{name: _copy(value) for name, value in group.items()} for group in held]
     for k in range(trial.case.steps):
         run.give(k)
+        versions = [None if placed is None else placed.tensor._version for placed in run.grads]
         run.step()
         for i, (placed, value) in enumerate(zip(run.grads, run.given, strict=True)):
             grad = None if placed is None else placed.tensor
             checker.true(f"step {k + 1}, parameter {i} has the gradient it was given", run.params[i].grad is grad)
             if grad is not None and value is not None:
                 checker.equal(f"step {k + 1}, gradient of parameter {i}", grad, value)
+                # A closure writes its own.
+                written = not trial.subject.closure and grad._version != versions[i]
+                checker.true(f"step {k + 1}, gradient of parameter {i} is not written and put back", not written)
                 shared = [name for name, entry in run.state(i).items() if share_memory(entry, grad)]
                 checker.true(
                     f"step {k + 1}, state of parameter {i} is not its gradient",

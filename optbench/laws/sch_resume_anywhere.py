@@ -107,7 +107,16 @@ def check(trial: Trial) -> None:
         run = _resumed(trial, _LAST_EPOCH[0] if variant == _TWICE else variant, saved[k], k)
         if variant == _TWICE:
             run = _resumed(trial, _ORDERS[1], run.saved(), k)
+        _bases(trial, f"resumed at {k}", run, source)
         trial.follow(f"resumed at {k}", run, k, min(k + _ON, last))
+
+
+def _bases(trial: Trial, what: str, run: Run, source: Run) -> None:
+    """Its rates at epoch 0, which everybody reads, and some forms of a schedule only."""
+    bases = [getattr(each.scheduler, "base_lrs", None) for each in (run, source)]
+    if None not in bases:
+        numbers = [[float(base) for base in each or ()] for each in bases]
+        trial.checker.same(f"{what}, base_lrs", *numbers, shown=f"list(map(float, scheduler.base_lrs)) == {numbers[1]}")
 
 
 def _run(trial: Trial, implementation: Any = None) -> Run:
