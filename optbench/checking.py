@@ -14,7 +14,7 @@ from optbench import deviations, laws, registry, subjects
 from optbench.case import AsTensor, Case
 from optbench.law import Space
 from optbench.registry import Implementation, Oracle
-from optbench.runs.results import Result, Verdict
+from optbench.runs.results import WITH_DTYPE, WITH_TORCH, Result, Verdict
 from optbench.worker import Worker, WorkerCrash, WorkerError
 
 # A case takes milliseconds; in Triton's interpreter seconds. What takes a minute hangs.
@@ -177,12 +177,14 @@ def _refusal(implementation: Implementation, task: Task) -> str | None:
         return LACKS + ", ".join(missing)
     if task.require_torch:
         return None
-    if any(isinstance(value, AsTensor) for value in case.options.values()):
-        return "a tensor lr is asked of foreign code with --require torch"
-    if case.options.get("capturable"):
-        return "capturable is asked of foreign code with --require torch"
+    # How far it is a drop-in is told in any way.
+    about_torch = laws.entries()[task.law].law.level == "torch"
+    if any(isinstance(value, AsTensor) for value in case.options.values()) and not about_torch:
+        return f"a tensor lr {WITH_TORCH}"
+    if case.options.get("capturable") and not about_torch:
+        return f"capturable {WITH_TORCH}"
     if case.dtype.startswith("complex") and case.dtype not in task.named_dtypes:
-        return "complex parameters are asked of foreign code when --dtype names them"
+        return f"complex parameters {WITH_DTYPE}"
     return None
 
 

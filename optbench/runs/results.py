@@ -14,6 +14,11 @@ VERDICTS: tuple[Verdict, ...] = ("pass", "fail", "precision", "error", "crash", 
 BROKEN: frozenset[Verdict] = frozenset({"fail", "error", "crash", "xpass"})
 
 
+# How skips end that an option of the command line would have asked.
+WITH_TORCH = "is asked of foreign code with --require torch"
+WITH_DTYPE = "are asked of foreign code when --dtype names them"
+
+
 @dataclass(frozen=True)
 class Result:
     """The outcome of one law on one case of one implementation.

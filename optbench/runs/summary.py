@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from optbench.errors import EXIT_BROKEN, EXIT_OK, NothingToRun, OptbenchError
-from optbench.runs.results import Measurement, Result
+from optbench.runs.results import WITH_DTYPE, WITH_TORCH, Measurement, Result
 
 _NAMED_IN_CONTEXT = 2
 _MESSAGE_WIDTH = 200
@@ -145,7 +145,7 @@ def summarise(results: Sequence[Result], rules: Rules, measurements: Sequence[Me
     cases = len({(result.law, result.subject, result.case) for result in ran})
     problem = _broken(counting, cells) or _silent(counting, rules) or _refused(measurements)
     first = f"BROKEN: {problem}" if problem else f"OK: {_kept(ran, rules, laws, cases)}"
-    parts = [first, _torch_grade(results, rules), _precision(counting), _context(results, rules)]
+    parts = [first, _torch_grade(results, rules), _unasked(counting), _precision(counting), _context(results, rules)]
     if not problem:
         parts.append(_speed(measurements))
     sentence = " ".join(_sentence(part) for part in parts if part)
@@ -238,6 +238,15 @@ def _torch_grade(results: Sequence[Result], rules: Rules) -> str:
     broken = sorted({result.law for result in graded if result.broken and not result.deviation})
     said = f"Drop-in for torch.optim: {len(laws) - len(broken)} of {_plural(len(laws), 'law')}"
     return said + (f" (not {', '.join(broken)}; --require torch makes that count)" if broken else "")
+
+
+def _unasked(counting: Sequence[Result]) -> str:
+    """What is asked of judged foreign code when somebody says so."""
+    messages = dict.fromkeys(result.message for result in counting if result.verdict == "skip")
+    ways = {WITH_TORCH: "--require torch", WITH_DTYPE: "--dtype"}
+    told = [f"{_listed([each.removesuffix(f' {end}') for each in messages if each.endswith(end)])} ({way})"
+            for end, way in ways.items() if any(each.endswith(end) for each in messages)]  # fmt: skip
+    return f"Not asked: {_listed(told)}" if told else ""
 
 
 def _precision(counting: Sequence[Result]) -> str:

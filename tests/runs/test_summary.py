@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from optbench.errors import EXIT_NOTHING_RAN, NothingToRun, OptbenchError
-from optbench.runs.results import Measurement, Result
+from optbench.runs.results import WITH_DTYPE, WITH_TORCH, Measurement, Result
 from optbench.runs.summary import Rules, count, summarise
 
 OURS = frozenset({"reference", "foreach", "fused"})
@@ -95,6 +95,15 @@ def test_foreign_code_is_graded_as_a_drop_in(judged):
     assert summary.sentence == (
         "OK: mine.py:Mine keeps opt.layouts in 1 case. "
         "Drop-in for torch.optim: 0 of 1 law (not opt.version; --require torch makes that count)."
+    )
+
+
+def test_what_was_not_asked_is_told_with_the_way_to_ask():
+    skips = [result("opt.oracle", FOREIGN, "skip", message=message) for message in
+             (f"a tensor lr {WITH_TORCH}", f"capturable {WITH_TORCH}", f"complex parameters {WITH_DTYPE}", "why")]  # fmt: skip
+    assert summarise([result(implementation=FOREIGN), *skips], RULES).sentence == (
+        "OK: mine.py:Mine keeps opt.layouts in 1 case. "
+        "Not asked: a tensor lr and capturable (--require torch) and complex parameters (--dtype)."
     )
 
 
