@@ -80,7 +80,7 @@ def check(trial: Trial) -> None:
                 checker.equal(f"{label}, gradient", grad, grad_values, shown=f"torch.equal({was}[3], {was}[4])")
         checker.same("modules in training", [module.training for module in model.modules()], [True, False],
                      shown="[each.training for each in model.modules()] == [True, False]")  # fmt: skip
-        checker.same(f"update {k + 1}, modules of the average in training, and its tensors that need gradients",
+        checker.same(f"update {k + 1}, training modes and flags of the average",
                      _modes(trial.module(run.averager)), modes, shown=f"{_MODES.format(module)} == modes")  # fmt: skip
         for name, tensor in run.averaged().items():
             _written(trial, f"update {k + 1}, {name} of the average", name, tensor, kept[name], versions[name])

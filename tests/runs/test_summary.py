@@ -99,8 +99,8 @@ def test_foreign_code_is_graded_as_a_drop_in(judged):
 
 
 def test_what_was_not_asked_is_told_with_the_way_to_ask():
-    skips = [result("opt.oracle", FOREIGN, "skip", message=message) for message in
-             (f"a tensor lr {WITH_TORCH}", f"capturable {WITH_TORCH}", f"complex parameters {WITH_DTYPE}", "why")]  # fmt: skip
+    reasons = (f"a tensor lr {WITH_TORCH}", f"capturable {WITH_TORCH}", f"complex parameters {WITH_DTYPE}", "why")
+    skips = [result("opt.oracle", FOREIGN, "skip", message=reason) for reason in reasons]
     assert summarise([result(implementation=FOREIGN), *skips], RULES).sentence == (
         "OK: mine.py:Mine keeps opt.layouts in 1 case. "
         "Not asked: a tensor lr and capturable (--require torch) and complex parameters (--dtype)."

@@ -147,6 +147,14 @@ def training_after_an_error(function: Callable[..., Any]) -> Callable[..., Any]:
     return update_bn
 
 
+def put_into_evaluation(cls: type[Any]) -> type[Any]:
+    def update(self: Any, model: Any, original: Any) -> None:
+        original(model)
+        self.module.eval()
+
+    return around_update(cls, update)
+
+
 FAULTS: tuple[Fault, ...] = (
     Fault(
         "swa-count-off-by-one",
@@ -232,5 +240,11 @@ FAULTS: tuple[Fault, ...] = (
         "the averaged model computes with the weights of its first call",
         "swa", "reference", "page.examples", "result",
         wrap=forward_of_the_first,
+    ),
+    Fault(
+        "swa-put-into-evaluation",
+        "each update puts the averaged model into evaluation",
+        "swa", "foreach", "avg.pure", "training modes and flags of the average",
+        wrap=put_into_evaluation,
     ),
 )  # fmt: skip

@@ -181,6 +181,15 @@ def first_of_two_rows(cls: type[Any]) -> type[Any]:
     return in_place_of_step(cls, step)
 
 
+def counts_in_the_parameters_dtype(cls: type[Any]) -> type[Any]:
+    class Faulty(cls):  # type: ignore[misc, valid-type]
+        def _init_state(self, param: Any, group: dict[str, Any]) -> dict[str, Any]:
+            state: dict[str, Any] = super()._init_state(param, group)
+            return {**state, "step": state["step"].to(param.dtype)}
+
+    return Faulty
+
+
 FAULTS: tuple[Fault, ...] = (
     Fault(
         "adam-eps-before-bias-correction",
@@ -363,5 +372,24 @@ FAULTS: tuple[Fault, ...] = (
         "lion", "fused", "opt.oracle", "exp_avg",
         shipped_in="lion-pytorch, PR 36",
         wrap=tuned_on_live_buffers,
+    ),
+    Fault(
+        "adam-no-corrections-from-step-1000",
+        "past the thousandth step bias corrections are taken for done",
+        "adam", "foreach", "opt.precision", "step 3,000",
+        patches=(
+            (
+                "        sizes, roots = zip(*pairs, strict=True)\n",
+                "        sizes, roots = zip(*pairs, strict=True)\n"
+                "        if steps[0].item() >= 1000:\n"
+                "            sizes, roots = (-lr,) * len(steps), (1.0,) * len(steps)\n",
+            ),
+        ),
+    ),
+    Fault(
+        "adam-counts-in-the-parameters-dtype",
+        "the counter has the parameter's dtype: in bfloat16 it ends at 256",
+        "adam", "foreach", "opt.precision", "step of parameter",
+        wrap=counts_in_the_parameters_dtype,
     ),
 )  # fmt: skip

@@ -7,6 +7,9 @@ from typing import Any
 from ..fault import Fault
 from .around import around_step, params_of, without_gradient
 
+# Elements that a launch takes at a time.
+_CHUNK = 1 << 16
+
 
 def zero_element_tail_stops(cls: type[Any]) -> type[Any]:
     def step(self: Any, original: Any) -> Any:
@@ -208,6 +211,31 @@ def old_parameters_never_freed(cls: type[Any]) -> type[Any]:
     return around_step(cls, step)
 
 
+def rest_of_a_large_tensor_skipped(cls: type[Any]) -> type[Any]:
+    def step(self: Any, original: Any) -> Any:
+        rests = [param.detach().view(-1)[param.numel() // _CHUNK * _CHUNK :] for param in params_of(self)
+                 if param.numel() > _CHUNK and param.is_contiguous()]  # fmt: skip
+        held = [rest.clone() for rest in rests]
+        result = original()
+        for rest, value in zip(rests, held, strict=True):
+            rest.copy_(value)
+        return result
+
+    return around_step(cls, step)
+
+
+def gradient_negated_and_back(cls: type[Any]) -> type[Any]:
+    def step(self: Any, original: Any) -> Any:
+        grads = [param.grad for group in self.param_groups if group["maximize"] for param in group["params"]
+                 if param.grad is not None]  # fmt: skip
+        for _ in range(2):
+            for grad in grads:
+                grad.neg_()
+        return original()
+
+    return around_step(cls, step)
+
+
 FAULTS: tuple[Fault, ...] = (
     Fault(
         "adam-decay-into-grad",
@@ -320,5 +348,17 @@ FAULTS: tuple[Fault, ...] = (
         "the first moment starts from whatever was in memory",
         "adam", "foreach", "opt.deterministic", "exp_avg of parameter",
         wrap=moment_from_fresh_memory,
+    ),
+    Fault(
+        "sgd-rest-of-a-large-tensor-skipped",
+        "of a tensor of many elements only whole chunks of 65,536 are updated",
+        "sgd", "fused", "opt.shapes", "param from element",
+        wrap=rest_of_a_large_tensor_skipped,
+    ),
+    Fault(
+        "adam-gradient-negated-and-back",
+        "for maximize the gradient is negated where it is, and put back after the step",
+        "adam", "foreach", "opt.pure", "not written and put back",
+        wrap=gradient_negated_and_back,
     ),
 )  # fmt: skip

@@ -230,6 +230,11 @@ def told_an_epoch_late(cls: type[Any]) -> type[Any]:
     return Faulty
 
 
+def _bases_from_the_rates(scheduler: Any, last_epoch: int) -> None:
+    if last_epoch != -1:
+        scheduler.base_lrs = [float(group["lr"]) for group in scheduler.optimizer.param_groups]
+
+
 FAULTS: tuple[Fault, ...] = (
     Fault(
         "cosine-recursion-past-its-end",
@@ -396,5 +401,11 @@ FAULTS: tuple[Fault, ...] = (
                 "start * rest + end * share",
             ),
         ),
+    ),
+    Fault(
+        "step-bases-from-the-rates",
+        "built with a last_epoch, it takes the rates that have fallen for the first ones",
+        "steplr", "foreach", "sch.resume_anywhere", "base_lrs",
+        wrap=_after_init(_bases_from_the_rates),
     ),
 )  # fmt: skip
