@@ -42,6 +42,9 @@ _EDGES: tuple[tuple[str, dict[str, Any]], ...] = (
     *(("a ledge", {**_WOLFE, "max_eval": most}) for most in (60, 2)),
     ("straight", {**_WOLFE, "lr": 0.125, "max_eval": 5}),
     *(("a kink", {**_WOLFE, "lr": lr, "tolerance_change": change}) for lr, change in ((0.1, 1e-9), (1, 1e-2))),
+    *((f"just {how} enough", _WOLFE) for how in ("low", "flat")),
+    ("a notch", {**_WOLFE, "lr": 1e-9}),
+    ("a hair of curvature", {"lr": 5e9, "tolerance_change": 0.0, "tolerance_grad": 0.0, "max_iter": 2}),
     ("to and fro", {"lr": 2.0, "tolerance_change": 0.0, "max_iter": 8}),
     ("to and fro", {**_WOLFE, "lr": 2.0, "max_eval": 1}),
     ("to and fro", {"lr": 1, "tolerance_change": 0.0, "tolerance_grad": 0.0, "max_iter": 8}),
@@ -55,6 +58,7 @@ _EDGES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("a rate in a tensor", {"line_search_fn": "strong_wolfe", "lr": AsTensor(8.0), "max_iter": 1, "max_eval": 40}),
 )
 _SWELL = tuple(f"swell {number}" for number in range(12))
+_COARSE = tuple(f"coarse swell {number}" for number in range(12))
 _WALL = tuple(f"wall {number}" for number in range(8))
 # Without a line search nothing keeps it from running away, where rounding decides.
 _FORBIDDEN = [(("line_search_fn", None), ("lr", 8.0)), (("line_search_fn", None), ("lr", 0.01))]
@@ -77,7 +81,7 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     for row in pairwise.rows(factors, _FORBIDDEN, scope.seed if scope.suite == "full" else 0):
         function = row.pop("function")
         yield scope.case(subject, row, "float64", variant=function, steps=_STEPS)
-    for number, function in enumerate((*_SWELL, *_WALL)):
+    for number, function in enumerate((*_SWELL, *_WALL, *_COARSE)):
         options = {"line_search_fn": "strong_wolfe", "lr": (1, 8.0)[number % 2], "max_iter": 2, "max_eval": 60}
         if options.keys() <= subject.defaults.keys():
             yield scope.case(subject, options, "float64", variant=function, steps=_STEPS)
@@ -171,6 +175,16 @@ def _swell(number: int) -> Callable[[Tensor], Tensor]:
     return function
 
 
+def _coarse(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """Its slopes, and its value in steps of a quarter: a loss of few digits is often the same in two places."""
+
+    def rounded(x: Tensor) -> Tensor:
+        value = function(x)
+        return value - value.detach() + (4 * value).round().detach() / 4
+
+    return rounded
+
+
 def _wall(number: int) -> Callable[[Tensor], Tensor]:
     """A slope with a wall, steeper for each number: what is interpolated lies near an end again and again."""
 
@@ -231,6 +245,12 @@ _FUNCTIONS: dict[str, Callable[[Any], Tensor]] = {
     "a level": _along(_level),
     "a ledge": _along(_ledge),
     "a kink": _along(_kink),
+    # At 1 Wolfe's conditions are just fulfilled, and a bracket as long as the notch is just worth dividing.
+    "just low enough": _along(lambda way: -way * (1 - way) ** 2 * (2 - way) / 2 - 1e-4 * way**2),
+    "just flat enough": _along(lambda way: way**2 / 20 - way),
+    "a notch": _along(lambda way: 3 * (way - 2e-10).clamp(min=0.0) - way),
+    # The first pair has the curvature that is not enough yet.
+    "a hair of curvature": _along(lambda way: 1e-10 * (way**2 / 2 - 2 * way)),
     "straight": _along(lambda way: -way),
     "to and fro": _along(lambda way: (way + 0.5) ** 2 / 2),
     "a deep bowl": _along(lambda way: 32 * (way + 0.5) ** 2),
@@ -239,5 +259,6 @@ _FUNCTIONS: dict[str, Callable[[Any], Tensor]] = {
     "a hill": _along(lambda way: (way + 0.5).cos()),
     "a rate in a tensor": _rosenbrock,
     **{name: _swell(number) for number, name in enumerate(_SWELL)},
+    **{name: _coarse(_swell(number)) for number, name in enumerate(_COARSE)},
     **{name: _wall(number) for number, name in enumerate(_WALL)},
 }
