@@ -98,9 +98,12 @@ class TilePlan:
             by_key.setdefault(one.key, []).append(one)
         places = {id(param): place for place, param in enumerate(self.kept.params)}
         self._sections = [
-            (_bucket(rule, key, ones), ones, [places[id(one.member.param)] for one in ones])
+            (_bucket(rule, key, ones), [one.group for one in members], [places[id(one.param)] for one in members])
             for key, ones in by_key.items()
+            for members in [[one.member for one in ones]]
         ]
+        # Copies of gradients live as long as the launches; a plan that is kept holds no gradient.
+        self._arrays = [] if self.steady else [one.arrays for one in arranged]
         self._versioned = [param for param in self.kept.params if not param.is_inference()]
         self._used = False
 
@@ -108,11 +111,10 @@ class TilePlan:
         """Take a step; the names of the backends that did."""
         addresses = self.kept.grad_addresses
         names = []
-        for bucket, ones, places in self._sections:
+        for bucket, groups, places in self._sections:
             if self._used and not np.array_equal(bucket.tensors[:, 1], addresses[places]):
                 bucket.tensors[:, 1] = addresses[places]
                 bucket.revision += 1
-            groups = [one.member.group for one in ones]
             rows = {group: hyper(group, bucket.dtype) for group in set(groups)}
             bucket.hyper[:] = [rows[group] for group in groups]
             backend = backend_for(bucket.device)

@@ -23,7 +23,8 @@ LAW = Law(
 )
 
 _PER_GROUP, _MIXED = "per-group options", "mixed dtypes"
-_VARIANTS = (_PER_GROUP, _MIXED, "group joins late", "option changed between steps", "listed twice")
+_CHANGED = "option changed between steps"
+_VARIANTS = (_PER_GROUP, _MIXED, "group joins late", _CHANGED, "listed twice")
 
 
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
@@ -32,6 +33,11 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
         seen = {"stream": "uneven", "steps": subject.steps + 2} if variant == _PER_GROUP else {"steps": 3}
         for dtype in scope.some("float32", "bfloat16") if scope.suite == "full" else scope.some("float32"):
             yield scope.case(subject, {}, dtype, shapes="pair", variant=variant, **seen)
+    # A parameter that joins after the change has never seen what was before, nor has a buffer that it makes necessary.
+    yield scope.case(subject, {}, scope.some("float32")[0], moment="late", shapes="pair", variant=_CHANGED, steps=3)
+    if subject.name == "sgd" and "dampening" in subject.defaults:
+        damped = {"dampening": 0.25}
+        yield scope.case(subject, damped, scope.some("float32")[0], shapes="pair", variant=_CHANGED, steps=3)
     # Where defaults depend on the dtype, small gradients tell whose was taken.
     yield scope.case(
         subject, {}, scope.some("float32")[0], shapes="pair", stream="scale=0.0001", variant=_MIXED, steps=3
@@ -64,7 +70,7 @@ def check(trial: Trial) -> None:
         _listed_twice(trial)
     elif variant == "group joins late":
         _joins_late(trial)
-    elif variant == "option changed between steps":
+    elif variant == _CHANGED:
         _changed(trial)
     elif variant == _MIXED:
         _mixed_dtypes(trial)
@@ -131,16 +137,20 @@ def _joins_late(trial: Trial) -> None:
 
 def _changed(trial: Trial) -> None:
     """Options set in the group between two steps, as a scheduler or a user does."""
-    run = trial.run()
+    run, late = trial.run(), trial.case.moment == "late"
     run.step(0)
     k = 0
+    # A scheduler leaves its own entries, which are no options.
+    run.optimizer.param_groups[0]["initial_lr"] = 0.75
     for option in trial.subject.options:
-        if option.settled or option.name in ("capturable", "nesterov") or not trial.takes(option.name):
+        first = option.name == "lr" and late
+        if (option.settled and not first) or option.name in ("capturable", "nesterov") or not trial.takes(option.name):
             continue
         # Foreign code may keep it elsewhere, or under another name.
         if trial.implementation.target and option.name not in run.optimizer.param_groups[0]:
             continue
-        for value in reversed(option.values):
+        # What joins at the third step meets another value than the optimizer was built with.
+        for value in option.values if late else reversed(option.values):
             if isinstance(value, (float, int, str, tuple)):
                 from optbench.registry import materialise
 

@@ -54,6 +54,9 @@ copied = copy.deepcopy(optimizer)
 saved, result = copied.state_dict(), copied.step(lambda: torch.ones(()))
 log == []"""
 
+# The rate that a closure sets.
+_SET = 0.375
+
 # Who tells of a call, and whether the parameters had moved by then.
 Log = list[tuple[str, bool]]
 
@@ -330,6 +333,24 @@ def _values(trial: Trial) -> None:
         trial.checker.same("what step returns for a closure without a value", returned, None, shown=shown)
 
 
+def _setting(trial: Trial) -> None:
+    """What a closure sets in the groups, as one that follows a schedule, is what the step goes by."""
+    from optbench.trials.base import Unsupported
+
+    if trial.subject.closure or "lr" not in trial.subject.defaults:
+        raise Unsupported("it may read its rate before the closure, which it calls several times")
+    run, plain = trial.run(), trial.run()
+
+    def closure() -> Any:
+        run.optimizer.param_groups[0]["lr"] = _SET
+        return _evaluated(run, 0.75)
+
+    run.optimizer.step(closure)
+    plain.optimizer.param_groups[0]["lr"] = _SET
+    _step_at(plain, 0.75)
+    _same_params(trial, run, plain, "stepped by a closure that sets the rate")
+
+
 def _raised(trial: Trial) -> None:
     """An error in a closure comes through, and leaves parameters, state and grad mode as they were."""
     import torch
@@ -355,5 +376,6 @@ _VARIANTS: dict[str, Callable[[Trial], None]] = {
     "copies": _copies,
     "closure": _closures,
     "value of a closure": _values,
+    "closure sets the rate": _setting,
     "closure raises": _raised,
 }

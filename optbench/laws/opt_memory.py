@@ -67,6 +67,23 @@ def check(trial: Trial) -> None:
     peak = tensors + min(_traced(work.step) for _ in range(_TRIES))
     most, told = _allowed(trial, work)
     checker.true("bytes held besides, at one time", peak <= most, f"{peak}, and {most} are declared: {told}")
+    if not trial.subject.closure:
+        _released(trial, work)
+
+
+def _released(trial: Trial, work: Counted) -> None:
+    """Gradients that their owner lets go are gone."""
+    import gc
+    import weakref
+
+    held = [weakref.ref(param.grad) for param in work.params if param.grad is not None]
+    for param in work.params:
+        param.grad = None
+    for run in trial.runs:
+        run.forget()
+    gc.collect()
+    left = sum(each() is not None for each in held)
+    trial.checker.true("gradients that were set to None are gone", not left, f"{left} of {len(held)} are kept")
 
 
 def _traced(step: Callable[[], object]) -> int:

@@ -63,6 +63,11 @@ def _transposed_data(trial: Trial, run: Run) -> None:
     param.data = param.detach().transpose(-1, -2).contiguous().transpose(-1, -2)
 
 
+def _frozen(trial: Trial, run: Run) -> None:
+    """A parameter that needs no gradients any more, and has one."""
+    run.params[0].requires_grad_(False)
+
+
 def _state_clear(trial: Trial, run: Run) -> None:
     run.optimizer.state.clear()
 
@@ -159,6 +164,7 @@ _EVENTS: dict[str, Callable[[Trial, Run], None]] = {
     "p.data = new": _new_data,
     "p.data = other strides": _transposed_data,
     "p.set_ new": _set_storage,
+    "p.requires_grad = False": _frozen,
     "state.clear": _state_clear,
     "state.pop": _state_pop,
     "state entry replaced": _state_entry,

@@ -28,6 +28,8 @@ _ONCE = ("many", "blocks")
 MILLION, BEYOND = (f"repeated beyond 2^{power} elements" for power in (20, 31))
 _REPEATED = {MILLION: 2**20 + 4097, BEYOND: 2**31 + 4097}
 _PATTERN = "4099"
+# More tensors than whoever launches them has room for at once.
+_CROWD, _MEMBER = "as 2,500 tensors", "2x3"
 
 
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
@@ -36,6 +38,9 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
             if scope.suite == "full" or shapes not in _ONCE or dtype == scope.some("float32")[0]:
                 steps = 1 if shapes == "many" else 2
                 yield scope.case(subject, subject.fullest, dtype, shapes=shapes, steps=steps)
+    if subject.sees != "all" and not subject.sparse:
+        usual = scope.some("float32")[0]
+        yield scope.case(subject, subject.fullest, usual, shapes=_MEMBER, steps=1, variant=_CROWD)
     if subject.sees == "element" and not subject.sparse:
         for variant in (MILLION, BEYOND) if scope.suite == "full" and scope.device != "cpu" else (MILLION,):
             usual = scope.some("float32" if variant == MILLION else "bfloat16")[0]
@@ -48,9 +53,11 @@ def space(subject: Subject, scope: Scope) -> Space:
 
 
 def check(trial: Trial) -> None:
-    if trial.case.variant in _REPEATED:
-        from optbench.trials import repeated
+    from optbench.trials import repeated
 
+    if trial.case.variant in _REPEATED:
         repeated.follow(trial, _REPEATED[trial.case.variant])
+    elif trial.case.variant == _CROWD:
+        repeated.follow_many(trial, 2_500)
     else:
         trial.follow_oracle()

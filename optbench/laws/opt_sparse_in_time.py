@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 LAW = Law(
     id="opt.sparse_in_time",
     level="state",
-    statement="a gradient of None on some steps, late or never: counters and state are per parameter",
+    statement="a gradient of None on some steps, late or never: all is counted per parameter; zeros are no None",
     catches="one step counter for all, a first step per optimizer instead of per parameter, state for what never moved",
     host=True,
     formula=False,
@@ -31,6 +31,10 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
         for options in chosen:
             for dtype in scope.some("float32", "bfloat16"):
                 yield scope.case(subject, options, dtype, moment=moment, steps=5)
+    usual = scope.some("float32")[0]
+    yield scope.case(subject, subject.fullest, usual, stream="zeros in between", steps=5)
+    # Whatever is paired with another parameter's has its shape.
+    yield scope.case(subject, subject.fullest, usual, moment="gap", shapes="5x3,5x3,5x3", steps=4)
 
 
 def space(subject: Subject, scope: Scope) -> Space:

@@ -51,6 +51,8 @@ SCALAR = "scalar"
 # The stream "uneven": gradients shrink and grow from step to step, and every second parameter's are tiny.
 UNEVEN = (1.0, 2.0**-8, 1.0, 2.0, 0.5, 4.0)
 TINY = 2.0**-14
+# The stream "zeros in between" has a gradient of zeros at this step, as a part of a network that is not reached has.
+ZEROS_AT = 2
 
 # Placing a tensor whose memory holds more than the tensor: what lies around it must keep this value.
 CANARY = 7.0
@@ -316,6 +318,8 @@ class Problem:
     def _draw_grad(self, i: int, k: int) -> Tensor:
         name, _, scale = self.case.stream.partition("=")
         values = self._draw("grad", i, k, self._scale(name, scale, i, k))
+        if name == "zeros in between" and k == ZEROS_AT:
+            values = torch.zeros_like(values)
         if name == "wide":
             values = self._round(self._widened(values, i, k))
         if name in ("denormal", "all denormal"):

@@ -1,4 +1,4 @@
-"""One large tensor: it repeats a pattern, beside which the oracle's own case is small."""
+"""One large tensor, or many small ones, that repeat what the oracle's own case has, which is small."""
 
 from __future__ import annotations
 
@@ -54,6 +54,32 @@ def follow(trial: Trial, elements: int) -> None:
                     trial.checker.close(what, rows, _of(after.quantities[name], rows), trial.dtype)
 
 
+def follow_many(trial: Trial, count: int) -> None:
+    """Step the case's one tensor, judged by the oracle, and many of its kind in one optimizer, judged beside it.
+
+    Raises:
+        Unsupported: every tensor would be interpreted.
+    """
+    if trial.implementation.interpreted_on(trial.case.device):
+        raise Unsupported("Triton's interpreter would take its time")
+    run = trial.run()
+    params = [run.params[0].detach().clone().requires_grad_() for _ in range(count)]
+    optimizer = trial.build(params, trial.case.options)
+    for k in range(trial.case.steps):
+        before = run.before(0, k)
+        run.step(k)
+        (after,) = trial.after(run, [before])
+        trial.compare(run, 0, before, after, f"step {k + 1}")
+        assert after is not None and run.given[0] is not None
+        for param in params:
+            param.grad = run.given[0].clone()
+        trial.advance(optimizer)
+        # Who is stepped with others may be rounded in another way.
+        limit = after.quantities["param"]
+        every = torch.stack([param.detach() for param in params])
+        trial.checker.close(f"step {k + 1}, param of {count} alike", every, _of(limit, every), trial.dtype)
+
+
 def _require(trial: Trial, elements: int) -> None:
     free, needed = free_bytes(trial.case.device), elements * trial.problem.dtype.itemsize
     if free is not None and free < needed:
@@ -78,6 +104,6 @@ def _of(quantity: Quantity, rows: Tensor) -> Quantity:
     """The same for each of some rows, which may be shorter."""
 
     def each(values: Tensor) -> Tensor:
-        return values[: rows.shape[-1]].expand(rows.shape)
+        return (values if values.dim() > 1 else values[: rows.shape[-1]]).expand(rows.shape)
 
     return replace(quantity, expected=each(quantity.expected), unit=each(quantity.unit), limit=each(quantity.limit))

@@ -55,6 +55,10 @@ class Run:
         for i in range(len(self.params)):
             self._put_grad(i, self.problem.grad(i, k))
 
+    def forget(self) -> None:
+        """Hold no gradient any more."""
+        self.grads, self.given = [None] * len(self.params), [None] * len(self.params)
+
     def step(self, k: int | None = None) -> None:
         """Take a step; with `k`, put that step's gradients in place before."""
         if k is not None:

@@ -75,4 +75,5 @@ def test_more_elements_than_32_bits_count() -> None:
 
 def test_2_to_the_31_is_for_the_full_suite_on_a_device() -> None:
     for scope, repeats in ((Scope("quick", "cuda"), 1), (Scope("full", "cpu"), 1), (Scope("full", "cuda"), 2)):
-        assert sum(bool(case.variant) for case in opt_shapes.cases(load("adam"), scope)) == repeats
+        variants = [case.variant for case in opt_shapes.cases(load("adam"), scope)]
+        assert sum(variant.startswith("repeated") for variant in variants) == repeats

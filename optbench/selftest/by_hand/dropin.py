@@ -72,6 +72,24 @@ def answer_of_a_hook_ignored(cls: type[Any]) -> type[Any]:
     return Faulty
 
 
+def rate_read_before_the_closure(cls: type[Any]) -> type[Any]:
+    def step(self: Any, original: Any, closure: Any) -> Any:
+        import torch
+
+        rates = [group["lr"] for group in self.param_groups]
+        with torch.enable_grad():
+            loss = closure() if closure else None
+        set_meanwhile = [group["lr"] for group in self.param_groups]
+        for group, rate in zip(self.param_groups, rates, strict=True):
+            group["lr"] = rate
+        original()
+        for group, rate in zip(self.param_groups, set_meanwhile, strict=True):
+            group["lr"] = rate
+        return loss
+
+    return in_place_of_step(cls, step)
+
+
 FAULTS: tuple[Fault, ...] = (
     Fault(
         "adam-negative-lr-accepted",
@@ -122,5 +140,11 @@ FAULTS: tuple[Fault, ...] = (
         "sgd", "reference", "opt.differentiable", "derivative by gradients",
         shipped_in="torch 2.13",
         patches=(("momentum_buffer.copy_(grad)", "momentum_buffer.copy_(grad.detach())"),),
+    ),
+    Fault(
+        "sgd-rate-read-before-the-closure",
+        "the rate is read before the closure, which may set it",
+        "sgd", "foreach", "opt.hooks", "stepped by a closure that sets the rate",
+        wrap=rate_read_before_the_closure,
     ),
 )  # fmt: skip

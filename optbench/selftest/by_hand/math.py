@@ -190,6 +190,15 @@ def counts_in_the_parameters_dtype(cls: type[Any]) -> type[Any]:
     return Faulty
 
 
+def zeros_taken_for_none(cls: type[Any]) -> type[Any]:
+    def step(self: Any, original: Any) -> Any:
+        given = [param for param in params_of(self) if param.grad is not None and param.numel()]
+        with without_gradient([param for param in given if not param.grad.any()]):
+            return original()
+
+    return around_step(cls, step)
+
+
 FAULTS: tuple[Fault, ...] = (
     Fault(
         "adam-eps-before-bias-correction",
@@ -391,5 +400,11 @@ FAULTS: tuple[Fault, ...] = (
         "the counter has the parameter's dtype: in bfloat16 it ends at 256",
         "adam", "foreach", "opt.precision", "step of parameter",
         wrap=counts_in_the_parameters_dtype,
+    ),
+    Fault(
+        "sgd-zeros-taken-for-none",
+        "a gradient of zeros is taken for none, so that the momentum stands still",
+        "sgd", "foreach", "opt.sparse_in_time", "momentum_buffer",
+        wrap=zeros_taken_for_none,
     ),
 )  # fmt: skip

@@ -236,6 +236,22 @@ def gradient_negated_and_back(cls: type[Any]) -> type[Any]:
     return around_step(cls, step)
 
 
+def gradients_held(cls: type[Any]) -> type[Any]:
+    def step(self: Any, original: Any) -> Any:
+        self._seen = [param.grad for param in params_of(self)]
+        return original()
+
+    return around_step(cls, step)
+
+
+def thousand_tensors_at_most(cls: type[Any]) -> type[Any]:
+    def step(self: Any, original: Any) -> Any:
+        with without_gradient(list(params_of(self))[1024:]):
+            return original()
+
+    return around_step(cls, step)
+
+
 FAULTS: tuple[Fault, ...] = (
     Fault(
         "adam-decay-into-grad",
@@ -360,5 +376,17 @@ FAULTS: tuple[Fault, ...] = (
         "for maximize the gradient is negated where it is, and put back after the step",
         "adam", "foreach", "opt.pure", "not written and put back",
         wrap=gradient_negated_and_back,
+    ),
+    Fault(
+        "adam-gradients-held",
+        "gradients that were set to None stay in memory until the next step",
+        "adam", "foreach", "opt.memory", "gradients that were set to None",
+        wrap=gradients_held,
+    ),
+    Fault(
+        "sgd-thousand-tensors-at-most",
+        "a launch has room for 1,024 tensors, and the rest are left out",
+        "sgd", "fused", "opt.shapes", "param of 2500",
+        wrap=thousand_tensors_at_most,
     ),
 )  # fmt: skip

@@ -89,6 +89,21 @@ def kernel_for_each_rate(cls: type[Any]) -> type[Any]:
     return in_place_of_step(cls, step)
 
 
+def decay_by_the_initial_rate(cls: type[Any]) -> type[Any]:
+    def step(self: Any, original: Any) -> Any:
+        held = [(group, group["weight_decay"]) for group in self.param_groups]
+        for group, weight_decay in held:
+            if "initial_lr" in group and float(group["lr"]):
+                group["weight_decay"] = weight_decay * float(group["initial_lr"]) / float(group["lr"])
+        try:
+            return original()
+        finally:
+            for group, weight_decay in held:
+                group["weight_decay"] = weight_decay
+
+    return around_step(cls, step)
+
+
 FAULTS: tuple[Fault, ...] = (
     Fault(
         "adamw-decay-once-per-bucket",
@@ -132,5 +147,11 @@ FAULTS: tuple[Fault, ...] = (
         "a kernel is compiled for every value of lr",
         "adam", "fused", "opt.tensor_lr", "compilers called in step",
         wrap=kernel_for_each_rate,
+    ),
+    Fault(
+        "adamw-decay-by-the-initial-rate",
+        "once a scheduler is there, decay goes by the rate that it began with",
+        "adamw", "foreach", "opt.groups", "parameter",
+        wrap=decay_by_the_initial_rate,
     ),
 )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..fault import Fault
-from .around import around_step, old_memory, params_of
+from .around import around_step, old_memory, params_of, without_gradient
 
 
 def load_shares_storage(cls: type[Any]) -> type[Any]:
@@ -121,6 +121,14 @@ def absence_stands_for_the_readers_option(cls: type[Any]) -> type[Any]:
     return Faulty
 
 
+def frozen_left_out(cls: type[Any]) -> type[Any]:
+    def step(self: Any, original: Any) -> Any:
+        with without_gradient([param for param in params_of(self) if not param.requires_grad and param.is_leaf]):
+            return original()
+
+    return around_step(cls, step)
+
+
 FAULTS: tuple[Fault, ...] = (
     Fault(
         "adam-load-shares-storage",
@@ -191,5 +199,11 @@ FAULTS: tuple[Fault, ...] = (
         "an option that a checkpoint lacks is taken from the optimizer that loads it",
         "adam", "fused", "opt.old_checkpoints", "group['amsgrad']",
         wrap=absence_stands_for_the_readers_option,
+    ),
+    Fault(
+        "adam-frozen-left-out",
+        "a parameter that has a gradient and needs none any more is left out",
+        "adam", "reference", "opt.replaced", "exp_avg of parameter",
+        wrap=frozen_left_out,
     ),
 )  # fmt: skip
