@@ -41,7 +41,7 @@ TABLE = tuple(sorted(_ROWS, key=lambda row: row.id))
 
 
 def explain(result: Result, inherits: Collection[str] = ()) -> Deviation | None:
-    """The row that accounts for a broken law, if there is one: of several the one that says most about law and case.
+    """The row that accounts for a broken law, if there is one: of several the one that says most about law and failure.
 
     Args:
         result: what was broken.
@@ -56,7 +56,8 @@ def explain(result: Result, inherits: Collection[str] = ()) -> Deviation | None:
         and (not row.cases or any(_all(texts, result.case) for texts in row.cases))
         and row.says in result.message
     )
-    return max(fitting, key=lambda row: (result.law in row.laws.split(), _said(row, result.case)), default=None)
+    return max(fitting, key=lambda row: (result.law in row.laws.split(), _said(row, result.case), len(row.says)),
+               default=None)  # fmt: skip
 
 
 def _said(row: Deviation, case: str) -> int:
