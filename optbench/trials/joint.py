@@ -1,25 +1,31 @@
 """The oracle of algorithms that see all parameters at once, step by calling their closure, and keep one state for all.
 
 As in `oracle.py`, the judge runs in float64 beside copies of itself whose inputs have moved by half a spacing.
-Here each copy is an optimizer of its own. Its parameters and gradients move again at each call of the closure, because
-an honest implementation rounds them there. The state may be nested: it is compared as a flat mapping from paths to
-numbers.
+Here each copy is an optimizer of its own. Its gradients move again at each call of the closure, and what it computes
+moves, too, because an honest implementation rounds it there: a step is many iterations, each of which begins with what
+the one before has left, and how far their rounding leads may be far more than what moved inputs tell. The state may be
+nested: it is compared as a flat mapping from paths to numbers.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from optbench.subjects import Subject
 from optbench.trials import oracle
 from optbench.trials.error import Quantity, quantity, real, real_dtype, scaled
 from optbench.trials.problem import Problem, exact, generator
+
+# What rounds: whatever else torch does gives numbers that it was given.
+_ROUNDED = {"add", "sub", "rsub", "mul", "div", "reciprocal", "pow", "sqrt", "addcmul", "addcdiv", "dot", "sum"}
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,33 @@ def flat(subject: Subject, state: Mapping[str, Any]) -> dict[str, Tensor]:
     return found
 
 
+class _Rounding(TorchDispatchMode):
+    """While it is on, all that is computed in float64 moves about as far as rounding to another dtype would move it."""
+
+    def __init__(self, dtype: torch.dtype, rng: torch.Generator) -> None:
+        super().__init__()
+        # The oracle's own numbers are no finer than float64: less than that would round back.
+        self._reach, self._rng = torch.finfo(dtype).eps * (4 if dtype is torch.float64 else 1), rng
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """An operation as torch does it, whose result has moved where it is a new number."""
+        result = func(*args, **(kwargs or {}))
+        if func.overloadpacket.__name__.rstrip("_") in _ROUNDED and result.dtype is torch.float64:
+            # An exact zero carries no rounding, and stays.
+            parts = torch.rand(result.shape, generator=self._rng, dtype=torch.float64)
+            result.mul_(parts.sub_(0.5).mul_(self._reach).add_(1.0))
+        return result
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Off meanwhile."""
+        self.__exit__(None, None, None)
+        try:
+            yield
+        finally:
+            self.__enter__()
+
+
 class Crowd:
     """The judge and moved copies of it, each with parameters of its own, at work on a problem.
 
@@ -80,6 +113,7 @@ class Crowd:
     ) -> None:
         self.subject, self.problem, self.dtype = subject, problem, problem.dtype
         self.rng = generator(problem.case.seed, "crowd")
+        self._rounding = _Rounding(real_dtype(self.dtype), self.rng)
         members = [self._member(params, state, torch.float64, moves=c > 0) for c in range(oracle.CHANGES + 1)]
         # The last one is no copy: it runs in the tested dtype itself, to show what honest rounding does.
         members.append(self._member(params, state, real_dtype(self.dtype), moves=False))
@@ -93,7 +127,8 @@ class Crowd:
         """Take step `k` (from 0) with all of them."""
         olds = [param.detach().clone() for param in self.params[0]]
         for c, optimizer in enumerate(self.optimizers):
-            optimizer.step(self._closure(c, k))
+            with self._rounding if 0 < c <= oracle.CHANGES else nullcontext():
+                optimizer.step(self._closure(c, k))
         params = [self._quantity([own[i] for own in self.params], old) for i, old in enumerate(olds)]
         states = [
             flat(self.subject, o.state.get(own[0], {})) for o, own in zip(self.optimizers, self.params, strict=True)
@@ -138,10 +173,8 @@ class Crowd:
         def closure() -> Tensor:
             for i, param in enumerate(own):
                 param.grad = None if self.problem.grad(i, k) is None else param.grad
-                if moves:
-                    with torch.no_grad():
-                        param.copy_(self._moved(param.detach()))
-            return objective()
+            with self._rounding.paused() if moves else nullcontext():
+                return objective()
 
         return closure
 
