@@ -333,7 +333,7 @@ class _Sitting:
             note("script: none, because nothing failed")
             return
         write_text(self.request.repro, script.whole(failure))
-        shows = "shows" if script.of(failure) else "could not be made, but the file tells the command that shows"
+        shows = "shows" if script.of(failure) else "has no script, only the command that shows"
         note(f"script: {self.request.repro} {shows} how {failure.implementation} breaks {failure.law}")
 
     def _write(self, summary: Summary, record: Path, report: Path | Exception | None) -> None:

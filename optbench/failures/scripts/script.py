@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from optbench import deviations, registry
@@ -60,8 +61,15 @@ def heading(result: Result) -> str:
         f"{result.implementation} breaks {result.law} of {result.subject}: {said}",
         told(finding),
         f"With optbench: {finding.get('reproduce') or result.reproduce}",
+        _where(result.implementation),
     ]
     return "".join(f"# {line}\n" for line in lines if line)
+
+
+def _where(implementation: str) -> str:
+    """Which folder has to be known to Python, where it is not that of the script."""
+    file = Path(implementation.rpartition(":")[0])
+    return f"Run it with PYTHONPATH={file.parent}" if file.suffix == ".py" and file.name != str(file) else ""
 
 
 def first(results: Iterable[Result]) -> Result | None:
