@@ -24,8 +24,8 @@ from optbench.errors import UsageError
 from optbench.foreign import peers
 from optbench.subjects import Kind
 
-# Named by the constructor, but no hyperparameters: the parameters themselves, an optimizer, a model.
-_PARAMETERS = 1
+# Named by the constructor, but no hyperparameter, where it is not the first: a composite may name its parts before.
+_OPTIMIZER = "optimizer"
 # Classes that are there already, by what `--impl` would call them.
 _HELD: dict[str, type[Any]] = {}
 # What an averager does, under the name that an Adapter may map its own to.
@@ -134,7 +134,9 @@ def _named_options(cls: type[Any]) -> set[str]:
         if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
     ]
     adapter = adapter_of(cls)
-    return {adapter.declared(name) for name in by_name[_PARAMETERS:]}
+    # The first else is no hyperparameter: the parameters themselves, an optimizer, a model.
+    subject = _OPTIMIZER if _OPTIMIZER in by_name else by_name[0] if by_name else ""
+    return {adapter.declared(name) for name in by_name if name != subject}
 
 
 def adapter_of(cls: type[Any]) -> Adapter:
@@ -213,8 +215,8 @@ def inherited(cls: type[Any]) -> set[str]:
     return {*own, "__init__"}
 
 
-def _construct(cls: type[Any], adapter: Adapter, params: Any, **options: Any) -> Any:
-    return cls(params, **adapter.arguments(options))
+def _construct(cls: type[Any], adapter: Adapter, *params: Any, **options: Any) -> Any:
+    return cls(*params, **adapter.arguments(options))
 
 
 def _is_path(where: str) -> bool:

@@ -13,6 +13,7 @@ import torch
 
 from optbench import registry
 from optbench.failures.rate_mistakes import RateScene
+from optbench.foreign.loading import load_class
 from optbench.registry import Implementation
 from optbench.subjects import load
 from optbench.subjects._declare import REQUIRED
@@ -43,6 +44,25 @@ class Trial(TrialBase):
     def plain_torch(self) -> Implementation:
         """torch's own schedulers."""
         return registry.find("torch")
+
+    def whose(self, name: str, who: Implementation) -> Implementation:
+        """Who makes a scheduler, of any name, where it stands with those of an implementation.
+
+        Foreign code has torch's schedulers beside it, but where two meet that change what others hold: a composite of
+        torch starts from what was built last, and what moves momentum writes over groups when it is built.
+        """
+        if not who.target or name == self.subject.name:
+            return who
+        among = {"schedulers", "cycle_momentum"}
+        unruly = among & load(name).defaults.keys() and among & self.subject.defaults.keys()
+        # Composites of ours ask of their parts what torch's base class has.
+        return registry.find("reference") if unruly and self.derived else self.plain_torch
+
+    @property
+    def derived(self) -> bool:
+        """Whether foreign code derives from torch's base class of schedulers."""
+        base = torch.optim.lr_scheduler.LRScheduler
+        return bool(self.implementation.target) and issubclass(load_class(self.implementation.target), base)
 
     @property
     def composite(self) -> bool:
@@ -106,11 +126,10 @@ class Trial(TrialBase):
     def of_part(
         self, part: Part, optimizer: torch.optim.Optimizer, implementation: Implementation | None = None
     ) -> Any:
-        """A scheduler as a composite's part; foreign code has torch's schedulers beside it."""
+        """A scheduler as a composite's part; see `whose`."""
         who = implementation or self.implementation
         subject = load(part.subject)
-        own = who if not who.target or subject.name == self.subject.name else self.plain_torch
-        made = own.load(subject.class_name, subject.module)
+        made = self.whose(subject.name, who).load(subject.class_name, subject.module)
 
         def build() -> Any:
             options = {name: self._value(name, value, optimizer, who) for name, value in part.options.items()}
@@ -119,7 +138,7 @@ class Trial(TrialBase):
                 return made(options.pop("schedulers"), optimizer, **options)
             return made(optimizer, **options)
 
-        return self.make("scheduler", build, lambda journal: journal.scheduler(part, own, optimizer))
+        return self.make("scheduler", build, lambda journal: journal.scheduler(part, who, optimizer))
 
     def _value(self, name: str, value: Any, optimizer: torch.optim.Optimizer, who: Implementation) -> Any:
         if name == "schedulers":

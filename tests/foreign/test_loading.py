@@ -163,6 +163,11 @@ def test_options_come_from_the_signature(folder):
     assert "momentum" in (accepted_options(load_class("own_code.py:Plain")) or set())
 
 
+def test_a_composite_names_its_parts_before_the_optimizer():
+    assert accepted_options(load_class("torch.optim.lr_scheduler:ChainedScheduler")) == {"schedulers"}
+    assert accepted_options(load_class("torch.optim.lr_scheduler:StepLR")) == {"step_size", "gamma", "last_epoch"}
+
+
 def test_adapter_renames_options_and_state(folder):
     import torch
 

@@ -44,6 +44,14 @@ def test_parts_are_built_of_the_same_make_in_order() -> None:
     assert {type(part).__module__.split(".")[2] for part in (scheduler, *scheduler._schedulers)} == {"foreach"}
 
 
+def test_foreign_code_is_not_blamed_for_composites_of_torch() -> None:
+    trial = _trial("onecyclelr", {}, "torch.optim.lr_scheduler:OneCycleLR")
+    who = trial.implementation
+    assert [trial.whose(name, who).name for name in ("sequentiallr", "cycliclr", "linearlr", "onecyclelr")] == [
+        "reference", "reference", "torch", who.name,
+    ]  # fmt: skip
+
+
 def test_an_option_that_foreign_code_lacks_is_unsupported() -> None:
     with pytest.raises(Unsupported, match="gamma"):
         _trial("steplr", {"gamma": 0.5}, taken=frozenset({"step_size"})).run()

@@ -43,12 +43,13 @@ class ScheduleJournal(Journal):
         """The call that makes a scheduler; of None, where a composite is not told the optimizer."""
         subject = load(part.subject)
         name, options = subject.class_name, dict(part.options)
-        if who.target and part.subject == self.trial.subject.name:
-            where, name = literals.imported(who.target)
+        own = self.trial.whose(part.subject, who)
+        if own.target:
+            where, name = literals.imported(own.target)
             self.imports.add(f"from {where} import {name}")
-            options = adapter_of(load_class(who.target)).arguments(options)
-        elif who.ours:
-            self.imports.add(f"from {who.module}.{subject.module} import {name}")
+            options = adapter_of(load_class(own.target)).arguments(options)
+        elif own.ours:
+            self.imports.add(f"from {own.module}.{subject.module} import {name}")
         else:
             name = f"torch.optim.{subject.module}.{name}"
 
