@@ -1,6 +1,6 @@
 """RMSprop's declaration."""
 
-from ._declare import Option, Paper, StateEntry, Subject
+from ._declare import Exempt, Option, Paper, StateEntry, Subject
 from .adam import CAPTURABLE, LATER, LR_VALUES, MAXIMIZE, WEIGHT_DECAY, refused
 
 SUBJECT = Subject(
@@ -40,6 +40,10 @@ p = p - lr*(b if momentum else g/d)""",
     illegal=refused("lr", "eps", "weight_decay", "momentum", "alpha"),
     fullest={"momentum": 0.9, "centered": True},
     edges=({"alpha": 0.0},),
+    exempt=(
+        Exempt("opt.precision", "bfloat16/pair/long", "v - a*a may be less than v's rounding; what eps then makes of a "
+               "step throws the parameter far away"),
+    ),
     later=(*LATER, "momentum", "centered"),
     tuned={"quadratic": {"lr": 0.1}, "rosenbrock": {"lr": 0.03, "momentum": 0.9}, "network": {"lr": 0.01}},
 )  # fmt: skip
