@@ -173,7 +173,7 @@ class Checker:
     def _holds(self, fact: bool, failure: Failure, detail: str) -> None:
         self.comparisons += 1
         if not fact:
-            self._fail(replace(failure, message=f"{failure.what}: {detail}" if detail else failure.what))
+            self._fail(replace(failure, message=f"{failure.what}: {detail or 'it is not so'}"))
 
     def same(
         self,
@@ -209,7 +209,7 @@ class Checker:
             at = tuple(wrong.nonzero()[0].tolist())
             got, want = a[at].item(), b[at].item()
             message = (f"{what}: {int(wrong.sum())} of {wrong.numel()} elements differ, the first at {list(at)}: "
-                       f"got {got:.9g}, want {want:.9g}")  # fmt: skip
+                       f"got {_apart(got, want)}")  # fmt: skip
             numbers = (float(got), float(want))
             self._fail(Failure(what, message, actual, at, *numbers, shown=shown, against=expected))
 
@@ -305,6 +305,12 @@ def _worst(what: str, actual: Tensor, value: Tensor, error: Tensor, quantity: Qu
     message = (
         f"{what}: scaled error {worst_error:.3g} (cap {quantity.cap:.3g}) "
         f"in {wrong} of {error.numel()} elements, worst at {list(at)}: "
-        f"got {got:.9g}, want {want:.9g}"
+        f"got {_apart(got, want)}"
     )
     return Failure(what, message, actual, at, got, want, worst_error, quantity.cap * float(quantity.unit[at]))
+
+
+def _apart(got: float, want: float) -> str:
+    """Two numbers in nine digits, or in as many as tell them apart."""
+    short = f"{got:.9g}, want {want:.9g}"
+    return short if f"{got:.9g}" != f"{want:.9g}" else f"{got:.17g}, want {want:.17g}"
