@@ -47,6 +47,8 @@ _EDGES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("a hair of curvature", {"lr": 5e9, "tolerance_change": 0.0, "tolerance_grad": 0.0, "max_iter": 2}),
     ("to and fro", {"lr": 2.0, "tolerance_change": 0.0, "max_iter": 8}),
     ("to and fro", {**_WOLFE, "lr": 2.0, "max_eval": 1}),
+    # Who does not come back to the very start of so long a way is elsewhere.
+    ("to and fro", {**_WOLFE, "lr": 1e17}),
     ("to and fro", {"lr": 1, "tolerance_change": 0.0, "tolerance_grad": 0.0, "max_iter": 8}),
     ("to and fro", {"lr": 1, "tolerance_change": 0.25, "max_iter": 8}),
     ("a deep bowl", {"lr": 0.125, "tolerance_change": 0.125, "max_iter": 8}),
