@@ -11,7 +11,7 @@ from optbench.subjects import Subject
 from optbench.subjects._schedule import Each
 
 if TYPE_CHECKING:
-    from optbench.trials.schedulers import Run, Trial
+    from optbench.trials.schedulers import Trial
 
 LAW = Law(
     id="sch.momentum",
@@ -40,25 +40,28 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
 
 
 def check(trial: Trial) -> None:
+    from optbench.trials.schedulers import Run
+
     full = trial.full()
-    run = trial.run(like=trial.case.variant)
-    before = _others(run)
+    optimizer = trial.optimizer(like=trial.case.variant)
+    before = _others(optimizer)
+    run = Run(trial, optimizer, trial.build(optimizer))
     last = trial.last(2 * trial.horizon())
     untouched = [] if full["cycle_momentum"] else trial.run(like=trial.case.variant).momenta
     for epoch in range(last + 1):
         if epoch:
             run.step(epoch)
         trial.judge(trial.case.variant, run, epoch)
-        trial.checker.same(f"the other options at epoch {epoch}", _others(run), before,
+        trial.checker.same(f"the other options at epoch {epoch}", _others(optimizer), before,
                            shown=f"{_OTHERS} == {before!r}")  # fmt: skip
         if untouched:
             trial.checker.same(f"the momenta at epoch {epoch}", run.momenta, untouched,
                                shown=f"{_MOMENTA} == {untouched!r}")  # fmt: skip
 
 
-def _others(run: Run) -> list[Any]:
+def _others(optimizer: Any) -> list[Any]:
     """beta2 and the like, which nobody asked to change."""
     return [
         (group["betas"][1:], type(group["betas"]).__name__) if "betas" in group else group["dampening"]
-        for group in run.optimizer.param_groups
+        for group in optimizer.param_groups
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from optbench import pairwise
@@ -20,7 +21,7 @@ LAW = Law(
     id="sch.plateau",
     level="math",
     statement="on any stream of metrics, numbers, tensors, infinite or NaN, the rate falls where the rule says",
-    catches="an epoch counted twice, a cooldown off by one, NaN taken for better, a threshold of the wrong kind",
+    catches="an epoch counted twice, a cooldown off by one, NaN taken for better, groups that stop where one stands",
     kind="scheduler",
     host=True,
 )
@@ -46,6 +47,12 @@ STREAMS = {
     "bound": tuple(1.0 + sign * by for sign in (-1, 1) for by in (0.0, *_STEPS, 2 * _BOUND + sign * _BOUND / 16)),
 }
 
+# One whose change is too small from the first time on, one from the fourth, and one that always falls.
+_APART = (1e-9, 0.3, 1e-7)
+_FAR = "rates far apart"
+# As training loops that keep their loss in one place do.
+_REFILLED = "one tensor, filled anew"
+
 
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     if subject.name != "reducelronplateau":
@@ -57,16 +64,25 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     for mode, kind in itertools.product(("min", "max"), ("rel", "abs")):
         options = {"mode": mode, "threshold_mode": kind, "threshold": _BOUND, "patience": 0, "factor": 0.5}
         yield scope.case(subject, options, scope.dtypes[0], stream="bound")
+    yield scope.case(subject, {"patience": 0, "factor": 0.5}, scope.dtypes[0], stream="flat", variant=_FAR)
+    for stream in ("falling", "wave"):
+        yield scope.case(subject, {"patience": 1, "factor": 0.5}, scope.dtypes[0], stream=stream, variant=_REFILLED)
 
 
 def check(trial: Trial) -> None:
+    import torch
+
     from optbench.trials.schedulers import LRS
 
-    run = trial.run()
+    lrs = _APART if trial.case.variant == _FAR else LRS
+    run = trial.run(lrs=lrs)
     metrics = STREAMS[trial.case.stream]
-    for k, rates in enumerate(formulas.plateau(trial.full(), LRS, metrics)):
+    held = trial.keep("metric", torch.zeros((), dtype=torch.float64), "torch.zeros((), dtype=torch.float64)")
+    for k, rates in enumerate(formulas.plateau(trial.full(), lrs, metrics)):
         run.optimizer.step()
-        run.scheduler.step(_given(metrics[k], trial.case.stream, k))
+        if trial.case.variant == _REFILLED:
+            trial.tell(f"metric.fill_({metrics[k]!r})", partial(held.fill_, metrics[k]))
+        run.scheduler.step(held if trial.case.variant == _REFILLED else _given(metrics[k], trial.case.stream, k))
         trial.judge(f"after metric {metrics[k]:g}", run, k + 1, rates)
 
 

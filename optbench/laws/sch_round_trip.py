@@ -59,8 +59,7 @@ def check(trial: Trial) -> None:
         held = trial.keep("held", copy.deepcopy(state), "copy.deepcopy(saved)")
         stored = trial.make("stored", partial(_WAYS[trial.case.variant], state), _TEXTS[trial.case.variant])
         # Of other numbers, so that all that goes on comes from what was stored.
-        others = _others(trial.subject, trial.case.options)
-        twin = trial.run() if trial.implementation.target else trial.run(others, _OTHER_LRS)
+        twin = _twin(trial)
         twin.optimizer.load_state_dict(run.optimizer.state_dict())
         twin.scheduler.load_state_dict(stored)
         if trial.case.variant == _SPOILED:
@@ -71,6 +70,16 @@ def check(trial: Trial) -> None:
                            shown="stored == held")  # fmt: skip
         if trial.case.variant == "state_dict":
             _as_torchs(trial, run, k)
+
+
+def _twin(trial: Trial) -> Run:
+    """A scheduler of other options; torch's base class says that a state_dict holds all variables."""
+    others = _others(trial.subject, trial.case.options)
+    if trial.implementation.target:
+        # What a state_dict holds of functions, torch says of its own classes only.
+        others |= {name: value for name, value in trial.case.options.items() if name in _FUNCTIONS}
+        return trial.run(others, _OTHER_LRS) if trial.derived else trial.run()
+    return trial.run(others, _OTHER_LRS)
 
 
 def _spoil(state: Any) -> None:

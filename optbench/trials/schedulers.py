@@ -85,15 +85,17 @@ class Trial(TrialBase):
 
         Args:
             lrs: the rates.
-            like: "sgd", "plain" for no momentum, "adam", or "tensor betas" for Adam whose betas are tensors.
+            like: "sgd", "plain" for no momentum, "adam" with a beta2 that is no default, or "tensor betas" for Adam
+                whose betas are tensors.
         """
         groups: list[dict[str, Any]] = [
             {"params": [torch.zeros(1, dtype=torch.float64, device=self.case.device, requires_grad=True)], "lr": lr}
             for lr in lrs
         ]
-        if like == "tensor betas":
-            for group in groups:
-                group["betas"] = tuple(torch.tensor(beta, dtype=torch.float64) for beta in (0.9, 0.999))
+        for group in groups if like == "tensor betas" else ():
+            group["betas"] = tuple(torch.tensor(beta, dtype=torch.float64) for beta in (0.9, 0.999))
+        for group in groups if like == "adam" else ():
+            group["betas"] = (0.9, 0.95)
         options = {} if like in ("adam", "tensor betas") else {"lr": 0.1, "momentum": 0.0 if like == "plain" else 0.9}
         kind: Any = torch.optim.SGD if options else torch.optim.Adam
         return self.make(

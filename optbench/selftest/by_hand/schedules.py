@@ -129,6 +129,46 @@ def _other_betas_lost(scheduler: Any, epoch: int | None = None) -> None:
             group["betas"] = (group["betas"][0],) * 2
 
 
+def _default_for_the_other_beta(scheduler: Any, last_epoch: int) -> None:
+    for group in scheduler.optimizer.param_groups:
+        if "betas" in group:
+            group["betas"] = (group["betas"][0], 0.999)
+
+
+def stops_at_the_first_that_stands(cls: type[Any]) -> type[Any]:
+    class Faulty(cls):  # type: ignore[misc, valid-type]
+        def step(self, metrics: Any, epoch: int | None = None) -> None:
+            held = [group["lr"] for group in self.optimizer.param_groups]
+            super().step(metrics, epoch)
+            if self.optimizer.param_groups[0]["lr"] == held[0]:
+                _set(self, held)
+
+    Faulty.__name__ = cls.__name__
+    return Faulty
+
+
+def best_is_the_callers_tensor(cls: type[Any]) -> type[Any]:
+    class Faulty(cls):  # type: ignore[misc, valid-type]
+        def step(self, metrics: Any, epoch: int | None = None) -> None:
+            if hasattr(self, "_given"):
+                self.best: Any = float(self._given)
+            super().step(metrics, epoch)
+            if self.best == metrics:
+                self._given = metrics
+
+    Faulty.__name__ = cls.__name__
+    return Faulty
+
+
+def length_not_saved(cls: type[Any]) -> type[Any]:
+    class Faulty(cls):  # type: ignore[misc, valid-type]
+        def state_dict(self) -> dict[str, Any]:
+            return {name: value for name, value in super().state_dict().items() if name != "total_iters"}
+
+    Faulty.__name__ = cls.__name__
+    return Faulty
+
+
 def _momentum_with_the_rate(scheduler: Any, epoch: int | None = None) -> None:
     for group in scheduler.optimizer.param_groups if scheduler.cycle_momentum else ():
         if "momentum" in group:
@@ -312,6 +352,30 @@ FAULTS: tuple[Fault, ...] = (
         "beta2 becomes beta1",
         "onecyclelr", "reference", "sch.momentum", "other options",
         wrap=_after_step(_other_betas_lost),
+    ),
+    Fault(
+        "onecycle-default-for-the-other-beta",
+        "building it gives every group the beta2 that Adam has by default",
+        "onecyclelr", "foreach", "sch.momentum", "other options",
+        wrap=_after_init(_default_for_the_other_beta),
+    ),
+    Fault(
+        "plateau-stops-at-the-first-that-stands",
+        "a first group whose change is below eps stops all others",
+        "reducelronplateau", "reference", "sch.plateau", "after metric",
+        wrap=stops_at_the_first_that_stands,
+    ),
+    Fault(
+        "plateau-best-is-the-callers-tensor",
+        "the best metric is the tensor that was given, which the caller fills anew",
+        "reducelronplateau", "foreach", "sch.plateau", "after metric",
+        wrap=best_is_the_callers_tensor,
+    ),
+    Fault(
+        "constant-length-not-saved",
+        "total_iters is not in state_dict",
+        "constantlr", "reference", "sch.round_trip", "stored at",
+        wrap=length_not_saved,
     ),
     Fault(
         "cyclic-momentum-with-the-rate",
