@@ -39,6 +39,8 @@ _NOTHING = "a model without tensors"
 _META = "on the meta device"
 _WIDER = "a wider average"
 _LONGER = "longer tensors"
+_ANEW = "counted from 0 again"
+_NAN = "a number that is none"
 _SHAPES = ("zero first", "zero last", "zero middle", "all zero", "small odd", "scalars", "many", "blocks")
 
 
@@ -70,6 +72,9 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     devices = ("several devices", "from one device to another")
     for variant in ("other dtypes", *devices, _META, _WIDER, _LONGER, *(f"caller {form}" for form in _FORMS)):
         yield scope.case(subject, lively, scope.dtypes[0], variant=variant)
+    for dtype in scope.some("float32", "bfloat16"):
+        for variant in (_ANEW, _NAN):
+            yield scope.case(subject, lively, dtype, variant=variant)
     if "use_buffers" in combined:
         yield scope.case(subject, {**lively, "use_buffers": True}, scope.dtypes[0], variant="flags", steps=6)
     yield scope.case(subject, lively, scope.dtypes[0], variant=_NOTHING)
@@ -106,6 +111,11 @@ def check(trial: Trial) -> None:
         _wider(trial)
     elif variant == _LONGER:
         _longer(trial)
+    elif variant == _NAN:
+        _none(trial)
+    elif variant == _ANEW:
+        trial.require_torchs("what a count of 0 means")
+        _follow(trial, trial.run())
     elif variant.startswith(("own ", "torch ")):
         _follow(trial, _mixed(trial, variant))
     elif trial.form and not trial.implementation.target:
@@ -116,7 +126,7 @@ def check(trial: Trial) -> None:
 
 def _follow(trial: Trial, run: Run) -> None:
     happens = {"resumed": run.resume, "loaded back": run.back, "written": run.overwrite, "replaced": run.replace,
-               _LONGER: run.lengthen}  # fmt: skip
+               _LONGER: run.lengthen, _ANEW: run.anew}  # fmt: skip
     happening = trial.case.variant if trial.case.variant in happens else trial.case.moment
     for k in range(trial.case.steps):
         if k == _HAPPENS and happening in happens:
@@ -184,6 +194,27 @@ def _longer(trial: Trial) -> None:
     if trial.implementation.target:
         raise Unsupported("which shapes foreign averages go on with is their own affair")
     _follow(trial, trial.run())
+
+
+def _none(trial: Trial) -> None:
+    """NaN in an element of a model is in that element of the average from then on, and in no other."""
+    import torch
+
+    run = trial.run()
+    weight, where = run.model.get_parameter("weight0"), f"average.{trial.own('module')}.weight0"
+    for k in range(trial.case.steps):
+        run.put(k)
+        if k == 1:
+            with torch.no_grad():
+                weight.view(-1)[1] = torch.nan
+            trial.write("model.weight0.detach().view(-1)[1] = torch.nan", "weight0")
+        trial.update(run.averager, run.model)
+        wanted = [1] if k else []
+        for name, tensor in run.averaged().items():
+            found = tensor.reshape(-1).isnan().nonzero().flatten().tolist()
+            trial.checker.same(f"update {k + 1}, {name}, elements that are NaN", found, wanted * (name == "weight0"),
+                               shown=f"{where}.view(-1).isnan().nonzero().flatten().tolist() == {wanted}"
+                               if name == "weight0" else "")  # fmt: skip
 
 
 def _mixed(trial: Trial, variant: str) -> Run:

@@ -30,6 +30,9 @@ _QUICK_HALVES, _QUICK_EMA, _QUICK_MEAN = 512, 1024, 4096
 # In an interpreter each update takes as long as hundreds of compiled ones.
 _INTERPRETED = 16
 _ELEMENTS = 16
+# The whole numbers above are not all float32's.
+_MANY = 2**24
+_COUNTED = "counted far"
 _STREAMS = ("constant", "drift")
 # In scripts.
 _FOLLOWING = "for values in shown[{}:{}]:\n    model.weight.detach().copy_(values)\n    average.{}(model)"
@@ -37,6 +40,7 @@ _FOLLOWING = "for values in shown[{}:{}]:\n    model.weight.detach().copy_(value
 
 def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     options = {"decay": 0.9999} if "decay" in subject.defaults else {}
+    yield scope.case(subject, options, scope.dtypes[0], variant=_COUNTED)
     if scope.suite == "full":
         for dtype in scope.dtypes:
             for stream in _STREAMS:
@@ -50,6 +54,20 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     if not options:
         yield scope.case(subject, {}, scope.some("bfloat16")[0], stream="constant", variant="default",
                          steps=_QUICK_HALVES)  # fmt: skip
+
+
+def _counted(trial: Trial) -> None:
+    """A count goes on by one, however many it has counted."""
+    import torch
+
+    trial.require_torchs("how far it counts")
+    model = trial.keep("model", torch.nn.Linear(1, 1), "torch.nn.Linear(1, 1)")
+    averager, name = trial.build(model), trial.own("n_averaged")
+    trial.tell(f"average.{name}.fill_({_MANY})", partial(getattr(averager, name).fill_, _MANY))
+    for k in (1, 2, 3):
+        trial.update(averager, model)
+        trial.checker.same(f"n_averaged, {k} after {_MANY}", int(getattr(averager, name)), _MANY + k,
+                           shown=f"int(average.{name}) == {_MANY + k}")  # fmt: skip
 
 
 def models(case: Case, updates: int) -> Tensor:
@@ -96,6 +114,9 @@ def check(trial: Trial) -> None:
     from optbench.trials.error import quantity, real, real_dtype
     from optbench.trials.problem import dtype_of
 
+    if trial.case.variant == _COUNTED:
+        _counted(trial)
+        return
     case, dtype = trial.case, dtype_of(trial.case.dtype)
     updates = min(case.steps, _INTERPRETED) if trial.implementation.interpreted_on(case.device) else case.steps
     everything = models(case, updates)

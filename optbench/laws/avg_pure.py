@@ -28,6 +28,7 @@ _OF_ALL = "{{name: {0} for name, tensor in (*{1}.named_parameters(), *{1}.named_
 _PICTURE = ("(tensor._version, (tensor.requires_grad, tensor.dtype, tensor.stride()), tensor.detach().clone(), "
             "tensor.grad, None if tensor.grad is None else tensor.grad.clone())")  # fmt: skip
 _MODES = "[each.training for each in {0}.modules()] + [each.requires_grad for each in {0}.parameters()]"
+_CALLED = "called with arguments"
 _LIVELY = {"decay": 0.9, "use_buffers": True}
 
 
@@ -41,6 +42,7 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
             yield scope.case(subject, options, dtype, layout=layout, steps=3)
     for form in forms:
         yield scope.case(subject, lively, scope.dtypes[0], variant=form, steps=3)
+    yield scope.case(subject, {}, scope.dtypes[0], variant=_CALLED)
 
 
 def check(trial: Trial) -> None:
@@ -48,6 +50,9 @@ def check(trial: Trial) -> None:
 
     from optbench.trials.weights import tensors
 
+    if trial.case.variant == _CALLED:
+        _called(trial)
+        return
     # A form is how our classes are told what to do; foreign ones have one way.
     form = "" if trial.implementation.target else trial.case.variant
     run = trial.run(arguments=trial.arguments(form) if form else None)
@@ -86,6 +91,20 @@ def check(trial: Trial) -> None:
             _written(trial, f"update {k + 1}, {name} of the average", name, tensor, kept[name], versions[name])
     run.untouched()
     _apart(trial, tensors(model), averaged)
+
+
+def _called(trial: Trial) -> None:
+    """An average computes what its module does, of whatever it is given."""
+    from torch import nn
+
+    class Taking(nn.Module):
+        def forward(self, *args: Any, **options: Any) -> Any:
+            return args, options
+
+    trial.require_torchs("how an average is called")
+    averager = trial.build(Taking())
+    for args, options in (((1,), {}), ((1, 2), {}), ((1,), {"scale": 3}), ((), {"x": 1, "scale": 3})):
+        trial.checker.same("what the module was given", averager(*args, **options), (args, options))
 
 
 def _written(

@@ -92,6 +92,13 @@ class Run:
         self.counted = 1
         self.restart()
 
+    def anew(self) -> None:
+        """Count from 0 again: the next model is the first."""
+        counted = getattr(self.averager, self.trial.own("n_averaged"))
+        self.trial.tell(f"average.{self.trial.own('n_averaged')}.zero_()", counted.zero_)
+        self.counted = 0
+        self.restart()
+
     def overwrite(self) -> None:
         """Write other values into the averaged model."""
         with torch.no_grad():

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
+from torch.optim import swa_utils
 
 from optbench import registry
 from optbench.case import Case
@@ -44,6 +45,18 @@ class Trial(TrialBase):
         """The form of averaging that the case asks for, "" where it leaves it open."""
         variant = self.case.variant.partition(",")[0]
         return variant if variant in FORMS else ""
+
+    def require_torchs(self, what: str) -> None:
+        """Foreign code is asked this of torch's class only where it derives from that.
+
+        Raises:
+            Unsupported: it does not.
+        """
+        from optbench.foreign.loading import load_class
+
+        target = self.implementation.target
+        if target and not issubclass(load_class(target), swa_utils.AveragedModel):
+            raise Unsupported(f"{what} is asked of what derives from torch's AveragedModel")
 
     @property
     def averages_buffers(self) -> bool:

@@ -147,6 +147,46 @@ def training_after_an_error(function: Callable[..., Any]) -> Callable[..., Any]:
     return update_bn
 
 
+def counting_on_from_zero(cls: type[Any]) -> type[Any]:
+    def update(self: Any, model: Any, original: Any) -> None:
+        seen = int(self.n_averaged) == 0 and getattr(self, "_seen", False)
+        self.n_averaged += seen
+        original(model)
+        self.n_averaged -= int(seen)
+        self._seen = True
+
+    return around_update(cls, update)
+
+
+def nan_left_out(cls: type[Any]) -> type[Any]:
+    import torch
+
+    def update(self: Any, model: Any, original: Any) -> None:
+        held = [param.detach().clone() for param in self.module.parameters()]
+        original(model)
+        with torch.no_grad():
+            for param, values in zip(self.module.parameters(), held, strict=True):
+                param.copy_(torch.where(param.isnan(), values, param))
+
+    return around_update(cls, update)
+
+
+def one_argument_handed_on(cls: type[Any]) -> type[Any]:
+    class Faulty(cls):  # type: ignore[misc, valid-type]
+        def forward(self, *args: Any, **options: Any) -> Any:
+            return self.module(*args)
+
+    return Faulty
+
+
+def count_in_float32(cls: type[Any]) -> type[Any]:
+    def update(self: Any, model: Any, original: Any) -> None:
+        original(model)
+        self.n_averaged.copy_(self.n_averaged.float())
+
+    return around_update(cls, update)
+
+
 def put_into_evaluation(cls: type[Any]) -> type[Any]:
     def update(self: Any, model: Any, original: Any) -> None:
         original(model)
@@ -240,6 +280,30 @@ FAULTS: tuple[Fault, ...] = (
         "the averaged model computes with the weights of its first call",
         "swa", "reference", "page.examples", "result",
         wrap=forward_of_the_first,
+    ),
+    Fault(
+        "ema-counting-on-from-zero",
+        "an average whose count is set to 0 goes on from what it was",
+        "ema", "foreach", "avg.oracle", "weight",
+        wrap=counting_on_from_zero,
+    ),
+    Fault(
+        "swa-nan-left-out",
+        "what is NaN in the model is left out of the average",
+        "swa", "foreach", "avg.oracle", "elements that are NaN",
+        wrap=nan_left_out,
+    ),
+    Fault(
+        "swa-one-argument-handed-on",
+        "keyword arguments of a call do not reach the averaged model",
+        "swa", "reference", "avg.pure", "what the module was given",
+        wrap=one_argument_handed_on,
+    ),
+    Fault(
+        "swa-count-in-float32",
+        "the count stands still at 2**24",
+        "swa", "fused", "avg.precision", "n_averaged",
+        wrap=count_in_float32,
     ),
     Fault(
         "swa-put-into-evaluation",

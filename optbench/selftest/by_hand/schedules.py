@@ -154,7 +154,7 @@ def best_is_the_callers_tensor(cls: type[Any]) -> type[Any]:
                 self.best: Any = float(self._given)
             super().step(metrics, epoch)
             if self.best == metrics:
-                self._given = metrics
+                self._given: Any = metrics
 
     Faulty.__name__ = cls.__name__
     return Faulty
