@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import math
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from optbench.case import Case
 from optbench.law import Law, Scope
 from optbench.subjects import Subject, load
-from optbench.subjects._schedule import Builtin, Each, Part, Plain, Power, Ramp, Table
+from optbench.subjects._schedule import Builtin, Each, Part, Plain, Power, Ramp, Table, Tally
 
 if TYPE_CHECKING:
     from optbench.trials.schedulers import Run, Trial
@@ -32,6 +33,8 @@ _EPOCHS = 10
 _OTHER_LRS = (0.2, 0.6)
 # What was loaded is the caller's, to do with what they like.
 _SPOILED = "emptied when it was loaded"
+# What was saved is the caller's too, whatever happens later.
+_KEPT = "kept while it goes on"
 # torch's own does not count its steps.
 _UNCOUNTED = "cosineannealingwarmrestarts"
 _FUNCTIONS = {"lr_lambda", "scale_fn"}
@@ -41,16 +44,22 @@ def cases(subject: Subject, scope: Scope) -> Iterable[Case]:
     for way in _WAYS:
         for options in ({}, subject.fullest):
             yield scope.case(subject, options, scope.dtypes[0], variant=way)
+    for options in ({}, subject.fullest):
+        yield scope.case(subject, options, scope.dtypes[0], variant=_KEPT)
     if "milestones" in subject.defaults and "schedulers" not in subject.defaults:
         yield scope.case(subject, {"milestones": (1.5, 4)}, scope.dtypes[0], variant="json")
     for option in _FUNCTIONS & subject.defaults.keys():
         for function in (Builtin(), Power(0.8), Plain(Power(0.8))):
             yield scope.case(subject, {option: function}, scope.dtypes[0], variant="state_dict")
+        yield scope.case(subject, {option: Tally()}, scope.dtypes[0], variant=_KEPT)
         yield scope.case(subject, {option: Table([0.9, 0.5, 0.75])}, scope.dtypes[0], variant=_SPOILED)
 
 
 def check(trial: Trial) -> None:
     last = trial.last(_EPOCHS)
+    if trial.case.variant == _KEPT:
+        _kept(trial, last)
+        return
     for k in (0, 1, last // 2, last - 1):
         run = trial.run()
         for epoch in range(1, k + 1):
@@ -70,6 +79,21 @@ def check(trial: Trial) -> None:
                            shown="stored == held")  # fmt: skip
         if trial.case.variant == "state_dict":
             _as_torchs(trial, run, k)
+
+
+def _kept(trial: Trial, last: int) -> None:
+    """A state_dict is of the moment: neither later epochs nor a group that joins change it."""
+    run = trial.run()
+    for epoch in range(1, last + 1):
+        state = trial.keep("kept", run.scheduler.state_dict(), "scheduler.state_dict()")
+        held = trial.keep("held", copy.deepcopy(state), "copy.deepcopy(kept)")
+        if epoch == last - 1:
+            run.optimizer.add_param_group({"params": trial.optimizer().param_groups[0]["params"], "lr": 0.02})
+        # Whether a group may join is asked elsewhere.
+        with contextlib.suppress(Exception) if epoch >= last - 1 else contextlib.nullcontext():
+            run.step(epoch)
+        trial.checker.true(f"the state that was kept at {epoch - 1} has not moved", _equal(state, held),
+                           shown="kept == held")  # fmt: skip
 
 
 def _twin(trial: Trial) -> Run:

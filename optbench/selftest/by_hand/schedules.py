@@ -160,6 +160,30 @@ def best_is_the_callers_tensor(cls: type[Any]) -> type[Any]:
     return Faulty
 
 
+def saves_the_very_attributes(cls: type[Any]) -> type[Any]:
+    class Faulty(cls):  # type: ignore[misc, valid-type]
+        def state_dict(self) -> dict[str, Any]:
+            state: dict[str, Any] = super().state_dict()
+            saved = zip(state["lr_lambdas"], self.lr_lambdas, strict=True)
+            return state | {"lr_lambdas": [held and vars(function) for held, function in saved]}
+
+    Faulty.__name__ = cls.__name__
+    return Faulty
+
+
+def bases_grow_in_place(cls: type[Any]) -> type[Any]:
+    class Faulty(cls):  # type: ignore[misc, valid-type]
+        def step(self, *given: Any, **named: Any) -> None:
+            held = vars(self).get("base_lrs", [])
+            super().step(*given, **named)
+            if len(held) != len(vars(self)["base_lrs"]):
+                held[:] = vars(self)["base_lrs"]
+                self.__dict__["base_lrs"] = held
+
+    Faulty.__name__ = cls.__name__
+    return Faulty
+
+
 def length_not_saved(cls: type[Any]) -> type[Any]:
     class Faulty(cls):  # type: ignore[misc, valid-type]
         def state_dict(self) -> dict[str, Any]:
@@ -370,6 +394,18 @@ FAULTS: tuple[Fault, ...] = (
         "the best metric is the tensor that was given, which the caller fills anew",
         "reducelronplateau", "foreach", "sch.plateau", "after metric",
         wrap=best_is_the_callers_tensor,
+    ),
+    Fault(
+        "lambda-saves-the-very-attributes",
+        "state_dict holds the attributes of the callable itself, which go on changing",
+        "lambdalr", "reference", "sch.round_trip", "that was kept",
+        wrap=saves_the_very_attributes,
+    ),
+    Fault(
+        "cyclic-bases-grow-in-place",
+        "a group that joins is in the base_lrs of states that were saved before",
+        "cycliclr", "reference", "sch.round_trip", "that was kept",
+        wrap=bases_grow_in_place,
     ),
     Fault(
         "constant-length-not-saved",
