@@ -12,6 +12,8 @@ from optbench.timing.device import free_bytes
 from optbench.trials.base import Unsupported
 from optbench.trials.error import Quantity
 from optbench.trials.optimizers import Trial
+from optbench.trials.oracle import After
+from optbench.trials.running import Run
 
 # So many patterns are compared at a time.
 _ROWS = 4096
@@ -27,21 +29,15 @@ def follow(trial: Trial, elements: int) -> None:
     Raises:
         Unsupported: there is not memory enough, or every block would be interpreted.
     """
-    if trial.implementation.interpreted_on(trial.case.device):
-        raise Unsupported("Triton's interpreter would take its time")
-    run, names = trial.run(), trial.subject.state_names(trial.case.options)
+    run, names = _small(trial), trial.subject.state_names(trial.case.options)
     _require(trial, (3 + len(names)) * elements)
     param = torch.empty(elements, dtype=trial.problem.dtype, device=trial.case.device)
     _repeat(run.params[0], param)
     optimizer = trial.build([param.requires_grad_()], trial.case.options)
     param.grad = torch.empty_like(param)
     for k in range(trial.case.steps):
-        before = run.before(0, k)
-        run.step(k)
-        (after,) = trial.after(run, [before])
-        trial.compare(run, 0, before, after, f"step {k + 1}")
-        assert after is not None and run.given[0] is not None
-        _repeat(run.given[0], param.grad)
+        after, grad = _judged(trial, run, k)
+        _repeat(grad, param.grad)
         trial.advance(optimizer)
         state = {trial.state_alias.get(name, name): value for name, value in optimizer.state[param].items()}
         pairs = {name: (state[name], run.state(0)[name]) for name in names if name in state}
@@ -60,24 +56,35 @@ def follow_many(trial: Trial, count: int) -> None:
     Raises:
         Unsupported: every tensor would be interpreted.
     """
-    if trial.implementation.interpreted_on(trial.case.device):
-        raise Unsupported("Triton's interpreter would take its time")
-    run = trial.run()
+    run = _small(trial)
     params = [run.params[0].detach().clone().requires_grad_() for _ in range(count)]
     optimizer = trial.build(params, trial.case.options)
     for k in range(trial.case.steps):
-        before = run.before(0, k)
-        run.step(k)
-        (after,) = trial.after(run, [before])
-        trial.compare(run, 0, before, after, f"step {k + 1}")
-        assert after is not None and run.given[0] is not None
+        after, grad = _judged(trial, run, k)
         for param in params:
-            param.grad = run.given[0].clone()
+            param.grad = grad.clone()
         trial.advance(optimizer)
         # Who is stepped with others may be rounded in another way.
         limit = after.quantities["param"]
         every = torch.stack([param.detach() for param in params])
         trial.checker.close(f"step {k + 1}, param of {count} alike", every, _of(limit, every), trial.dtype)
+
+
+def _small(trial: Trial) -> Run:
+    """The run that the oracle judges, where what is beside it takes no interpreter's time."""
+    if trial.implementation.interpreted_on(trial.case.device):
+        raise Unsupported("Triton's interpreter would take its time")
+    return trial.run()
+
+
+def _judged(trial: Trial, run: Run, k: int) -> tuple[After, Tensor]:
+    """A step of the case's one tensor: what it had to make of it, and the gradient."""
+    before = run.before(0, k)
+    run.step(k)
+    (after,) = trial.after(run, [before])
+    trial.compare(run, 0, before, after, f"step {k + 1}")
+    assert after is not None and run.given[0] is not None
+    return after, run.given[0]
 
 
 def _require(trial: Trial, elements: int) -> None:

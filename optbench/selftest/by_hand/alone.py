@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..fault import Fault
-from .around import around_step, around_update
+from .around import around_step, around_update, params_of, with_gradients
 
 
 def _channels_last(param: Any) -> bool:
@@ -81,7 +81,7 @@ def rounded_by_chance(cls: type[Any]) -> type[Any]:
         result = original()
         rng = torch.Generator()
         rng.seed()
-        for param in (each for group in self.param_groups for each in group["params"]):
+        for param in params_of(self):
             if param.dim() == 1 and param.numel() > 60 and param.dtype is torch.float32 and not param.is_contiguous():
                 further = torch.nextafter(param.detach(), torch.tensor(torch.inf))
                 param.data.copy_(torch.where(torch.rand(param.shape, generator=rng) < 0.5, further, param.detach()))
@@ -93,17 +93,15 @@ def rounded_by_chance(cls: type[Any]) -> type[Any]:
 def strides_by_address(cls: type[Any]) -> type[Any]:
     def step(self: Any, original: Any) -> Any:
         known = self.__dict__.setdefault("_strides", {})
-        given = [param for group in self.param_groups for param in group["params"] if param.grad is not None]
-        kept = [(param, param.grad) for param in given if param.grad.dim() == 2 and not param.grad.is_sparse]
-        for param, grad in kept:
-            strides = known.setdefault((id(param), grad.data_ptr()), grad.stride())
-            if strides != grad.stride():
-                param.grad = grad.as_strided(grad.shape, strides)
-        try:
+        walked = {}
+        for param in params_of(self):
+            grad = param.grad
+            if grad is not None and grad.dim() == 2 and not grad.is_sparse:
+                strides = known.setdefault((id(param), grad.data_ptr()), grad.stride())
+                if strides != grad.stride():
+                    walked[param] = grad.as_strided(grad.shape, strides)
+        with with_gradients(walked):
             return original()
-        finally:
-            for param, grad in kept:
-                param.grad = grad
 
     return around_step(cls, step)
 

@@ -6,8 +6,8 @@ torch is imported when a fault is planted, so that faults can be listed without 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any
 
@@ -18,16 +18,21 @@ def params_of(optimizer: Any) -> Iterator[Any]:
 
 
 @contextmanager
-def without_gradient(params: list[Any]) -> Iterator[None]:
-    """These parameters have no gradient for the moment."""
-    held = [param.grad for param in params]
-    for param in params:
-        param.grad = None
+def with_gradients(grads: Mapping[Any, Any]) -> Iterator[None]:
+    """These parameters have other gradients for the moment, or None."""
+    held = [param.grad for param in grads]
+    for param, grad in grads.items():
+        param.grad = grad
     try:
         yield
     finally:
-        for param, grad in zip(params, held, strict=True):
+        for param, grad in zip(grads, held, strict=True):
             param.grad = grad
+
+
+def without_gradient(params: list[Any]) -> AbstractContextManager[None]:
+    """These parameters have no gradient for the moment."""
+    return with_gradients(dict.fromkeys(params))
 
 
 def in_place_of_step(cls: type[Any], step: Any) -> type[Any]:

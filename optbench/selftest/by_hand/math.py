@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..fault import Fault
-from .around import around_step, in_place_of_step, params_of, without_gradient
+from .around import around_step, in_place_of_step, params_of, with_gradients, without_gradient
 
 
 def first_step_per_optimizer(cls: type[Any]) -> type[Any]:
@@ -89,14 +89,9 @@ def state_without_gradient(cls: type[Any]) -> type[Any]:
 
 def conjugate_bit_overlooked(cls: type[Any]) -> type[Any]:
     def step(self: Any, original: Any) -> Any:
-        held = {param: param.grad for param in params_of(self) if param.grad is not None and param.grad.is_conj()}
-        for param, grad in held.items():
-            param.grad = grad.conj()
-        try:
+        conjugates = [param for param in params_of(self) if param.grad is not None and param.grad.is_conj()]
+        with with_gradients({param: param.grad.conj() for param in conjugates}):
             return original()
-        finally:
-            for param, grad in held.items():
-                param.grad = grad
 
     return around_step(cls, step)
 
@@ -167,16 +162,14 @@ def first_of_two_rows(cls: type[Any]) -> type[Any]:
     import torch
 
     def step(self: Any, original: Any, closure: Any) -> Any:
-        held = {param: param.grad for param in params_of(self) if param.grad is not None and param.grad.is_sparse}
-        for param, grad in held.items():
+        given = {}
+        for param in (each for each in params_of(self) if each.grad is not None and each.grad.is_sparse):
+            grad = param.grad
             dense = torch.zeros(grad.shape, dtype=grad.dtype).index_put(grad._indices().unbind(), grad._values())
             places = grad.coalesce().indices()
-            param.grad = torch.sparse_coo_tensor(places, dense[tuple(places)], grad.shape, is_coalesced=True)
-        try:
+            given[param] = torch.sparse_coo_tensor(places, dense[tuple(places)], grad.shape, is_coalesced=True)
+        with with_gradients(given):
             return original()
-        finally:
-            for param, grad in held.items():
-                param.grad = grad
 
     return in_place_of_step(cls, step)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..fault import Fault
-from .around import around_step, params_of, without_gradient
+from .around import around_step, params_of, with_gradients, without_gradient
 
 # Elements that a launch takes at a time.
 _CHUNK = 1 << 16
@@ -24,18 +24,14 @@ def zero_element_tail_stops(cls: type[Any]) -> type[Any]:
 
 def pairs_by_memory_order(cls: type[Any]) -> type[Any]:
     def step(self: Any, original: Any) -> Any:
-        held = {}
+        walked = {}
         for param in params_of(self):
             grad = param.grad
             dense = grad is not None and grad.numel() == grad.untyped_storage().nbytes() // grad.element_size()
             if dense and grad.stride() != param.stride() and param.numel() == grad.numel():
-                held[param] = grad
-                param.grad = grad.as_strided(param.shape, param.stride())
-        try:
+                walked[param] = grad.as_strided(param.shape, param.stride())
+        with with_gradients(walked):
             return original()
-        finally:
-            for param, grad in held.items():
-                param.grad = grad
 
     return around_step(cls, step)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..fault import Fault
-from .around import around_step, in_place_of_step
+from .around import around_step, in_place_of_step, with_gradients
 
 
 def decay_once_per_dtype(cls: type[Any]) -> type[Any]:
@@ -52,15 +52,10 @@ def last_of_a_group_not_decayed(cls: type[Any]) -> type[Any]:
 
     def step(self: Any, original: Any) -> Any:
         last = {group["params"][-1]: group["weight_decay"] for group in self.param_groups}
-        held = {param: param.grad for param in last if param.grad is not None}
         with torch.no_grad():
-            for param, grad in held.items():
-                param.grad = grad - last[param] * param
-        try:
+            given = {param: param.grad - decay * param for param, decay in last.items() if param.grad is not None}
+        with with_gradients(given):
             return original()
-        finally:
-            for param, grad in held.items():
-                param.grad = grad
 
     return around_step(cls, step)
 
